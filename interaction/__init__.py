@@ -1,1 +1,26 @@
-"""x."""
+"""One master hands tasks to long-lived slaves on other machines, and gets every result back exactly once."""
+
+import logging
+
+from interaction.config import TLS
+from interaction.exception import RequestException
+from interaction.master import Master, SlaveConnectionProxy, Task, TaskStatus
+from interaction.slave import ConnectionRefuse, DisconnectionRefuse, Slave, TaskFail, TaskRefuse
+from interaction.version import __version__
+
+__all__ = [
+    "TLS",
+    "ConnectionRefuse",
+    "DisconnectionRefuse",
+    "Master",
+    "RequestException",
+    "Slave",
+    "SlaveConnectionProxy",
+    "Task",
+    "TaskFail",
+    "TaskRefuse",
+    "TaskStatus",
+    "__version__",
+]
+
+logging.getLogger("interaction").addHandler(logging.NullHandler())  # the application decides what is shown

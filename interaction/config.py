@@ -1,0 +1,181 @@
+"""The documented defaults and minima, as validated frozen options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from interaction.address import AllowList, check_host, parse_address
+
+GLOBAL_HOST = "0.0.0.0"  # noqa: S104 - the documented default; a server there without TLS says so in the log
+DEFAULT_MASTER_PORT = 7235
+DEFAULT_SLAVE_PORT = 7236
+DEFAULT_CHANNEL = 0
+DEFAULT_HEARTBEAT_TOLERANCE = 15.0
+MIN_HEARTBEAT_TOLERANCE = 0.2
+DEFAULT_HEARTBEAT_CHECK_SPAN = 1.0
+MIN_HEARTBEAT_CHECK_SPAN = 0.1
+DEFAULT_HEARTBEAT_SPAN = 3.0
+MIN_HEARTBEAT_SPAN = 0.2
+DEFAULT_REQUEST_RETRIES = 5
+DEFAULT_REQUEST_RETRY_WAITING = 1.0
+DEFAULT_REQUEST_TIMEOUT = 30.0
+DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+MIN_MAX_MESSAGE_BYTES = 64 * 1024
+MAX_MAX_MESSAGE_BYTES = 2**31 - 1
+# What a peer reads that did not say: gRPC's own default.
+ASSUMED_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class TLS:
+    """Keys, certificates and authorities, each as PEM. One object serves both roles, server and client.
+
+    Attributes:
+        certificate: this side's certificate, and the chain behind it.
+        key: the private key of `certificate`.
+        authority: the certificates that a peer's must lead to. None means the system's authorities.
+        mutual: as a server, accept only peers with a certificate that leads to `authority` (mTLS).
+        server_name: as a client, the name that the server's certificate must bear. None means the dialled host.
+
+    A server needs `certificate` and `key`; a client needs them only where the server is `mutual`.
+
+    Raises:
+        ValueError: `certificate` without `key` or the other way round, `mutual` without `authority`, or what is no PEM.
+    """
+
+    certificate: bytes | None = None
+    key: bytes | None = None
+    authority: bytes | None = None
+    mutual: bool = False
+    server_name: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("certificate", "key", "authority"):
+            pem = getattr(self, name)
+            if pem is not None and (not isinstance(pem, bytes) or b"-----BEGIN" not in pem):
+                raise ValueError(f"TLS {name}: expected PEM bytes; TLS.from_files reads files")
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("TLS: certificate and key go together")
+        if self.mutual and self.authority is None:
+            raise ValueError("TLS: mutual needs an authority to check the peers' certificates by")
+
+    def __repr__(self) -> str:  # a key does not belong in a log
+        given = [name for name in ("certificate", "key", "authority") if getattr(self, name) is not None]
+        return f"TLS({', '.join(given)}, mutual={self.mutual}, server_name={self.server_name!r})"
+
+    @classmethod
+    def from_files(
+        cls,
+        *,
+        certificate: str | Path | None = None,
+        key: str | Path | None = None,
+        authority: str | Path | None = None,
+        mutual: bool = False,
+        server_name: str | None = None,
+    ) -> TLS:
+        """Read the PEM files. Raises OSError where one can't be read, and ValueError as the constructor does."""
+        certificate_pem, key_pem, authority_pem = (
+            None if path is None else Path(path).read_bytes() for path in (certificate, key, authority)
+        )
+        return cls(certificate_pem, key_pem, authority_pem, mutual, server_name)
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """What a master and a slave have in common."""
+
+    host: str
+    port: int  # 0 binds a free port
+    channel: int
+    request_retries: int  # how often a request is tried again after a transport failure
+    request_retry_waiting: float  # seconds before each retry
+    request_timeout: float  # seconds until a request ends, with all its retries
+    max_message_bytes: int  # the longest message that is read
+    tls: TLS | None
+    reflection: bool  # serve gRPC server reflection
+
+    def __post_init__(self) -> None:
+        _text("host", self.host)
+        object.__setattr__(self, "host", check_host(self.host))
+        _whole("port", self.port, 0, 65535)
+        _whole("channel", self.channel, -(2**63), 2**63 - 1)
+        _whole("request_retries", self.request_retries, 0, 1_000_000)
+        _seconds("request_retry_waiting", self.request_retry_waiting, zero=True)
+        _seconds("request_timeout", self.request_timeout)
+        _whole("max_message_bytes", self.max_message_bytes, MIN_MAX_MESSAGE_BYTES, MAX_MAX_MESSAGE_BYTES)
+        if self.tls is not None and self.tls.certificate is None:
+            raise ValueError("tls: a server needs a certificate and a key")
+
+
+@dataclass(frozen=True)
+class MasterOptions(ServiceOptions):
+    """A master's options. Below its minimum a duration is the minimum, as in DI-engine."""
+
+    heartbeat_tolerance: float
+    heartbeat_check_span: float
+    my_address: str | None
+    client_tls: TLS | None  # by which slaves are dialled that were added with https=True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _seconds("heartbeat_tolerance", self.heartbeat_tolerance, zero=True)
+        _seconds("heartbeat_check_span", self.heartbeat_check_span, zero=True)
+        _raise_to(self, "heartbeat_tolerance", MIN_HEARTBEAT_TOLERANCE)
+        _raise_to(self, "heartbeat_check_span", MIN_HEARTBEAT_CHECK_SPAN)
+        if self.my_address is not None:
+            _text("my_address", self.my_address)
+            parse_address(self.my_address, DEFAULT_MASTER_PORT)
+
+
+@dataclass(frozen=True)
+class SlaveOptions(ServiceOptions):
+    """A slave's options. Below its minimum a duration is the minimum, as in DI-engine."""
+
+    heartbeat_span: float
+    allowed_masters: AllowList | None  # None allows every address
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _seconds("heartbeat_span", self.heartbeat_span, zero=True)
+        _raise_to(self, "heartbeat_span", MIN_HEARTBEAT_SPAN)
+
+
+def given(value: _T | None, default: _T) -> _T:
+    """The value, or the default where it is None (0 is a value)."""
+    return default if value is None else value
+
+
+def allow_list(entries: Sequence[str] | None) -> AllowList | None:
+    """Read a user's allow-list. Raises TypeError for a bare string, ValueError for what is no host or network."""
+    if isinstance(entries, str):
+        raise TypeError(f"allowed_masters must be a sequence of hosts, not the string {entries!r}")
+    return None if entries is None else AllowList(entries)
+
+
+def _raise_to(options: ServiceOptions, name: str, minimum: float) -> None:
+    object.__setattr__(options, name, max(float(getattr(options, name)), minimum))
+
+
+def _text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {value!r}")
+
+
+def _whole(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be {low} to {high}, not {value}")
+
+
+def _seconds(name: str, value: object, *, zero: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} must be a finite {'non-negative' if zero else 'positive'} number, not {value!r}")

@@ -1,0 +1,88 @@
+"""Which tasks a slave takes: each id once, as many as there are places, and always the same answer to the same call."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from interaction.core.model import Data, TaskOffer
+from interaction.exception import ResponseException, SlaveTaskAlreadyExist, SlaveTaskDataInvalid
+
+REMEMBERED_TASKS = 1024  # ended or refused ones of the session, so that a duplicate gets the same answer
+
+
+@dataclass
+class Ticket:
+    """One task at the slave. `answer` is None while the user is being asked."""
+
+    offer: TaskOffer
+    session: str
+    answer: Data | ResponseException | None = None
+    ended: bool = False
+
+
+class Admission:
+    """The tasks of one slave.
+
+    A task keeps its place until it has ended, also when its session is over before: its thread can't be taken from it.
+    """
+
+    def __init__(self, slots: int = 1, backlog: int = 0) -> None:
+        self.slots = slots
+        self.backlog = backlog
+        self._places: dict[int, Ticket] = {}  # by the ticket's own id: two sessions may use one task id
+        self._known: OrderedDict[str, Ticket] = OrderedDict()  # of this session, by task id, oldest first
+
+    def offer(self, offer: TaskOffer, session: str, *, outbox_full: bool = False) -> tuple[Ticket, bool]:
+        """A master hands over a task. Returns its ticket, and whether the user is to be asked about it.
+
+        Raises:
+            SlaveTaskDataInvalid: the id is known, with other content.
+            SlaveTaskAlreadyExist: there is no place.
+        """
+        known = self._known.get(offer.task_id)
+        if known is not None:
+            if known.offer.digest != offer.digest:
+                raise SlaveTaskDataInvalid(f"task {offer.task_id} is known here with other data; ids are used once")
+            return known, False
+        if len(self._places) >= self.slots + self.backlog:
+            raise SlaveTaskAlreadyExist(f"this slave has {len(self._places)} task(s) and no place for a further one")
+        if outbox_full:
+            raise SlaveTaskAlreadyExist("this slave's results wait for their acknowledgement, and its outbox is full")
+        ticket = Ticket(offer, session)
+        self._known[offer.task_id] = ticket
+        self._places[id(ticket)] = ticket
+        return ticket, True
+
+    def accepted(self, ticket: Ticket, answer: Data) -> None:
+        """The user takes the task: it may run."""
+        ticket.answer = answer
+
+    def refused(self, ticket: Ticket, error: ResponseException) -> None:
+        """The user refuses the task."""
+        ticket.answer = error
+        self.ended(ticket)
+
+    def ended(self, ticket: Ticket) -> None:
+        """The task has come to its end: its place is free."""
+        ticket.ended = True
+        self._places.pop(id(ticket), None)
+        surplus = len(self._known) - REMEMBERED_TASKS
+        if surplus > 0:
+            settled = [task_id for task_id, known in self._known.items() if known.ended]
+            for task_id in settled[:surplus]:
+                del self._known[task_id]
+
+    def new_session(self) -> None:
+        """Another session begins: ids of the last one mean nothing in it."""
+        self._known.clear()
+
+    def hand_over(self, session: str, successor: str) -> None:
+        """The session was resumed under a new token."""
+        for ticket in (*self._known.values(), *self._places.values()):
+            if ticket.session == session:
+                ticket.session = successor
+
+    def running(self, session: str) -> list[str]:
+        """The ids of the session's tasks that wait or run."""
+        return [ticket.offer.task_id for ticket in self._places.values() if ticket.session == session]

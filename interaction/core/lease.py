@@ -1,0 +1,51 @@
+"""A slave's lease: how long it may believe in its session.
+
+The lease counts from the *sending* of the last beat that was acknowledged, so that the slave always lets go of the
+session before its master does, whatever the network adds to either direction.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+JITTER = 0.1  # of the time between two beats, either way, so that slaves do not beat in step
+
+
+class Lease:
+    """The lease of one session at the slave. Times are readings of one monotonic clock, in seconds."""
+
+    def __init__(self, duration: float, span: float, now: float) -> None:
+        self.duration = duration
+        self._span = span
+        self.expires_at = now + duration
+        self._newest = 0
+        self._sent: deque[tuple[int, float]] = deque()  # beats without an acknowledgement, oldest first
+
+    def beat(self, now: float) -> int:
+        """A beat is being sent; returns its sequence."""
+        self._newest += 1
+        if len(self._sent) == 1000:  # far more than a lease holds: the oldest can't renew it any more
+            self._sent.popleft()
+        self._sent.append((self._newest, now))
+        return self._newest
+
+    def acknowledged(self, sequence: int, duration: float | None = None) -> None:
+        """The master has acknowledged all beats up to `sequence`, and may have granted another duration.
+
+        A sequence that was not sent, or was acknowledged before, renews nothing.
+        """
+        if duration is not None:
+            self.duration = duration
+        if sequence > self._newest:
+            return
+        while self._sent and self._sent[0][0] <= sequence:
+            _, sent_at = self._sent.popleft()
+            self.expires_at = max(self.expires_at, sent_at + self.duration)
+
+    def expired(self, now: float) -> bool:
+        """Whether the slave must let go of the session."""
+        return now >= self.expires_at
+
+    def pause(self, chance: float) -> float:
+        """Seconds until the next beat; `chance` is uniform in 0 to 1."""
+        return min(self._span, self.duration / 3) * (1 + JITTER * (2 * chance - 1))

@@ -1,0 +1,108 @@
+"""Where a slave keeps each result until its master has acknowledged it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+RETENTION = 600.0  # seconds that a result waits for a master that resumes its session
+CAPACITY = 1000
+SHORTEST_PAUSE = 0.05
+LONGEST_PAUSE = 5.0
+
+T = TypeVar("T")
+
+
+@dataclass
+class Entry(Generic[T]):
+    """One result. `session` is the token of the session that it belongs to; `item` is what is to be reported."""
+
+    task_id: str
+    session: str
+    item: T
+    kept_until: float
+    due_at: float
+    attempts: int = 0
+    in_flight: bool = False
+
+
+class Outbox(Generic[T]):
+    """Results by task id, in the order in which they came. `waiting` and all other durations are in seconds."""
+
+    def __init__(self, retries: int, waiting: float, *, retention: float = RETENTION, capacity: int = CAPACITY) -> None:
+        self._retries = retries
+        self._waiting = max(waiting, SHORTEST_PAUSE)
+        self._retention = retention
+        self._capacity = capacity
+        self._entries: dict[str, Entry[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._entries
+
+    @property
+    def full(self) -> bool:
+        """Whether no further task may be taken: each may still bring a result."""
+        return len(self._entries) >= self._capacity
+
+    def put(self, task_id: str, session: str, item: T, now: float) -> None:
+        """A task has ended. The first result of a task is the one that counts."""
+        if task_id not in self._entries:
+            self._entries[task_id] = Entry(task_id, session, item, now + self._retention, now)
+
+    def take_due(self, session: str, now: float) -> list[Entry[T]]:
+        """The results to report now in this session; each stays in flight until `acknowledged` or `failed`."""
+        due = [
+            entry
+            for entry in self._entries.values()
+            if entry.session == session and not entry.in_flight and entry.due_at <= now
+        ]
+        for entry in due:
+            entry.in_flight = True
+        return due
+
+    def next_due(self, session: str) -> float | None:
+        """When the next result of this session is to be reported; None where none waits for that."""
+        waiting = (e.due_at for e in self._entries.values() if e.session == session and not e.in_flight)
+        return min(waiting, default=None)
+
+    def acknowledged(self, task_id: str) -> None:
+        """The master has answered: the result may be forgotten. A second answer changes nothing."""
+        self._entries.pop(task_id, None)
+
+    def failed(self, task_id: str, now: float, chance: float) -> None:
+        """Reporting got no answer: the result is due again after a pause, with full jitter (`chance` is 0 to 1).
+
+        The first `retries` pauses are at most `waiting`, and then they double up to the longest.
+        """
+        entry = self._entries.get(task_id)
+        if entry is None:
+            return
+        doublings = min(max(entry.attempts - self._retries, 0), 16)
+        longest = min(max(LONGEST_PAUSE, self._waiting), self._waiting * 2**doublings)
+        entry.attempts += 1
+        entry.in_flight = False
+        entry.due_at = now + longest * chance
+
+    def hand_over(self, session: str, successor: str, now: float) -> None:
+        """The session was resumed under a new token: its results are due at once."""
+        for entry in self._entries.values():
+            if entry.session == session:
+                entry.session, entry.due_at, entry.in_flight = successor, now, False
+
+    def clear(self) -> None:
+        """The session can't be resumed any more: nobody will take its results."""
+        self._entries.clear()
+
+    def expire(self, now: float) -> list[str]:
+        """Give up what has waited for the whole retention. Returns the ids."""
+        gone = [entry.task_id for entry in self._entries.values() if now >= entry.kept_until and not entry.in_flight]
+        for task_id in gone:
+            del self._entries[task_id]
+        return gone
+
+    def held(self, session: str) -> list[str]:
+        """The ids of the tasks whose results wait in this session."""
+        return [entry.task_id for entry in self._entries.values() if entry.session == session]

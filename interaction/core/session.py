@@ -1,0 +1,155 @@
+"""A session at its master: when the slave is suspected, asked after, and given up.
+
+::
+
+    OPENING ── opened ──> LIVE ── stream_broken ──> SUSPECT ── probed: nobody, another ──> OVER
+       │                   │ ^                        │  │
+       │                   │ └──── stream_opened ─────┘  │
+       └───── end ──────> OVER <── tick: silent, end ────┘
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, unique
+
+from interaction.exception import LossReason
+
+LEASE_SHARE = 2 / 3  # of the tolerance: so the slave lets go of the session before the master does
+
+
+@unique
+class SessionState(Enum):
+    """Where a session stands."""
+
+    OPENING = "opening"  # Connect is under way
+    LIVE = "live"
+    SUSPECT = "suspect"  # the heartbeat stream is broken
+    OVER = "over"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Decision: ask who is there."""
+
+
+@dataclass(frozen=True)
+class Lose:
+    """Decision: the slave is gone, and the session is over. The message has no subject: `the process has exited`."""
+
+    reason: LossReason
+    message: str
+
+
+@dataclass(frozen=True)
+class ProbeAnswer:
+    """What a probe found: who answered, or that nobody listens, or (neither) nothing for certain."""
+
+    incarnation: str | None = None
+    nobody: bool = False
+
+
+class Session:
+    """One session at the master. Times are readings of one monotonic clock, in seconds."""
+
+    def __init__(self, tolerance: float) -> None:
+        self.tolerance = tolerance
+        self.state = SessionState.OPENING
+        self.incarnation = ""
+        self.newest_beat = 0
+        self.last_heard = 0.0  # until then nobody looks at it
+        self._stream = 0  # streams are numbered; the newest one counts
+        self._streaming = False
+        self._probing = False
+        self._parting = False
+
+    @property
+    def lease(self) -> float:
+        """The lease that the slave is granted, in seconds."""
+        return self.tolerance * LEASE_SHARE
+
+    @property
+    def over(self) -> bool:
+        """Whether the session has ended: nothing that bears its token changes anything."""
+        return self.state is SessionState.OVER
+
+    def opened(self, incarnation: str, now: float) -> Probe | None:
+        """The slave has accepted Connect."""
+        if self.over:
+            return None
+        self.state, self.incarnation, self.last_heard = SessionState.LIVE, incarnation, now
+        broken_already = self._stream > 0 and not self._streaming
+        return self._suspect() if broken_already else None
+
+    def stream_opened(self, now: float) -> int:
+        """The slave opened a heartbeat stream, which takes the place of an older one. Returns the stream's number."""
+        self._stream += 1
+        self._streaming = True
+        self.last_heard = now
+        if self.state is SessionState.SUSPECT:
+            self.state = SessionState.LIVE
+        return self._stream
+
+    def beat(self, stream: int, sequence: int, now: float) -> bool:
+        """A beat came; says whether it is to be acknowledged. One on a replaced stream, or after the end, is not."""
+        if self.over or stream != self._stream:
+            return False
+        self.newest_beat = max(self.newest_beat, sequence)
+        self.last_heard = now
+        return True
+
+    def stream_broken(self, stream: int) -> Probe | None:
+        """A heartbeat stream ended without a word."""
+        if stream != self._stream:
+            return None
+        self._streaming = False
+        if self.state is not SessionState.LIVE:
+            return None
+        if self._parting:
+            self.state = SessionState.SUSPECT
+            return None
+        return self._suspect()
+
+    def probed(self, answer: ProbeAnswer) -> Lose | None:
+        """A probe has ended."""
+        self._probing = False
+        if self.over:
+            return None
+        if answer.incarnation is not None and answer.incarnation != self.incarnation:
+            return self._lose(LossReason.RESTARTED, "another process answers at its address")
+        if answer.nobody and self.state is SessionState.SUSPECT:
+            return self._lose(LossReason.EXITED, "nobody listens at its address any more")
+        return None
+
+    def tick(self, now: float) -> Probe | Lose | None:
+        """Time has passed."""
+        if self.over or self.state is SessionState.OPENING:
+            return None
+        if now - self.last_heard >= self.tolerance:
+            return self._lose(LossReason.SILENT, f"no heartbeat came for {now - self.last_heard:.1f} s")
+        if self.state is SessionState.SUSPECT and not self._probing and not self._parting:
+            return self._suspect()
+        return None
+
+    def parting(self, under_way: bool) -> None:
+        """Disconnect is, or is no more, under way: a stream that breaks meanwhile says nothing new."""
+        self._parting = under_way
+
+    def excuse(self, seconds: float) -> None:
+        """The master itself stood still for that long: what it did not hear meanwhile is not the slave's silence."""
+        self.last_heard += seconds
+
+    def end(self) -> bool:
+        """The session ends by the will of either side. False where it was over before."""
+        was_over = self.over
+        self.state = SessionState.OVER
+        return not was_over
+
+    def _suspect(self) -> Probe:
+        self.state = SessionState.SUSPECT
+        self._probing = True
+        return Probe()
+
+    def _lose(self, reason: LossReason, message: str) -> Lose:
+        self.state = SessionState.OVER
+        return Lose(reason, message)

@@ -1,0 +1,105 @@
+"""Everything that this package raises for a reason of its own.
+
+::
+
+    ResponseException                    the peer answered, and refused: status_code, success, code, message, data
+    ├── SlaveResponseException           a slave refused; one class for each SlaveErrorCode:
+    │   └── SlaveSystemShuttingDown, SlaveRequestInvalid, SlaveChannelNotFound, SlaveChannelInvalid,
+    │       SlaveMasterTokenNotFound, SlaveMasterTokenInvalid, SlaveSelfTokenNotFound, SlaveSelfTokenInvalid,
+    │       SlaveSlaveAlreadyConnected, SlaveSlaveNotConnected, SlaveSlaveConnectionRefused,
+    │       SlaveSlaveDisconnectionRefused, SlaveTaskAlreadyExist, SlaveTaskRefused, SlaveTaskDataInvalid
+    └── MasterResponseException          a master refused; one class for each MasterErrorCode:
+        └── MasterSystemShuttingDown, MasterRequestInvalid, MasterChannelNotGiven, MasterChannelInvalid,
+            MasterMasterTokenNotGiven, MasterMasterTokenInvalid, MasterSelfTokenNotGiven, MasterSelfTokenInvalid,
+            MasterSlaveTokenNotGiven, MasterSlaveTokenInvalid, MasterTaskDataInvalid
+    RequestException (OSError)           no answer: nobody there, or the deadline passed
+    TaskException                        why a task has no good result (``task.error``)
+    ├── TaskFailed                       it ran and failed: type, message, traceback
+    ├── TaskLost                         its slave is gone: reason
+    └── TaskCancelled                    it was asked to end
+    LeaseExpired                         a slave heard nothing from its master for the whole of its lease
+    PayloadError (ValueError)            data that can't be carried or read: path
+    └── PayloadTooLarge                  data over the message limit: size, limit
+"""
+
+from __future__ import annotations
+
+from interaction.exception.base import RequestException, ResponseException
+from interaction.exception.code import LossReason, MasterErrorCode, SlaveErrorCode
+from interaction.exception.master import (
+    MasterChannelInvalid,
+    MasterChannelNotGiven,
+    MasterMasterTokenInvalid,
+    MasterMasterTokenNotGiven,
+    MasterRequestInvalid,
+    MasterResponseException,
+    MasterSelfTokenInvalid,
+    MasterSelfTokenNotGiven,
+    MasterSlaveTokenInvalid,
+    MasterSlaveTokenNotGiven,
+    MasterSystemShuttingDown,
+    MasterTaskDataInvalid,
+)
+from interaction.exception.payload import PayloadError, PayloadTooLarge
+from interaction.exception.slave import (
+    SlaveChannelInvalid,
+    SlaveChannelNotFound,
+    SlaveMasterTokenInvalid,
+    SlaveMasterTokenNotFound,
+    SlaveRequestInvalid,
+    SlaveResponseException,
+    SlaveSelfTokenInvalid,
+    SlaveSelfTokenNotFound,
+    SlaveSlaveAlreadyConnected,
+    SlaveSlaveConnectionRefused,
+    SlaveSlaveDisconnectionRefused,
+    SlaveSlaveNotConnected,
+    SlaveSystemShuttingDown,
+    SlaveTaskAlreadyExist,
+    SlaveTaskDataInvalid,
+    SlaveTaskRefused,
+)
+from interaction.exception.task import LeaseExpired, TaskCancelled, TaskException, TaskFailed, TaskLost
+
+__all__ = [
+    "LeaseExpired",
+    "LossReason",
+    "MasterChannelInvalid",
+    "MasterChannelNotGiven",
+    "MasterErrorCode",
+    "MasterMasterTokenInvalid",
+    "MasterMasterTokenNotGiven",
+    "MasterRequestInvalid",
+    "MasterResponseException",
+    "MasterSelfTokenInvalid",
+    "MasterSelfTokenNotGiven",
+    "MasterSlaveTokenInvalid",
+    "MasterSlaveTokenNotGiven",
+    "MasterSystemShuttingDown",
+    "MasterTaskDataInvalid",
+    "PayloadError",
+    "PayloadTooLarge",
+    "RequestException",
+    "ResponseException",
+    "SlaveChannelInvalid",
+    "SlaveChannelNotFound",
+    "SlaveErrorCode",
+    "SlaveMasterTokenInvalid",
+    "SlaveMasterTokenNotFound",
+    "SlaveRequestInvalid",
+    "SlaveResponseException",
+    "SlaveSelfTokenInvalid",
+    "SlaveSelfTokenNotFound",
+    "SlaveSlaveAlreadyConnected",
+    "SlaveSlaveConnectionRefused",
+    "SlaveSlaveDisconnectionRefused",
+    "SlaveSlaveNotConnected",
+    "SlaveSystemShuttingDown",
+    "SlaveTaskAlreadyExist",
+    "SlaveTaskDataInvalid",
+    "SlaveTaskRefused",
+    "TaskCancelled",
+    "TaskException",
+    "TaskFailed",
+    "TaskLost",
+]

@@ -1,0 +1,49 @@
+"""A request that was refused, and one that got no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from interaction.exception.code import MasterErrorCode, SlaveErrorCode
+
+
+class ResponseException(Exception):
+    """The peer answered, and refused.
+
+    Attributes:
+        code: the error code, a :class:`SlaveErrorCode` or :class:`MasterErrorCode`.
+        status_code: the number of the HTTP status that DI-engine gave to this code: 400, 401 or 403.
+        success: always False.
+        message: why, in a sentence.
+        data: what the peer's user had to say; an empty mapping where that was nothing.
+    """
+
+    code: ClassVar[SlaveErrorCode | MasterErrorCode]
+    status_code: ClassVar[int] = 400
+    success: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", data: Mapping[str, Any] | None = None) -> None:
+        self.message = message or type(self).__name__
+        self.data: Mapping[str, Any] = {} if data is None else data
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[type[ResponseException], tuple[str, Mapping[str, Any]]]:
+        return type(self), (self.message, self.data)
+
+
+class RequestException(OSError):
+    """A request that got no answer: nobody is there, the deadline passed, or the peer is no ``interaction`` peer.
+
+    Attributes:
+        code: the name of the gRPC status code, such as ``"UNAVAILABLE"`` or ``"DEADLINE_EXCEEDED"``.
+        message: what happened, in a sentence that names the peer.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[RequestException], tuple[str, str]]:
+        return type(self), (self.message, self.code)

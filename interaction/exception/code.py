@@ -1,0 +1,56 @@
+"""The error codes of both sides, and why a slave is gone."""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum, unique
+
+
+@unique
+class SlaveErrorCode(IntEnum):
+    """What a slave answers with. The numbers are DI-engine's; 102 and 603 are new."""
+
+    SUCCESS = 0
+    SYSTEM_SHUTTING_DOWN = 101
+    REQUEST_INVALID = 102
+    CHANNEL_NOT_FOUND = 201
+    CHANNEL_INVALID = 202
+    MASTER_TOKEN_NOT_FOUND = 301
+    MASTER_TOKEN_INVALID = 302
+    SELF_TOKEN_NOT_FOUND = 401
+    SELF_TOKEN_INVALID = 402
+    SLAVE_ALREADY_CONNECTED = 501
+    SLAVE_NOT_CONNECTED = 502
+    SLAVE_CONNECTION_REFUSED = 503
+    SLAVE_DISCONNECTION_REFUSED = 504
+    TASK_ALREADY_EXIST = 601
+    TASK_REFUSED = 602
+    TASK_DATA_INVALID = 603
+
+
+@unique
+class MasterErrorCode(IntEnum):
+    """What a master answers with. The numbers are DI-engine's; 102 is new."""
+
+    SUCCESS = 0
+    SYSTEM_SHUTTING_DOWN = 101
+    REQUEST_INVALID = 102
+    CHANNEL_NOT_GIVEN = 201
+    CHANNEL_INVALID = 202
+    MASTER_TOKEN_NOT_GIVEN = 301
+    MASTER_TOKEN_INVALID = 302
+    SELF_TOKEN_NOT_GIVEN = 401
+    SELF_TOKEN_INVALID = 402
+    SLAVE_TOKEN_NOT_GIVEN = 501
+    SLAVE_TOKEN_INVALID = 502
+    TASK_DATA_INVALID = 601
+
+
+@unique
+class LossReason(Enum):
+    """Why a slave is gone."""
+
+    EXITED = "exited"  # nobody listens at its address any more
+    RESTARTED = "restarted"  # another process answers there
+    SILENT = "silent"  # no heartbeat for the whole tolerance
+    DISCONNECTED = "disconnected"  # either side ended the session
+    DRAINED = "drained"  # the slave finished its work and left

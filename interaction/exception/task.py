@@ -1,0 +1,53 @@
+"""Why a task has no good result, and why a slave let go of its master."""
+
+from __future__ import annotations
+
+from interaction.exception.code import LossReason
+
+
+class TaskException(Exception):
+    """Why a task has no good result."""
+
+
+class TaskFailed(TaskException):
+    """The task ran and failed.
+
+    Attributes:
+        type: the name of the exception's class at the slave; ``TaskFail`` for a failure that the slave declared.
+        message: what happened.
+        traceback: where, as the slave's language writes it; empty for a declared failure.
+    """
+
+    def __init__(self, type: str, message: str, traceback: str = "") -> None:
+        super().__init__(type, message, traceback)
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.type else self.message
+
+
+class TaskLost(TaskException):
+    """The task's slave is gone, and nobody knows how far the task had come.
+
+    Attributes:
+        reason: a :class:`LossReason`.
+        message: what happened, in a sentence that names the connection.
+    """
+
+    def __init__(self, reason: LossReason, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class TaskCancelled(TaskException):
+    """The task was asked to end."""
+
+
+class LeaseExpired(Exception):
+    """A slave heard nothing from its master for the whole of its lease, and let go of the session."""

@@ -1,0 +1,133 @@
+"""All links of a master, on the loop: who calls, who is living under which name, and the tick that watches them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from interaction.core.model import Acknowledgement, TaskResult
+from interaction.core.registry import Registry
+from interaction.exception import MasterSlaveTokenInvalid
+from interaction.master.link import HeartbeatStream, Link
+
+T = TypeVar("T")
+_log = logging.getLogger("interaction.master")
+_PATIENCE = 0.1  # seconds that a shutdown waits for farewells under way
+
+
+class Names(Generic[T]):
+    """Which names are in use, from any thread: from before `connect()` sends anything until its session is over."""
+
+    def __init__(self) -> None:
+        self._holders: dict[str, T] = {}
+        self._lock = threading.Lock()
+
+    def take(self, name: str, holder: T) -> None:
+        """Reserve a name. Raises KeyError where it is in use."""
+        with self._lock:
+            self.check_free(name)
+            self._holders[name] = holder
+
+    def check_free(self, name: str) -> None:
+        """Raise KeyError where the name is in use."""
+        if name in self._holders:
+            raise KeyError(f"the name {name!r} is in use by a connection of this master; choose another one")
+
+    def free(self, name: str, holder: T) -> None:
+        """Give a name back, if it is still the holder's."""
+        with self._lock:
+            if self._holders.get(name) is holder:
+                del self._holders[name]
+
+    def holder(self, name: str) -> T | None:
+        """Who has the name."""
+        return self._holders.get(name)
+
+
+class Roster(Generic[T]):
+    """What the master's service calls, and where its links live."""
+
+    def __init__(self, names: Names[T], check_span: float) -> None:
+        self.closing = False
+        self._names = names
+        self._check_span = check_span
+        self._registry: Registry[Link] = Registry(check_span)
+        self._holders: dict[Link, T] = {}
+        self._background: set[asyncio.Future[object]] = set()
+        self._watching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Watch the links from now on."""
+        self._watching = asyncio.ensure_future(self._watch())
+
+    def stop(self) -> None:
+        """End all sessions, and tell the slaves."""
+        self.closing = True
+        if self._watching is not None:
+            self._watching.cancel()
+        for _, link in self._registry:
+            link.close("the master shuts down")
+
+    async def settle(self) -> None:
+        """Wait for what was begun in the background, not long."""
+        if self._background:
+            _, late = await asyncio.wait(self._background, timeout=_PATIENCE)
+            for work in late:
+                work.cancel()
+
+    def add(self, link: Link, holder: T) -> None:
+        """Know a link: its slave may call before Connect has returned."""
+        self._holders[link] = holder
+        self._registry.add(link.token, link.session, link)
+
+    # What links tell.
+
+    def link_over(self, link: Link) -> None:
+        """A session has ended."""
+        self._registry.retire(link.token)
+        holder = self._holders.pop(link, None)
+        if holder is not None:
+            self._names.free(link.name, holder)
+
+    def in_background(self, work: Awaitable[object]) -> None:
+        """Have something done without waiting for it. What it raises is logged."""
+        future = asyncio.ensure_future(work)
+        self._background.add(future)
+        future.add_done_callback(self._done)
+
+    def _done(self, future: asyncio.Future[object]) -> None:
+        self._background.discard(future)
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            _log.error("work in the background failed", exc_info=error)
+
+    # What slaves call. The guard has checked the channel.
+
+    def admit(self, method: str, token: str) -> None:
+        """Admit a call by a token that names a session, living or ended not long ago."""
+        if self._registry.find(token) is None:
+            raise MasterSlaveTokenInvalid("the token names no session of this master")
+
+    def open_heartbeat(self, token: str, end: Callable[[str | None], None]) -> HeartbeatStream:
+        """A slave opens a heartbeat stream."""
+        found = self._registry.find(token)
+        link = None if found is None else found[1]
+        if link is None:
+            raise MasterSlaveTokenInvalid("the session of this token is over")
+        return link.open_heartbeat(end)
+
+    def report(self, token: str, result: TaskResult) -> Acknowledgement:
+        """A slave reports how a task ended. What comes after the end of its session is stale."""
+        found = self._registry.find(token)
+        link = None if found is None else found[1]
+        return Acknowledgement.STALE if link is None else link.report(result)
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            for link, decision in self._registry.tick(loop.time()):
+                link.do(decision)
+            await asyncio.sleep(self._check_span)

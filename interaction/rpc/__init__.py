@@ -1,0 +1,1 @@
+"""The only rooms that import grpc or interaction.v1: the loop thread, transport, codec, and both services' two ends."""

@@ -1,0 +1,119 @@
+"""Channel and token are checked here, on each side, before any handler."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+import grpc.aio
+
+from interaction.exception import (
+    MasterChannelInvalid,
+    MasterChannelNotGiven,
+    MasterSlaveTokenInvalid,
+    MasterSlaveTokenNotGiven,
+    MasterSystemShuttingDown,
+    ResponseException,
+    SlaveChannelInvalid,
+    SlaveChannelNotFound,
+    SlaveMasterTokenInvalid,
+    SlaveMasterTokenNotFound,
+    SlaveSystemShuttingDown,
+)
+from interaction.rpc.metadata import Credentials, read_metadata
+from interaction.rpc.status import Context, abort
+
+_DECIMAL = re.compile(r"-?[0-9]{1,19}")
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker alone
+
+
+class Gatekeeper(Protocol):
+    """Who is behind the guard."""
+
+    @property
+    def closing(self) -> bool:
+        """Whether the service is shutting down."""
+
+    def admit(self, method: str, token: str) -> None:
+        """Admit a call with a well-formed token, or raise a ResponseException."""
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """How one side refuses."""
+
+    closing: type[ResponseException]
+    no_channel: type[ResponseException]
+    wrong_channel: type[ResponseException]
+    no_token: type[ResponseException]
+    malformed_token: type[ResponseException]
+
+
+BY_SLAVE = Refusals(
+    SlaveSystemShuttingDown,
+    SlaveChannelNotFound,
+    SlaveChannelInvalid,
+    SlaveMasterTokenNotFound,
+    SlaveMasterTokenInvalid,
+)
+BY_MASTER = Refusals(
+    MasterSystemShuttingDown,
+    MasterChannelNotGiven,
+    MasterChannelInvalid,
+    MasterSlaveTokenNotGiven,
+    MasterSlaveTokenInvalid,
+)
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Lets a call of `service` through to its handler, or answers with a refusal. Ping needs no metadata."""
+
+    def __init__(self, service: str, channel: int, refusals: Refusals, gatekeeper: Gatekeeper) -> None:
+        self._service = service
+        self._channel = channel
+        self._refusals = refusals
+        self._gatekeeper = gatekeeper
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """Called by gRPC for each call, with the way to its handler."""
+        handler = await continuation(handler_call_details)
+        service, _, method = handler_call_details.method.lstrip("/").partition("/")
+        if handler is None or service != self._service or method == "Ping":
+            return handler
+        try:
+            self._check(method, read_metadata(handler_call_details.invocation_metadata))
+        except ResponseException as refusal:
+            return _refusing(handler, refusal)
+        return handler
+
+    def _check(self, method: str, brought: Credentials) -> None:
+        """The order is the contract's."""
+        if self._gatekeeper.closing:
+            raise self._refusals.closing("shutting down")
+        if not brought.channel:
+            raise self._refusals.no_channel("the call brings no metadata `channel`")
+        if not _DECIMAL.fullmatch(brought.channel) or int(brought.channel) != self._channel:
+            raise self._refusals.wrong_channel("the call's channel is not the channel here")
+        if brought.token is None:
+            raise self._refusals.no_token("the call brings no metadata `token`")
+        if not brought.token:
+            raise self._refusals.malformed_token("the call's token is malformed: 32 to 128 of 0-9, A-Z, a-z, _ and -")
+        self._gatekeeper.admit(method, brought.token)
+
+
+def _refusing(handler: _Handler, refusal: ResponseException) -> _Handler:
+    """A handler of the same form that refuses."""
+
+    async def refuse(_: object, context: Context) -> None:
+        await abort(context, refusal)
+
+    if handler.request_streaming:
+        return grpc.stream_stream_rpc_method_handler(refuse)
+    return grpc.unary_unary_rpc_method_handler(refuse)

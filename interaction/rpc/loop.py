@@ -1,0 +1,135 @@
+"""One asyncio loop on one thread per process, shared by every master and slave in it.
+
+Several grpc.aio loops in one process disturb each other, so there is one. It starts with the first user and stops with
+the last. Users' code never runs on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from interaction.exception import RequestException
+
+T = TypeVar("T")
+
+_EXIT_PATIENCE = 2.0  # seconds that the interpreter's exit waits for the loop to end
+
+
+class LoopThread:
+    """A running loop. Use :func:`acquire` and :func:`release`; this class keeps no count of its users."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="interaction-loop", daemon=True)
+        self._pid = os.getpid()
+        self._gate = threading.Lock()  # what comes before `_stopping` is set is run or cancelled; nothing comes after
+        self._stopping = False
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            while tasks := asyncio.all_tasks(self.loop):
+                self.loop.run_until_complete(_cancelled(tasks))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        finally:
+            self.loop.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait for what it returns or raises.
+
+        Raises:
+            RuntimeError: called on the loop's own thread, which would wait for itself, or in a forked child.
+            RequestException: the loop was stopped before the coroutine ended.
+        """
+        if threading.current_thread() is self._thread or self._pid != os.getpid():
+            work.close()
+            self.check_process()
+            raise RuntimeError("this would wait for the loop on the loop's own thread; await it there instead")
+        with self._gate:
+            if self._stopping:
+                work.close()
+                raise RequestException("the master or slave was shut down meanwhile", "CANCELLED")
+            future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise RequestException("the master or slave was shut down meanwhile", "CANCELLED") from None
+        except BaseException:
+            future.cancel()  # where the wait was interrupted nobody will take the result
+            raise
+
+    def call(self, function: Callable[..., object], *args: object) -> None:
+        """Have a function called on the loop, soon, from any thread. A loop that has stopped calls nothing."""
+        with self._gate:
+            if not self._stopping:
+                self.loop.call_soon_threadsafe(function, *args)
+
+    def check_process(self) -> None:
+        """Raise RuntimeError in a child that was forked after the loop started: the loop stayed with the parent."""
+        if self._pid != os.getpid():
+            raise RuntimeError(
+                "this object was started before the process forked, and lives on in the parent; "
+                "create and start masters and slaves after the fork, or use the start method 'spawn'"
+            )
+
+    def stop(self, patience: float | None = None) -> None:
+        """End the loop, cancel what runs on it, and wait for its thread (from that thread itself, don't wait)."""
+        if self._pid != os.getpid() or self.loop.is_closed():
+            return
+        with self._gate:
+            if not self._stopping:
+                self.loop.call_soon_threadsafe(self.loop.stop)
+                self._stopping = True
+        if threading.current_thread() is not self._thread:
+            self._thread.join(patience)
+
+
+async def _cancelled(tasks: set[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+_lock = threading.Lock()
+_shared: LoopThread | None = None
+_users = 0
+
+
+def acquire() -> LoopThread:
+    """The process's loop, started where it does not run. Each call needs one :func:`release`."""
+    global _shared, _users
+    with _lock:
+        if _shared is None:
+            _shared, _users = LoopThread(), 0
+        _shared.check_process()
+        _users += 1
+        return _shared
+
+
+def release() -> None:
+    """One user less; the loop stops with the last."""
+    global _shared, _users
+    with _lock:
+        _users -= 1
+        last = _shared if _users == 0 else None
+        if last is not None:
+            _shared = None
+    if last is not None:
+        last.stop()
+
+
+def _stop_at_exit() -> None:
+    if _shared is not None:
+        _shared.stop(_EXIT_PATIENCE)
+
+
+atexit.register(_stop_at_exit)

@@ -1,0 +1,101 @@
+"""MasterService as a slave calls it: models in, its master's answers out."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import grpc.aio
+
+from interaction.address import Endpoint
+from interaction.config import TLS
+from interaction.core.model import Acknowledgement
+from interaction.exception import MasterResponseException, RequestException
+from interaction.rpc import convert
+from interaction.rpc.metadata import Metadata, call_metadata
+from interaction.rpc.status import master_error
+from interaction.rpc.transport import open_channel
+from interaction.v1 import master_service_pb2 as pb
+from interaction.v1 import master_service_pb2_grpc
+
+
+@dataclass(frozen=True)
+class BeatAnswer:
+    """What the master said on the stream: an acknowledgement, and perhaps that it ends the session (`closing`: why)."""
+
+    sequence: int
+    lease: float | None
+    closing: str | None
+
+
+class HeartbeatCall:
+    """One heartbeat stream. Raises a MasterResponseException or a RequestException when it fails."""
+
+    def __init__(self, stub: master_service_pb2_grpc.MasterServiceAsyncStub, metadata: Metadata, peer: str) -> None:
+        self._call = stub.Heartbeat(metadata=metadata)
+        self._peer = peer
+
+    async def send(self, sequence: int) -> None:
+        """Beat."""
+        await self._write(pb.HeartbeatRequest(sequence=sequence))
+
+    async def leave(self, sequence: int, reason: str) -> None:
+        """Say that the slave leaves, and wait until the master has read it and ended the stream."""
+        await self._write(pb.HeartbeatRequest(sequence=sequence, leaving=pb.HeartbeatLeaving(reason=reason)))
+        await self._call.done_writing()
+        await self._call.code()
+
+    async def receive(self) -> BeatAnswer | None:
+        """The master's next word; None at the end of the stream."""
+        try:
+            answer = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise master_error(error, self._peer) from None
+        if not isinstance(answer, pb.HeartbeatResponse):  # grpc.aio.EOF
+            return None
+        lease = convert.from_duration(answer.lease) if answer.HasField("lease") else None
+        return BeatAnswer(answer.sequence, lease, answer.closing.reason if answer.HasField("closing") else None)
+
+    async def _write(self, message: pb.HeartbeatRequest) -> None:
+        try:
+            await self._call.write(message)
+        except asyncio.InvalidStateError:  # the stream has ended: `receive` says how
+            raise RequestException(f"{self._peer} ended the heartbeat stream", "CANCELLED") from None
+        except grpc.aio.AioRpcError as error:
+            raise master_error(error, self._peer) from None
+
+    def cancel(self) -> None:
+        """End the stream at once."""
+        self._call.cancel()
+
+
+class MasterClient:
+    """The calls to one master in one session. All are made on the loop."""
+
+    def __init__(self, endpoint: Endpoint, tls: TLS | None, channel: int, token: str, max_message_bytes: int) -> None:
+        self._peer = f"the master at {endpoint}"
+        self._metadata = call_metadata(channel, token)
+        self._channel = open_channel(endpoint, tls, max_message_bytes)
+        self._stub: master_service_pb2_grpc.MasterServiceAsyncStub = master_service_pb2_grpc.MasterServiceStub(
+            self._channel
+        )
+
+    def heartbeat(self) -> HeartbeatCall:
+        """Open a heartbeat stream."""
+        return HeartbeatCall(self._stub, self._metadata, self._peer)
+
+    async def report(self, result: convert.Report, timeout: float) -> Acknowledgement:
+        """Report how a task ended, once, within `timeout` seconds."""
+        message = pb.ReportResultRequest(result=result)
+        try:
+            answer = await self._stub.ReportResult(message, timeout=timeout, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            failure: MasterResponseException | RequestException = master_error(error, self._peer)
+        else:
+            known = {kind.value: kind for kind in Acknowledgement}
+            return known.get(answer.acknowledgement, Acknowledgement.RECORDED)
+        raise failure
+
+    async def close(self) -> None:
+        """End all calls and let go of the transport."""
+        await self._channel.close()

@@ -1,0 +1,127 @@
+"""MasterService as a master serves it: messages in, models to a plain handler, and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+import grpc.aio
+
+from interaction.config import MasterOptions
+from interaction.core.model import Acknowledgement, Failure, ResultStatus, TaskResult
+from interaction.exception import MasterRequestInvalid, MasterTaskDataInvalid, PayloadError, ResponseException
+from interaction.rpc import convert
+from interaction.rpc.guard import BY_MASTER, Gatekeeper, Guard
+from interaction.rpc.server import Server
+from interaction.rpc.status import Context, abort
+from interaction.v1 import master_service_pb2 as pb
+from interaction.v1 import master_service_pb2_grpc
+from interaction.version import __version__
+
+SERVICE = pb.DESCRIPTOR.services_by_name["MasterService"].full_name
+
+
+class HeartbeatHandler(Protocol):
+    """What decides about one heartbeat stream."""
+
+    def beat(self, sequence: int) -> int | None:
+        """A beat came. Returns the newest sequence, to acknowledge; None for no acknowledgement."""
+
+    def leaving(self, reason: str) -> None:
+        """The slave leaves. Nothing follows."""
+
+    def broken(self) -> None:
+        """The stream ended without a word. Nothing follows."""
+
+
+class MasterHandler(Gatekeeper, Protocol):
+    """What decides, behind the service. Each method may raise a ResponseException: the call is refused with it."""
+
+    def open_heartbeat(self, token: str, end: Callable[[str | None], None]) -> HeartbeatHandler:
+        """A slave opens a heartbeat stream. `end` ends it; with a reason, it ends the session too."""
+
+    def report(self, token: str, result: TaskResult) -> Acknowledgement:
+        """A slave reports how a task ended."""
+
+
+def master_server(options: MasterOptions, handler: MasterHandler) -> Server:
+    """A server for a master's handler."""
+    guard = Guard(SERVICE, options.channel, BY_MASTER, handler)
+    servicer = MasterServicer(handler)
+
+    def add(server: grpc.aio.Server) -> None:
+        master_service_pb2_grpc.add_MasterServiceServicer_to_server(servicer, server)
+
+    return Server(options, SERVICE, guard, add)
+
+
+class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
+    """Turns messages into models. The guard has checked channel and token before."""
+
+    def __init__(self, handler: MasterHandler) -> None:
+        self._handler = handler
+
+    async def Ping(self, request: pb.MasterServicePingRequest, context: Context) -> pb.MasterServicePingResponse:  # noqa: N802
+        """Say who is here."""
+        return pb.MasterServicePingResponse(language=convert.LANGUAGE, version=__version__)
+
+    async def Heartbeat(self, requests: AsyncIterator[pb.HeartbeatRequest], context: Context) -> None:  # type: ignore[override]  # noqa: N802
+        """Acknowledge beats until either side ends the stream."""
+        ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+        def end(reason: str | None) -> None:
+            if not ended.done():
+                ended.set_result(reason)
+
+        try:
+            handler = self._handler.open_heartbeat(convert.brought(context).token or "", end)
+        except ResponseException as refusal:
+            await abort(context, refusal)
+        reading = asyncio.ensure_future(_acknowledge(requests, context, handler))
+        try:
+            either: list[asyncio.Future[Any]] = [reading, ended]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            reading.cancel()
+            await asyncio.wait({reading})
+            if ended.done() and (reason := ended.result()) is not None:
+                await context.write(pb.HeartbeatResponse(closing=pb.HeartbeatClosing(reason=reason)))
+        finally:
+            reading.cancel()
+            left = reading.done() and not reading.cancelled() and reading.exception() is None and reading.result()
+            if not left:
+                handler.broken()
+
+    async def ReportResult(self, request: pb.ReportResultRequest, context: Context) -> pb.ReportResultResponse:  # noqa: N802
+        """Record one result."""
+        message = request.result
+        token = convert.brought(context).token or ""
+        try:
+            if not convert.is_task_id(message.task_id):
+                raise MasterRequestInvalid(f"result.task_id: expected a UUID, not {message.task_id!r:.60}")
+            if message.status not in {status.value for status in ResultStatus}:
+                raise MasterRequestInvalid(f"result.status: {message.status} is no status of a result")
+            try:
+                acknowledgement = self._handler.report(token, await convert.read_result(message))
+            except PayloadError as error:
+                # The task has ended, whatever it gave: its owner learns that, and the slave what was wrong.
+                failure = Failure("PayloadError", f"the slave's result can't be read: {error}")
+                self._handler.report(token, TaskResult(message.task_id, ResultStatus.FAILED, {}, failure))
+                raise MasterTaskDataInvalid(str(error)) from None
+        except ResponseException as refusal:
+            await abort(context, refusal)
+        return pb.ReportResultResponse(acknowledgement=acknowledgement.value)  # type: ignore[arg-type]  # an enum's number
+
+
+async def _acknowledge(
+    requests: AsyncIterator[pb.HeartbeatRequest], context: Context, handler: HeartbeatHandler
+) -> bool:
+    """Answer beat after beat until the stream ends; True where the slave said that it leaves."""
+    async for request in requests:
+        if request.HasField("leaving"):
+            handler.leaving(request.leaving.reason)
+            return True
+        newest = handler.beat(request.sequence)
+        if newest is not None:
+            await context.write(pb.HeartbeatResponse(sequence=newest))
+    return False

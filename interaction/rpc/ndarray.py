@@ -1,0 +1,60 @@
+"""NumPy arrays to bytes and back. NumPy is imported only where an array arrives."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy
+
+_KINDS = "biufcmMSU"  # no objects (they would need pickle), no records, no raw void
+_DTYPE = re.compile(r"[<>|][biufcmMSU][0-9]{1,9}(\[[0-9A-Za-z]{1,16}\])?")
+
+
+def is_array(value: object) -> bool:
+    """Whether the value is a NumPy array; without NumPy nothing is."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray)
+
+
+def scalar_of(value: object) -> bool | int | float | None:
+    """The plain number behind a NumPy scalar; None for anything else."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, (numpy.bool_, numpy.integer, numpy.floating)):
+        return None
+    if isinstance(value, numpy.bool_):
+        return bool(value)
+    return int(value) if isinstance(value, numpy.integer) else float(value)
+
+
+def take_apart(array: numpy.ndarray[Any, Any]) -> tuple[str, list[int], bytes]:
+    """The dtype's string, the shape, and the content in row-major order; ValueError where that can't be carried."""
+    if array.dtype.kind not in _KINDS or array.dtype.hasobject:
+        raise ValueError(f"arrays of dtype {array.dtype} can't be carried")
+    return array.dtype.str, list(array.shape), array.tobytes()
+
+
+def put_together(dtype: object, shape: object, content: bytes) -> numpy.ndarray[Any, Any]:
+    """The array, writable. Raises ValueError for parts that do not fit each other."""
+    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
+        raise ValueError(f"dtype {dtype!r:.40} can't be read")
+    if not isinstance(shape, list) or len(shape) > 32 or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"shape {shape!r:.80} can't be read")
+    try:
+        import numpy
+    except ImportError:
+        raise ValueError("this is a NumPy array, and NumPy is not installed here") from None
+    try:
+        kind = numpy.dtype(dtype)
+    except TypeError:
+        raise ValueError(f"dtype {dtype!r} can't be read") from None
+    expected = math.prod(shape) * kind.itemsize
+    if expected != len(content):
+        raise ValueError(f"{len(content)} bytes are no array of dtype {dtype} and shape {shape}")
+    if kind.itemsize == 0 or expected == 0:
+        return numpy.zeros(shape, kind)
+    array: numpy.ndarray[Any, Any] = numpy.frombuffer(content, kind).reshape(shape).copy()
+    return array

@@ -1,0 +1,277 @@
+"""Users' data to a Payload and back. What the form means stands in protos/interaction/v1/payload.proto.
+
+Nothing is executed and no class is looked up while reading: no pickle, no object arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.protobuf import struct_pb2
+
+from interaction.exception import PayloadError, PayloadTooLarge
+from interaction.rpc import ndarray
+from interaction.v1 import payload_pb2
+
+Encoded = payload_pb2.Payload  # data ready to be sent; opaque outside this package
+
+MAX_DEPTH = 200
+# What a message holds beside its payload: an id, a status, and a failure's texts, which are cut to these bytes.
+FAILURE_MESSAGE_BYTES = 4 * 1024
+FAILURE_TRACEBACK_BYTES = 16 * 1024
+ENVELOPE_BYTES = FAILURE_MESSAGE_BYTES + FAILURE_TRACEBACK_BYTES + 4 * 1024
+
+# Python refuses to write and read longer decimal integers (sys.set_int_max_str_digits); beyond, base 16 takes over.
+_LARGEST_DECIMAL = 10**4000
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_CARRIED = "None, bool, int, float, str, bytes, lists, tuples, mappings and NumPy arrays and scalars"
+
+
+def encode(value: object, root: str, max_message_bytes: int | None = None) -> payload_pb2.Payload:
+    """Write a value of any carried type. `root` names it in an error's path, such as `data`.
+
+    Raises:
+        PayloadError: a value or key that can't be carried, with its path.
+        PayloadTooLarge: more than a message of that many bytes holds.
+    """
+    writer = _Writer()
+    try:
+        plain = writer.plain(value, 0)
+    except _Unfit as unfit:
+        raise PayloadError(root + "".join(reversed(unfit.steps)), unfit.problem) from None
+    payload = payload_pb2.Payload(json=json.dumps(plain, separators=(",", ":")), buffers=writer.buffers)
+    if max_message_bytes is not None:
+        size, limit = payload.ByteSize(), max_message_bytes - ENVELOPE_BYTES
+        if size > limit:
+            raise PayloadTooLarge(root, size, limit)
+    return payload
+
+
+def encode_mapping(value: Mapping[str, Any] | None, root: str, max_message_bytes: int) -> payload_pb2.Payload:
+    """Write a mapping, as :func:`encode`; None is an empty one. Raises TypeError for what is no mapping."""
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"{root} must be a mapping, not {type(value).__name__}: {value!r:.80}")
+    return encode({} if value is None else value, root, max_message_bytes)
+
+
+def decode(payload: payload_pb2.Payload, root: str) -> Any:
+    """Read a payload; one without content is an empty mapping. Raises PayloadError for what can't be read."""
+    buffers = payload.buffers
+    kind = payload.WhichOneof("content")
+    if kind is None:
+        return {}
+    try:
+        if kind == "value":
+            return _Reader(buffers).restored(_plain_of(payload.value), 0)
+        plain = json.loads(payload.json)
+        if not buffers and '"$' not in payload.json:
+            return plain
+        return _Reader(buffers).restored(plain, 0)
+    except _Unfit as unfit:
+        raise PayloadError(root + "".join(reversed(unfit.steps)), unfit.problem) from None
+    except RecursionError:
+        raise PayloadError(root, f"nested deeper than {MAX_DEPTH} levels") from None
+    except ValueError as error:
+        raise PayloadError(root, f"not JSON: {error}") from None
+
+
+def decode_mapping(payload: payload_pb2.Payload, root: str) -> dict[str, Any]:
+    """Read a payload that must hold a mapping. Raises PayloadError."""
+    value = decode(payload, root)
+    if not isinstance(value, dict):
+        raise PayloadError(root, f"expected a mapping (a JSON object), not {type(value).__name__}")
+    return value
+
+
+class _Unfit(Exception):
+    """What is wrong somewhere in the data; the steps to it are added on the way out."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.steps: list[str] = []
+
+
+class _Writer:
+    """Turns a value into what `json.dumps` writes strictly, and collects the buffers."""
+
+    def __init__(self) -> None:
+        self.buffers: list[bytes] = []
+
+    def plain(self, value: Any, depth: int) -> Any:
+        if value is None or value is True or value is False or isinstance(value, str):
+            return value
+        if isinstance(value, int):
+            return int(value) if -_LARGEST_DECIMAL < value < _LARGEST_DECIMAL else {"$integer": f"{value:x}"}
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else {"$number": _name_of_non_finite(value)}
+        if isinstance(value, (Mapping, list, tuple)):
+            if depth == MAX_DEPTH:
+                raise _Unfit(f"nested deeper than {MAX_DEPTH} levels, or contains itself")
+            return self._mapping(value, depth) if isinstance(value, Mapping) else self._sequence(value, depth)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return {"$bytes": self._buffer(bytes(value))}
+        if ndarray.is_array(value):
+            return {"$ndarray": self._array(value)}
+        scalar = ndarray.scalar_of(value)
+        if scalar is not None:
+            return self.plain(scalar, depth)
+        raise _Unfit(f"values of type {_type_name(value)} can't be carried; {_CARRIED} can")
+
+    def _mapping(self, mapping: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        plain: dict[str, Any] = {}
+        for key, value in mapping.items():
+            try:
+                name = key if type(key) is str else self._key(key)
+                if name.startswith("$"):
+                    name = "$" + name
+                if name in plain:
+                    raise _Unfit(f"two keys are both written {name!r}")
+                plain[name] = self.plain(value, depth + 1)
+            except _Unfit as unfit:
+                unfit.steps.append(f"[{key!r:.100}]")
+                raise
+        return plain
+
+    def _sequence(self, items: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
+        plain: list[Any] = []
+        try:
+            for item in items:
+                plain.append(self.plain(item, depth + 1))
+        except _Unfit as unfit:
+            unfit.steps.append(f"[{len(plain)}]")
+            raise
+        return plain
+
+    def _key(self, key: object) -> str:
+        """A key as `json.dumps` writes it."""
+        if isinstance(key, str):
+            return str(key)
+        number = key if isinstance(key, (bool, int, float)) else ndarray.scalar_of(key)
+        if number is None and key is not None:
+            raise _Unfit(f"keys of type {_type_name(key)} can't be carried; str, int, float, bool and None can")
+        if isinstance(number, float) and not math.isfinite(number):
+            return _name_of_non_finite(number)
+        if isinstance(number, int) and not -_LARGEST_DECIMAL < number < _LARGEST_DECIMAL:
+            raise _Unfit("a key that is an integer of more than 4,000 digits can't be carried")
+        return json.dumps(number)
+
+    def _array(self, array: Any) -> dict[str, Any]:
+        try:
+            dtype, shape, content = ndarray.take_apart(array)
+        except ValueError as error:
+            raise _Unfit(str(error)) from None
+        return {"buffer": self._buffer(content), "dtype": dtype, "shape": shape}
+
+    def _buffer(self, content: bytes) -> int:
+        self.buffers.append(content)
+        return len(self.buffers) - 1
+
+
+class _Reader:
+    """Puts buffers, and the numbers that JSON lacks, back in their places."""
+
+    def __init__(self, buffers: Any) -> None:
+        self._buffers = buffers
+
+    def restored(self, value: Any, depth: int) -> Any:
+        if not isinstance(value, (dict, list)):
+            return value
+        if depth == MAX_DEPTH:
+            raise _Unfit(f"nested deeper than {MAX_DEPTH} levels")
+        return self._mapping(value, depth) if isinstance(value, dict) else self._sequence(value, depth)
+
+    def _sequence(self, items: list[Any], depth: int) -> list[Any]:
+        restored: list[Any] = []
+        try:
+            for item in items:
+                restored.append(self.restored(item, depth + 1))
+        except _Unfit as unfit:
+            unfit.steps.append(f"[{len(restored)}]")
+            raise
+        return restored
+
+    def _mapping(self, mapping: dict[str, Any], depth: int) -> Any:
+        if len(mapping) == 1:
+            ((name, value),) = mapping.items()
+            read = _REFERENCES.get(name)
+            found = read(self, value) if read is not None else None
+            if found is not None:
+                return found
+        restored = {}
+        for key, value in mapping.items():
+            try:
+                restored[key[1:] if key.startswith("$$") else key] = self.restored(value, depth + 1)
+            except _Unfit as unfit:
+                unfit.steps.append(f"[{key!r:.100}]")
+                raise
+        return restored
+
+    def content(self, index: Any) -> bytes | None:
+        return self._buffer(index) if _is_index(index) else None
+
+    def array(self, form: Any) -> Any:
+        if not isinstance(form, dict) or form.keys() != {"buffer", "dtype", "shape"} or not _is_index(form["buffer"]):
+            return None
+        try:
+            return ndarray.put_together(form["dtype"], form["shape"], self._buffer(form["buffer"]))
+        except ValueError as error:
+            raise _Unfit(str(error)) from None
+
+    def number(self, name: Any) -> float | None:
+        return _NON_FINITE.get(name) if isinstance(name, str) else None
+
+    def integer(self, digits: Any) -> int | None:
+        try:
+            return int(digits, 16) if isinstance(digits, str) else None
+        except ValueError:
+            return None
+
+    def _buffer(self, index: int) -> bytes:
+        if index >= len(self._buffers):
+            raise _Unfit(f"refers to buffer {index}, and there are {len(self._buffers)}")
+        buffer: bytes = self._buffers[index]
+        return buffer
+
+
+_REFERENCES: dict[str, Callable[[_Reader, Any], Any]] = {
+    "$bytes": _Reader.content,
+    "$ndarray": _Reader.array,
+    "$number": _Reader.number,
+    "$integer": _Reader.integer,
+}
+
+
+def _plain_of(value: struct_pb2.Value) -> Any:
+    """A protobuf value as JSON would be read."""
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return {key: _plain_of(item) for key, item in value.struct_value.fields.items()}
+    if kind == "list_value":
+        return [_plain_of(item) for item in value.list_value.values]
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() and abs(number) <= 2**53 else number
+    return {"string_value": value.string_value, "bool_value": value.bool_value}.get(kind or "")
+
+
+def cut(text: str, max_bytes: int) -> str:
+    """The text, or its beginning where it is longer than that many bytes of UTF-8."""
+    encoded = text.encode("utf-8", "replace")
+    return (encoded if len(encoded) <= max_bytes else encoded[: max_bytes - 3] + b"...").decode("utf-8", "ignore")
+
+
+def _name_of_non_finite(value: float) -> str:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _is_index(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _type_name(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

@@ -1,0 +1,50 @@
+"""One request with its deadline and its retries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc.aio
+
+from interaction.exception import RequestException, ResponseException
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How long a request may take, and how often it is tried again after a transport failure.
+
+    Every RPC is idempotent by its token or task id, so trying again is safe. `timeout` bounds all tries together.
+    """
+
+    retries: int
+    waiting: float
+    timeout: float
+
+
+async def request(
+    attempt: Callable[[float], Awaitable[T]],
+    policy: Policy,
+    translate: Callable[[grpc.aio.AioRpcError], ResponseException | RequestException],
+) -> T:
+    """Call `attempt` with the seconds that are left, until it answers.
+
+    Raises what `translate` makes of the last failure: a refusal at once, a transport failure after its retries.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + policy.timeout
+    retries = policy.retries
+    while True:
+        try:
+            return await attempt(max(deadline - loop.time(), 0.0))
+        except grpc.aio.AioRpcError as error:
+            failure = translate(error)
+        transient = isinstance(failure, RequestException) and failure.code == "UNAVAILABLE"
+        if not transient or retries == 0 or loop.time() + policy.waiting >= deadline:
+            raise failure
+        retries -= 1
+        await asyncio.sleep(policy.waiting)

@@ -1,0 +1,146 @@
+"""SlaveService as a slave serves it: messages in, models to a plain handler, and back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import grpc
+import grpc.aio
+
+from interaction.address import Endpoint, parse_address
+from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, DEFAULT_MASTER_PORT, SlaveOptions
+from interaction.core.model import ConnectAnswer, ConnectOffer, Data, Identity, TaskOffer
+from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid, SlaveTaskDataInvalid
+from interaction.rpc import convert, payload
+from interaction.rpc.guard import BY_SLAVE, Gatekeeper, Guard
+from interaction.rpc.server import Server
+from interaction.rpc.status import Context, abort
+from interaction.v1 import slave_service_pb2 as pb
+from interaction.v1 import slave_service_pb2_grpc
+
+SERVICE = pb.DESCRIPTOR.services_by_name["SlaveService"].full_name
+MIN_LEASE, MAX_LEASE = 0.1, 86400.0
+
+
+class SlaveHandler(Gatekeeper, Protocol):
+    """What decides, behind the service. Each method may raise a ResponseException: the call is refused with it."""
+
+    def identity(self) -> Identity:
+        """Who is here."""
+
+    async def connect(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
+        """A master wants to open or resume a session."""
+
+    async def disconnect(self, token: str, data: Data) -> Data:
+        """The master wants to end the session."""
+
+    async def new_task(self, token: str, offer: TaskOffer) -> Data:
+        """The master hands over a task."""
+
+
+def slave_server(options: SlaveOptions, handler: SlaveHandler) -> Server:
+    """A server for a slave's handler."""
+    guard = Guard(SERVICE, options.channel, BY_SLAVE, handler)
+    servicer = SlaveServicer(handler, options.max_message_bytes)
+    return Server(
+        options,
+        SERVICE,
+        guard,
+        lambda server: slave_service_pb2_grpc.add_SlaveServiceServicer_to_server(servicer, server),
+    )
+
+
+class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
+    """Turns messages into models. The guard has checked channel and token before."""
+
+    def __init__(self, handler: SlaveHandler, max_message_bytes: int) -> None:
+        self._handler = handler
+        self._max_message_bytes = max_message_bytes
+
+    async def Ping(self, request: pb.SlaveServicePingRequest, context: Context) -> pb.SlaveServicePingResponse:  # noqa: N802
+        """Say who is here."""
+        who = self._handler.identity()
+        return pb.SlaveServicePingResponse(
+            incarnation=who.incarnation, language=who.language, version=who.version, features=who.features
+        )
+
+    async def Connect(self, request: pb.ConnectRequest, context: Context) -> pb.ConnectResponse:  # noqa: N802
+        """Open or resume a session."""
+        try:
+            offer, master = await self._read_offer(request, context)
+            answer = await self._handler.connect(offer, master)
+            return pb.ConnectResponse(
+                incarnation=answer.incarnation,
+                slots=answer.slots,
+                backlog=answer.backlog,
+                features=answer.features,
+                held=[pb.HeldTask(task_id=held.task_id, ended=held.ended) for held in answer.held],
+                data=payload.encode(answer.data, "data", offer.max_message_bytes),
+                max_message_bytes=self._max_message_bytes,
+            )
+        except ResponseException as refusal:
+            await abort(context, refusal)
+
+    async def _read_offer(self, request: pb.ConnectRequest, context: Context) -> tuple[ConnectOffer, Endpoint]:
+        credentials = convert.brought(context)
+        try:
+            master = parse_address(request.master_address, DEFAULT_MASTER_PORT)
+            data = await convert.read_payload(payload.decode_mapping, request.data, "data")
+        except PayloadError as error:
+            raise SlaveRequestInvalid(str(error)) from None
+        except ValueError as error:
+            raise SlaveRequestInvalid(f"master_address: {error}") from None
+        lease = convert.from_duration(request.lease)
+        if not MIN_LEASE <= lease <= MAX_LEASE:
+            raise SlaveRequestInvalid(f"lease: expected {MIN_LEASE} to {MAX_LEASE:.0f} seconds, not {lease:g}")
+        return ConnectOffer(
+            token=credentials.token or "",
+            previous_token=credentials.previous_token or None,
+            master_address=request.master_address,
+            lease=lease,
+            data=data,
+            max_message_bytes=request.max_message_bytes or ASSUMED_MAX_MESSAGE_BYTES,
+        ), master
+
+    async def Disconnect(self, request: pb.DisconnectRequest, context: Context) -> pb.DisconnectResponse:  # noqa: N802
+        """End the session."""
+        try:
+            try:
+                data = await convert.read_payload(payload.decode_mapping, request.data, "data")
+            except PayloadError as error:
+                raise SlaveRequestInvalid(str(error)) from None
+            answer = await self._handler.disconnect(convert.brought(context).token or "", data)
+            return pb.DisconnectResponse(data=payload.encode(answer, "data"))
+        except ResponseException as refusal:
+            await abort(context, refusal)
+
+    async def NewTask(self, request: pb.NewTaskRequest, context: Context) -> pb.NewTaskResponse:  # noqa: N802
+        """Take one task."""
+        try:
+            offer = await self._read_task(request)
+            answer = await self._handler.new_task(convert.brought(context).token or "", offer)
+            return pb.NewTaskResponse(data=payload.encode(answer, "data"))
+        except ResponseException as refusal:
+            await abort(context, refusal)
+
+    async def _read_task(self, request: pb.NewTaskRequest) -> TaskOffer:
+        task = request.task
+        if not convert.is_task_id(task.id):
+            raise SlaveRequestInvalid(f"task.id: expected a UUID, not {task.id!r:.60}")
+        try:
+            data = await convert.read_payload(payload.decode_mapping, task.data, "data")
+        except PayloadError as error:
+            raise SlaveTaskDataInvalid(str(error)) from None
+        content = task.data.SerializeToString(deterministic=True)
+        return TaskOffer(task.id, data, hashlib.blake2b(content, digest_size=16).digest())
+
+    async def Work(self, requests: AsyncIterator[pb.WorkRequest], context: Context) -> None:  # type: ignore[override]  # noqa: N802
+        """Not served yet, and not among the features."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this slave's features lack `work`")
+
+    async def CancelTask(self, request: pb.CancelTaskRequest, context: Context) -> pb.CancelTaskResponse:  # noqa: N802
+        """Not served yet, and not among the features."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this slave's features lack `cancel`")
+        raise AssertionError("abort returned")

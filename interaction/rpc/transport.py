@@ -1,0 +1,104 @@
+"""Channels and servers: their options, credentials, and ports."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import grpc
+import grpc.aio
+
+from interaction.address import Endpoint, is_any, join_host
+from interaction.config import TLS
+
+_ROUTE_PROBE = ("192.0.2.1", 9)  # RFC 5737: nobody's address; only the local end of the route to it is looked at
+
+_SHARED_OPTIONS = (
+    ("grpc.max_send_message_length", -1),  # size is checked before sending, by the peer's limit
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_metadata_size", 256 * 1024),  # refusals carry data in it
+    ("grpc.absolute_max_metadata_size", 512 * 1024),
+)
+_CHANNEL_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # closing one connection must not keep another's transport
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),  # also how long one attempt to connect may take
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+_SERVER_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+def open_channel(endpoint: Endpoint, tls: TLS | None, max_message_bytes: int) -> grpc.aio.Channel:
+    """A channel to an endpoint; it dials at the first call. `tls` is used where the endpoint says TLS."""
+    options: list[tuple[str, int | str]] = [
+        *_SHARED_OPTIONS,
+        *_CHANNEL_OPTIONS,
+        ("grpc.max_receive_message_length", max_message_bytes),
+    ]
+    if not endpoint.tls:
+        return grpc.aio.insecure_channel(endpoint.target, options)
+    tls = tls or TLS()
+    if tls.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    credentials = grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
+    return grpc.aio.secure_channel(endpoint.target, credentials, options)
+
+
+def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """The options of a server."""
+    return [*_SHARED_OPTIONS, *_SERVER_OPTIONS, ("grpc.max_receive_message_length", max_message_bytes)]
+
+
+def bind(server: grpc.aio.Server, host: str, port: int, tls: TLS | None) -> int:
+    """Bind a server's port, 0 for a free one, and return it. Raises OSError where that can't be, with its errno."""
+    _check_bindable(host, port)
+    address = join_host(host, port)
+    try:
+        if tls is None:
+            return server.add_insecure_port(address)
+        pair = (tls.key or b"", tls.certificate or b"")  # the options have checked that both are there
+        credentials = grpc.ssl_server_credentials([pair], tls.authority if tls.mutual else None, tls.mutual)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise OSError(errno.EADDRINUSE, f"can't listen at {address}: {error}") from None
+
+
+def _check_bindable(host: str, port: int) -> None:
+    """Bind and let go: the system says precisely what is wrong, where gRPC prints it and says `failed`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"can't listen at {host!r}: {error.strerror}") from None
+    except OSError as error:
+        advice = "; choose another port, or 0 for a free one" if error.errno == errno.EADDRINUSE else ""
+        raise OSError(
+            error.errno, f"can't listen at {join_host(host, port)}: {os.strerror(error.errno or 0)}{advice}"
+        ) from None
+
+
+def address_seen_from(host: str | None) -> str:
+    """This machine's address on the route to `host` (None: the default route). No packet leaves for it."""
+    target = _ROUTE_PROBE if host is None else (host, 9)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(*target, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(address)
+            found: str = probe.getsockname()[0]
+    except OSError:  # no route, or a name that does not resolve: dialling will say so
+        return "127.0.0.1"
+    return "127.0.0.1" if is_any(found) else found

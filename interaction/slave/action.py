@@ -1,0 +1,53 @@
+"""What a slave's user raises in a hook or a task to say no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Refuse(Exception):
+    """A refusal, in answer to the master.
+
+    Attributes:
+        data: a mapping for the master, at its exception's `data`; empty for nothing. At most 128 KiB.
+        message: a sentence for people.
+    """
+
+    message = "refused"
+
+    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(self.message)
+        self.data: Mapping[str, Any] = {} if data is None else data
+
+
+class ConnectionRefuse(Refuse):
+    """Raised in `_before_connection`: the slave does not take the connection."""
+
+    message = "the slave refuses the connection"
+
+
+class DisconnectionRefuse(Refuse):
+    """Raised in `_before_disconnection`: the slave does not end the connection."""
+
+    message = "the slave refuses the disconnection"
+
+
+class TaskRefuse(Refuse):
+    """Raised in `_before_task`: the slave does not take the task."""
+
+    message = "the slave refuses the task"
+
+
+class TaskFail(Exception):
+    """Raised in `_process_task`: the task has failed.
+
+    Attributes:
+        result: the task's result at the master, of any kind that can be carried; None arrives as an empty mapping.
+        message: a sentence for people, at the master's `task.error.message`.
+    """
+
+    def __init__(self, result: Any = None, message: str | None = None) -> None:
+        self.result: Any = {} if result is None else result
+        self.message = "the task has failed" if message is None else message
+        super().__init__(self.message)

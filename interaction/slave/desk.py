@@ -1,0 +1,319 @@
+"""What a slave's service calls, on the loop: the core decides, users' hooks are asked, one session lives at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from interaction.address import Endpoint
+from interaction.config import SlaveOptions
+from interaction.core.admission import Admission, Ticket
+from interaction.core.engagement import Engagement, EngagementState, Verdict
+from interaction.core.model import ConnectAnswer, ConnectOffer, Data, HeldTask, Identity, TaskOffer
+from interaction.core.outbox import RETENTION, Outbox
+from interaction.exception import (
+    LeaseExpired,
+    MasterResponseException,
+    ResponseException,
+    SlaveRequestInvalid,
+    SlaveSlaveConnectionRefused,
+    SlaveSlaveDisconnectionRefused,
+    SlaveSystemShuttingDown,
+    SlaveTaskRefused,
+)
+from interaction.rpc.convert import LANGUAGE, Report
+from interaction.rpc.master_client import MasterClient
+from interaction.rpc.strand import Strand
+from interaction.slave.heartbeat import Heart
+from interaction.slave.reporter import Reporter
+from interaction.slave.worker import ask, run_task
+from interaction.version import __version__
+
+_log = logging.getLogger("interaction.slave")
+_T = TypeVar("_T")
+_LEAVE_PATIENCE = 0.5  # seconds that a shutdown waits for the master to know
+_FLUSH_PATIENCE = 2.0  # seconds that it waits for results to be acknowledged
+
+
+class SlaveHooks(Protocol):
+    """The user's side of a slave."""
+
+    def _before_connection(self, data: Data) -> object: ...
+    def _before_disconnection(self, data: Data) -> object: ...
+    def _before_task(self, data: Data) -> object: ...
+    def _lost_connection(self, master_address: str, error: Exception) -> object: ...
+    def _process_task(self, task: Data) -> Any: ...
+
+
+class Session:
+    """What lives as long as one session at the slave does."""
+
+    def __init__(self, offer: ConnectOffer, client: MasterClient, heart: Heart, reporter: Reporter) -> None:
+        self.master_address = offer.master_address
+        self.max_message_bytes = offer.max_message_bytes
+        self.client = client
+        self.heart = heart
+        self.reporter = reporter
+
+
+class Desk:
+    """The slave's side of everything that its master asks."""
+
+    def __init__(self, hooks: SlaveHooks, options: SlaveOptions, incarnation: str, default: type[SlaveHooks]) -> None:
+        self.closing = False
+        self.hooks_strand = Strand("interaction-hooks")
+        self.work_strand = Strand("interaction-tasks")
+        self._hooks = hooks
+        self._options = options
+        self._incarnation = incarnation
+        self._default = default
+        self._engagement = Engagement(options.heartbeat_span)
+        self._admission = Admission()
+        self._outbox: Outbox[Report] = Outbox(options.request_retries, options.request_retry_waiting)
+        self._session: Session | None = None
+        self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what is being asked of the user
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def identity(self) -> Identity:
+        """Who is here."""
+        return Identity(self._incarnation, LANGUAGE, __version__)
+
+    def admit(self, method: str, token: str) -> None:
+        """Admit a call of the session's master; whether Connect and Disconnect fit is decided with them."""
+        if method not in ("Connect", "Disconnect"):
+            self._engagement.check(token)
+
+    # The session.
+
+    async def connect(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
+        """A master wants to open or resume a session."""
+        if self._options.allowed_masters is not None and not self._options.allowed_masters.permits(master):
+            raise SlaveRequestInvalid(f"master_address: {master} is not among the masters that this slave accepts")
+        self._let_go_if_due()
+        verdict = self._engagement.connect(offer.token, offer.previous_token)
+        if verdict is Verdict.RESUME:
+            return self._resume(offer, master)
+        if verdict is Verdict.ASK:
+            return await self._decide(offer.token, self._ask_to_connect(offer, master))
+        if verdict is Verdict.WAIT:
+            answer: ConnectAnswer = await asyncio.shield(self._deciding[offer.token])
+            return answer
+        return _given(self._engagement.answer)
+
+    async def _ask_to_connect(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
+        try:
+            said = await self._ask(
+                "_before_connection", offer.data, SlaveSlaveConnectionRefused, offer.max_message_bytes
+            )
+            if self.closing:
+                raise SlaveSystemShuttingDown("shutting down")
+        except ResponseException as refusal:
+            self._engagement.refused(refusal)
+            _log.info("refused a connection from %s: %s", offer.master_address, refusal.message)
+            raise
+        answer = self._answer(said)
+        self._engagement.opened(answer, offer.lease, self._loop.time())
+        self._admission.new_session()
+        self._outbox.clear()
+        self._begin(offer, master)
+        _log.info("connected to the master at %s", offer.master_address)
+        return answer
+
+    def _resume(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
+        previous = self._engagement.token
+        self._end_session()
+        self._admission.hand_over(previous, offer.token)
+        self._outbox.hand_over(previous, offer.token, self._loop.time())
+        held = [HeldTask(task_id, ended=False) for task_id in self._admission.running(offer.token)]
+        held += [HeldTask(task_id, ended=True) for task_id in self._outbox.held(offer.token)]
+        answer = self._answer({}, held)
+        self._engagement.resumed(offer.token, answer, offer.lease, self._loop.time())
+        self._begin(offer, master)
+        _log.info("the master at %s has resumed its session; tasks held: %d", offer.master_address, len(held))
+        return answer
+
+    def _answer(self, said: Data, held: list[HeldTask] | None = None) -> ConnectAnswer:
+        return ConnectAnswer(
+            incarnation=self._incarnation,
+            data=said,
+            slots=self._admission.slots,
+            backlog=self._admission.backlog,
+            held=held or (),
+        )
+
+    def _begin(self, offer: ConnectOffer, master: Endpoint) -> None:
+        options, lease = self._options, self._engagement.lease
+        assert lease is not None, "the engagement is open"
+        client = MasterClient(master, options.tls, options.channel, offer.token, options.max_message_bytes)
+        heart = Heart(client, lease, self._let_go_if_due, self._ended_by_master)
+        reporter = Reporter(self._outbox, offer.token, client, options.request_timeout, self._ended_by_master)
+        self._session = Session(offer, client, heart, reporter)
+        reporter.poke()
+
+    async def disconnect(self, token: str, data: Data) -> Data:
+        """The master wants to end the session."""
+        verdict = self._engagement.disconnect(token)
+        if verdict is Verdict.ASK:
+            return await self._decide(token, self._ask_to_disconnect(data))
+        if verdict is Verdict.WAIT:
+            answer: Data = await asyncio.shield(self._deciding[token])
+            return answer
+        return self._engagement.farewell
+
+    async def _ask_to_disconnect(self, data: Data) -> Data:
+        try:
+            said = await self._ask(
+                "_before_disconnection", data, SlaveSlaveDisconnectionRefused, self._max_message_bytes
+            )
+        except ResponseException as refusal:
+            self._engagement.stays()
+            _log.info("refused the disconnection: %s", refusal.message)
+            raise
+        if self._engagement.state is EngagementState.CLOSING:
+            self._engagement.closed(said)
+            self._end_session()
+            self._outbox.clear()
+            _log.info("disconnected by the master")
+        return said
+
+    # The end of the session by other ways.
+
+    def _let_go_if_due(self) -> None:
+        """The lease is over: results wait for a master that resumes the session."""
+        lease = self._engagement.lease
+        if self._engagement.lease_over(self._loop.time()):
+            assert lease is not None, "an open engagement has a lease"
+            self._loop.call_later(RETENTION, self._expire)
+            self._lost(LeaseExpired(f"no heartbeat was acknowledged within the lease of {lease.duration:g} s"))
+
+    def _expire(self) -> None:
+        for task_id in self._outbox.expire(self._loop.time()):
+            _log.warning("the result of task %s is given up: nobody has come for it", task_id)
+
+    def _ended_by_master(self, error: MasterResponseException) -> None:
+        """The master says that the session is over."""
+        if self._engagement.open:
+            self._engagement.end()
+            self._outbox.clear()
+            self._lost(error)
+
+    def _lost(self, error: Exception) -> None:
+        session = self._session
+        self._end_session()
+        if session is not None:
+            _log.warning("lost the connection to the master at %s: %s", session.master_address, error)
+            self.hooks_strand.submit(partial(self._hooks._lost_connection, session.master_address, error))
+
+    def _end_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.heart.stop()
+            session.reporter.stop()
+            self._keep(session.client.close())
+
+    # Tasks.
+
+    async def new_task(self, token: str, offer: TaskOffer) -> Data:
+        """The master hands over a task."""
+        self._let_go_if_due()
+        self._engagement.check(token)
+        ticket, fresh = self._admission.offer(offer, self._engagement.token, outbox_full=self._outbox.full)
+        if fresh:
+            return await self._decide(id(ticket), self._ask_to_take(ticket))
+        if ticket.answer is None:
+            answer: Data = await asyncio.shield(self._deciding[id(ticket)])
+            return answer
+        return _given(ticket.answer)
+
+    async def _ask_to_take(self, ticket: Ticket) -> Data:
+        room = self._max_message_bytes
+        try:
+            said = await self._ask("_before_task", ticket.offer.data, SlaveTaskRefused, room)
+            self._engagement.check(ticket.session)  # it may have ended while the user was asked
+        except ResponseException as refusal:
+            self._admission.refused(ticket, refusal)
+            raise
+        self._admission.accepted(ticket, said)
+        self.work_strand.submit(partial(self._work, ticket, room, self._loop))
+        return said
+
+    def _work(self, ticket: Ticket, room: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the task, on its thread."""
+        report = run_task(self._hooks._process_task, ticket.offer, room)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._finished, ticket, report)
+
+    def _finished(self, ticket: Ticket, report: Report) -> None:
+        self._admission.ended(ticket)
+        if ticket.session != self._engagement.token:
+            _log.info("the result of task %s is dropped: its session is over", ticket.offer.task_id)
+            return
+        self._outbox.put(ticket.offer.task_id, ticket.session, report, self._loop.time())
+        if self._session is not None:
+            self._session.reporter.poke()
+        else:
+            self._loop.call_later(RETENTION, self._expire)
+
+    # Asking the user.
+
+    async def _ask(self, hook: str, data: Data, refusal: type[ResponseException], room: int) -> Data:
+        """Ask a hook; one that is not overridden has nothing to say, and needs no thread."""
+        if getattr(type(self._hooks), hook) is getattr(self._default, hook):
+            return {}
+        call: Callable[[Data], object] = getattr(self._hooks, hook)
+        return await ask(self.hooks_strand, call, data, refusal, room)
+
+    async def _decide(self, key: object, decision: Coroutine[Any, Any, _T]) -> _T:
+        """Come to a decision once, whether or not the call that asked for it lives to hear it."""
+        deciding = self._keep(decision)
+        self._deciding[key] = deciding
+        deciding.add_done_callback(lambda _: self._deciding.pop(key, None))
+        return await asyncio.shield(deciding)
+
+    def _keep(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Have something done that nobody need wait for; a refusal that nobody heard is no accident."""
+        task = asyncio.ensure_future(work)
+        self._deciding[task] = task
+        task.add_done_callback(self._kept)
+        return task
+
+    def _kept(self, task: asyncio.Task[Any]) -> None:
+        self._deciding.pop(task, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ResponseException):
+            _log.error("work in the background failed", exc_info=error)
+
+    @property
+    def _max_message_bytes(self) -> int:
+        return self._options.max_message_bytes if self._session is None else self._session.max_message_bytes
+
+    async def shut_down(self) -> None:
+        """Take nothing more, report what is there, and leave the session."""
+        self.closing = True
+        session = self._session
+        if session is not None:
+            await session.reporter.flush(_FLUSH_PATIENCE)
+            await session.heart.leave("the slave shuts down", _LEAVE_PATIENCE)
+            self._engagement.end()
+            self._end_session()
+
+    async def settle(self) -> None:
+        """Wait for clients to close, and end what the user is still being asked."""
+        for task in list(self._deciding.values()):
+            task.cancel()
+        if self._deciding:
+            await asyncio.wait(set(self._deciding.values()))
+
+
+def _given(answer: _T | ResponseException | None) -> _T:
+    """The answer of an earlier call to the same request, again."""
+    if isinstance(answer, ResponseException):
+        raise answer
+    assert answer is not None, "it was decided"
+    return answer

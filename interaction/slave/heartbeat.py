@@ -1,0 +1,106 @@
+"""The heartbeat of one session at its slave: beats, acknowledgements, and the end of the lease."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from interaction.core.lease import Lease
+from interaction.exception import MasterResponseException, MasterSystemShuttingDown, RequestException
+from interaction.rpc.master_client import HeartbeatCall, MasterClient
+
+_log = logging.getLogger("interaction.slave")
+_FIRST_PAUSE = 0.05  # seconds before a broken stream is opened again; doubled each time
+_LONGEST_PAUSE = 5.0
+
+
+class Heart:
+    """Beats until the session ends. `lease_over` is called when the lease is over; `ended` when the master ends it."""
+
+    def __init__(
+        self,
+        client: MasterClient,
+        lease: Lease,
+        lease_over: Callable[[], None],
+        ended: Callable[[MasterResponseException], None],
+    ) -> None:
+        self._client = client
+        self._lease = lease
+        self._lease_over = lease_over
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._call: HeartbeatCall | None = None
+        self._beating = asyncio.ensure_future(self._beat())
+        self._watching = asyncio.ensure_future(self._watch())
+
+    def stop(self) -> None:
+        """Beat no more. Neither callback is called from now on."""
+        self._beating.cancel()
+        self._watching.cancel()
+
+    async def leave(self, reason: str, patience: float) -> None:
+        """Tell the master that the slave leaves, and wait for it to know, at most `patience` seconds."""
+        call = self._call
+        self._beating.cancel()
+        await asyncio.wait({self._beating})
+        if call is None:
+            return
+        try:
+            await asyncio.wait_for(call.leave(self._lease.beat(self._loop.time()), reason), patience)
+        except (RequestException, MasterResponseException, asyncio.TimeoutError) as error:
+            _log.info("the master could not be told that this slave leaves: %s", error)
+        finally:
+            call.cancel()
+
+    async def _watch(self) -> None:
+        while not self._lease.expired(self._loop.time()):  # noqa: ASYNC110 - each beat moves the end
+            await asyncio.sleep(self._lease.expires_at - self._loop.time())
+        self._lease_over()
+
+    async def _beat(self) -> None:
+        """Keep a stream open, and open it again where it breaks."""
+        pause = _FIRST_PAUSE
+        while True:
+            acknowledged = self._lease.expires_at
+            try:
+                if await self._beat_on(self._client.heartbeat()):
+                    return
+                _log.info("the heartbeat stream has ended; opening it again")
+            except RequestException as error:
+                _log.info("the heartbeat stream is broken; opening it again: %s", error)
+            except MasterResponseException as refusal:
+                self._ended(refusal)
+                return
+            if self._lease.expires_at > acknowledged:  # it worked for a while
+                pause = _FIRST_PAUSE
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
+            pause = min(2 * pause, _LONGEST_PAUSE, self._lease.duration / 6)
+
+    async def _beat_on(self, call: HeartbeatCall) -> bool:
+        """Beat on one stream until it ends; True where the master has ended the session."""
+        self._call = call
+        sending = asyncio.ensure_future(self._send(call))
+        try:
+            while (answer := await call.receive()) is not None:
+                self._lease.acknowledged(answer.sequence, answer.lease)
+                if answer.closing is not None:
+                    self._ended(MasterSystemShuttingDown(answer.closing or "the master ended the session"))
+                    return True
+            return False
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            call.cancel()
+            raise
+        finally:
+            sending.cancel()
+
+    async def _send(self, call: HeartbeatCall) -> None:
+        try:
+            while True:
+                await call.send(self._lease.beat(self._loop.time()))
+                await asyncio.sleep(self._lease.pause(random.random()))  # noqa: S311 - not a secret
+        except (RequestException, MasterResponseException) as error:  # `receive` meets the same, and deals with it
+            _log.debug("a beat could not be sent: %s", error)

@@ -1,0 +1,90 @@
+"""Hands each result in the outbox to the master, again and again until it is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from interaction.core.model import Acknowledgement
+from interaction.core.outbox import Entry, Outbox
+from interaction.exception import (
+    MasterResponseException,
+    MasterSlaveTokenInvalid,
+    MasterSystemShuttingDown,
+    RequestException,
+)
+from interaction.rpc.convert import Report
+from interaction.rpc.master_client import MasterClient
+
+_log = logging.getLogger("interaction.slave")
+
+
+class Reporter:
+    """The reports of one session. `ended` is called when the master says that the session is over."""
+
+    def __init__(
+        self,
+        outbox: Outbox[Report],
+        token: str,
+        client: MasterClient,
+        timeout: float,
+        ended: Callable[[MasterResponseException], None],
+    ) -> None:
+        self._outbox = outbox
+        self._token = token
+        self._client = client
+        self._timeout = timeout
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._reports: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+
+    def poke(self) -> None:
+        """Report what is due now, and come back when more is."""
+        if self._stopped:
+            return
+        for entry in self._outbox.take_due(self._token, self._loop.time()):
+            report = asyncio.ensure_future(self._report(entry))
+            self._reports.add(report)
+            report.add_done_callback(self._reports.discard)
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self._outbox.next_due(self._token)
+        self._timer = None if due is None else self._loop.call_at(due, self.poke)
+
+    async def flush(self, patience: float) -> None:
+        """Wait until the reports under way have been answered, at most `patience` seconds."""
+        if self._reports:
+            await asyncio.wait(set(self._reports), timeout=patience)
+
+    def stop(self) -> None:
+        """Report no more. What is not acknowledged stays in the outbox."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for report in self._reports:
+            report.cancel()
+
+    async def _report(self, entry: Entry[Report]) -> None:
+        answered = False
+        try:
+            acknowledgement = await self._client.report(entry.item, self._timeout)
+            answered = True
+            if acknowledgement is not Acknowledgement.RECORDED:
+                _log.info("the result of task %s was acknowledged as %s", entry.task_id, acknowledgement.name)
+        except (MasterSlaveTokenInvalid, MasterSystemShuttingDown) as refusal:
+            self._ended(refusal)
+        except MasterResponseException as refusal:  # it will never be taken, and the master has dealt with it
+            answered = True
+            _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal.message)
+        except RequestException as error:
+            _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, error)
+        finally:
+            if answered:
+                self._outbox.acknowledged(entry.task_id)
+            else:
+                self._outbox.failed(entry.task_id, self._loop.time(), random.random())  # noqa: S311 - not a secret
+                self.poke()

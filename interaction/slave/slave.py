@@ -1,0 +1,152 @@
+"""The slave."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from interaction.config import (
+    DEFAULT_CHANNEL,
+    DEFAULT_HEARTBEAT_SPAN,
+    DEFAULT_MAX_MESSAGE_BYTES,
+    DEFAULT_REQUEST_RETRIES,
+    DEFAULT_REQUEST_RETRY_WAITING,
+    DEFAULT_REQUEST_TIMEOUT,
+    DEFAULT_SLAVE_PORT,
+    GLOBAL_HOST,
+    TLS,
+    SlaveOptions,
+    allow_list,
+    given,
+)
+from interaction.rpc.loop import LoopThread
+from interaction.rpc.server import Server
+from interaction.rpc.service import Service
+from interaction.rpc.slave_server import slave_server
+from interaction.slave.desk import Desk
+
+_log = logging.getLogger("interaction.slave")
+
+
+class Slave(Service):
+    """Waits for a master, and runs its tasks one after another. Subclass it, and implement `_process_task`.
+
+    `_process_task` runs on one thread, and the other hooks on another; heartbeats wait for neither.
+
+    Args:
+        host: where the server listens. None means `0.0.0.0`.
+        port: its port; 0 binds a free one, readable as `port` after `start()`. None means 7236.
+        heartbeat_span: seconds between two heartbeats, or a third of the lease where that is shorter. None means 3.0,
+            minimum 0.2.
+        request_retries: how often the report of a result is tried again, after a transport failure, at the pace of
+            `request_retry_waiting`. Then the pauses double up to 5 s: a result is reported until it is acknowledged.
+            None means 5; 0 means 0.
+        request_retry_waiting: the longest pause before each of these, in seconds. None means 1.0.
+        channel: an integer that master and slaves must share; a label, not a secret. None means 0.
+        request_timeout: seconds until one report of a result is given up and tried again. None means 30.0.
+        max_message_bytes: the longest message that is taken. None means 64 MiB.
+        tls: the server's TLS, and that by which a master is dialled whose address says `https://`. None means none.
+        allowed_masters: hosts, addresses and networks that may be dialled as a master. None allows all.
+        reflection: whether to serve gRPC server reflection, which grpcurl needs.
+
+    Raises:
+        TypeError, ValueError: an argument that can't be; the message names it.
+    """
+
+    _options: SlaveOptions
+
+    def __init__(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        heartbeat_span: float | None = None,
+        request_retries: int | None = None,
+        request_retry_waiting: float | None = None,
+        channel: int | None = None,
+        *,
+        request_timeout: float | None = None,
+        max_message_bytes: int | None = None,
+        tls: TLS | None = None,
+        allowed_masters: Sequence[str] | None = None,
+        reflection: bool = True,
+    ) -> None:
+        options = SlaveOptions(
+            host=given(host, GLOBAL_HOST),
+            port=given(port, DEFAULT_SLAVE_PORT),
+            channel=given(channel, DEFAULT_CHANNEL),
+            request_retries=given(request_retries, DEFAULT_REQUEST_RETRIES),
+            request_retry_waiting=given(request_retry_waiting, DEFAULT_REQUEST_RETRY_WAITING),
+            request_timeout=given(request_timeout, DEFAULT_REQUEST_TIMEOUT),
+            max_message_bytes=given(max_message_bytes, DEFAULT_MAX_MESSAGE_BYTES),
+            tls=tls,
+            reflection=reflection,
+            heartbeat_span=given(heartbeat_span, DEFAULT_HEARTBEAT_SPAN),
+            allowed_masters=allow_list(allowed_masters),
+        )
+        super().__init__(options, _log)
+        self._desk = Desk(self, options, secrets.token_hex(16), Slave)
+        self._server: Server | None = None
+
+    # What a user implements.
+
+    def _process_task(self, task: Mapping[str, Any]) -> Any:
+        """Do one task. To be implemented.
+
+        Args:
+            task: the task data, as the master sent it.
+
+        Returns:
+            The result: any value that can be carried; None arrives as an empty mapping.
+
+        Raises:
+            TaskFail: the task has failed. Any other exception fails it as well, with its type, message and traceback.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement _process_task")
+
+    def _before_connection(self, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Called before a connection is taken, with what the master's `_before_connect` returned.
+
+        Returns a mapping for the master's `_after_connect`; anything else is nothing. `ConnectionRefuse`, and any other
+        exception, refuses the connection.
+        """
+        return None
+
+    def _before_disconnection(self, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Called before the master ends the connection; as `_before_connection`, with `DisconnectionRefuse`."""
+        return None
+
+    def _before_task(self, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Called before a task is taken, with its data; as `_before_connection`, with `TaskRefuse`."""
+        return None
+
+    def _lost_connection(self, master_address: str, error: Exception) -> None:
+        """Called once when the connection has ended without a disconnection.
+
+        Args:
+            master_address: the master's address, as it told it.
+            error: `LeaseExpired`, or the `MasterResponseException` by which the master ended it.
+        """
+
+    # The service's life.
+
+    async def _open(self, thread: LoopThread) -> int:
+        server = slave_server(self._options, self._desk)
+        port = await server.start()
+        self._server = server
+        return port
+
+    async def _close(self) -> None:
+        await self._desk.shut_down()
+        if self._server is not None:
+            await self._server.stop()
+        await self._desk.settle()
+
+    def _check_may_wait(self) -> None:
+        self._desk.hooks_strand.check_not_mine()
+        self._desk.work_strand.check_not_mine()
+
+    def _join_strands(self) -> None:
+        self._desk.hooks_strand.join()
+        self._desk.work_strand.join()
