@@ -112,8 +112,13 @@ class Engagement:
         self.opened(answer, lease, now)
 
     def disconnect(self, token: str) -> Verdict:
-        """The master wants to end the session. A duplicate after the end gets the same answer."""
-        if not self.open and self._ended and same_token(token, self._ended[-1]):
+        """The master wants to end the session. After its end, of whatever kind, there is nothing left to ask.
+
+        A session whose lease ran out is given up for good: its results may be dropped.
+        """
+        if self.state is EngagementState.OVER and same_token(token, self.token):
+            self.end()
+        if self.state is EngagementState.FREE and self._ended and same_token(token, self._ended[-1]):
             return Verdict.REPEAT
         self.check(token)
         if self.state is EngagementState.CLOSING:
@@ -128,8 +133,8 @@ class Engagement:
 
     def closed(self, farewell: Data) -> None:
         """The user agrees to the disconnection."""
-        self.farewell = farewell
         self.end()
+        self.farewell = farewell
 
     def lease_over(self, now: float) -> bool:
         """Whether the lease has just run out: the slave lets go, and only this session's master may come back to it."""
@@ -141,7 +146,7 @@ class Engagement:
     def end(self) -> None:
         """The session is over for good."""
         self._end_token()
-        self.state, self.lease, self.answer = EngagementState.FREE, None, None
+        self.state, self.lease, self.answer, self.farewell = EngagementState.FREE, None, None, {}
 
     def _end_token(self) -> None:
         if self.token:

@@ -86,6 +86,12 @@ class Outbox(Generic[T]):
         entry.in_flight = False
         entry.due_at = now + longest * chance
 
+    def replace(self, task_id: str, item: T) -> None:
+        """The master can't take the result as it is: from now on report this in its place."""
+        entry = self._entries.get(task_id)
+        if entry is not None:
+            entry.item = item
+
     def hand_over(self, session: str, successor: str, now: float) -> None:
         """The session was resumed under a new token: its results are due at once."""
         for entry in self._entries.values():

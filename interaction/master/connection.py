@@ -92,7 +92,9 @@ class SlaveConnectionProxy:
     def max_message_bytes(self) -> int:
         """The longest message that both sides take, in bytes."""
         link = self._link
-        return self._home.options.max_message_bytes if link is None else link.max_message_bytes
+        if link is None or not self.is_connected:
+            return self._home.options.max_message_bytes
+        return link.max_message_bytes
 
     def connect(self) -> Any:
         """Open a session with the slave, and return when the slave has accepted.

@@ -178,17 +178,14 @@ class Link:
     # The end.
 
     def lose(self, reason: LossReason, message: str) -> None:
-        """The session ends here, by the will of either side."""
+        """The session ends here, by the will of either side; a slave that is still there is told."""
         if self.session.end():
             self._finish(message, reason)
 
-    def close(self, message: str) -> None:
-        """The session ends by the master's will, and the slave is told."""
-        if self.session.end():
-            if self._end_stream is not None:
-                self._end_stream(message)
-                self._end_stream = None
-            self._finish(message, LossReason.DISCONNECTED)
+    def left(self, message: str) -> None:
+        """The slave has ended the session, and with it the stream: there is nothing to tell."""
+        self._end_stream = None
+        self.lose(LossReason.DISCONNECTED, message)
 
     def _finish(self, message: str, reason: LossReason | None, *, keep_client: bool = False) -> None:
         """Let go of everything. `reason` is None where the session had never begun."""
@@ -196,7 +193,7 @@ class Link:
         self._over_because = message
         self._owner.link_over(self)
         if self._end_stream is not None:
-            self._end_stream(None)
+            self._end_stream(message)
             self._end_stream = None
         current = asyncio.current_task()
         for call in self._calls:
@@ -226,9 +223,7 @@ class HeartbeatStream:
 
     def leaving(self, reason: str) -> None:
         """The slave leaves."""
-        self._link.lose(
-            LossReason.DISCONNECTED, f"the slave has left ({reason[:200]})" if reason else "the slave has left"
-        )
+        self._link.left(f"the slave has left ({reason[:200]})" if reason else "the slave has left")
 
     def broken(self) -> None:
         """The stream ended without a word."""

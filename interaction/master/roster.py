@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from interaction.core.model import Acknowledgement, TaskResult
 from interaction.core.registry import Registry
-from interaction.exception import MasterSlaveTokenInvalid
+from interaction.exception import LossReason, MasterSlaveTokenInvalid
 from interaction.master.link import HeartbeatStream, Link
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Roster(Generic[T]):
         if self._watching is not None:
             self._watching.cancel()
         for _, link in self._registry:
-            link.close("the master shuts down")
+            link.lose(LossReason.DISCONNECTED, "the master shuts down")
 
     async def settle(self) -> None:
         """Wait for what was begun in the background, not long."""

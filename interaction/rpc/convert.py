@@ -30,9 +30,9 @@ async def read_payload(read: Callable[[payload_pb2.Payload, str], T], message: p
 
 
 def is_task_id(text: str) -> bool:
-    """Whether the text is a UUID in its usual form (RFC 9562)."""
+    """Whether the text is a UUID in its usual form and lower case (RFC 9562)."""
     try:
-        return len(text) == 36 and str(uuid.UUID(text)) == text.lower()
+        return len(text) == 36 and str(uuid.UUID(text)) == text
     except ValueError:
         return False
 

@@ -97,7 +97,7 @@ class Guard(grpc.aio.ServerInterceptor):
         """The order is the contract's."""
         if self._gatekeeper.closing:
             raise self._refusals.closing("shutting down")
-        if not brought.channel:
+        if brought.channel is None:
             raise self._refusals.no_channel("the call brings no metadata `channel`")
         if not _DECIMAL.fullmatch(brought.channel) or int(brought.channel) != self._channel:
             raise self._refusals.wrong_channel("the call's channel is not the channel here")

@@ -27,7 +27,7 @@ class LoopThread:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="interaction-loop", daemon=True)
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         self._gate = threading.Lock()  # what comes before `_stopping` is set is run or cancelled; nothing comes after
         self._stopping = False
         self._thread.start()
@@ -50,7 +50,7 @@ class LoopThread:
             RuntimeError: called on the loop's own thread, which would wait for itself, or in a forked child.
             RequestException: the loop was stopped before the coroutine ended.
         """
-        if threading.current_thread() is self._thread or self._pid != os.getpid():
+        if threading.current_thread() is self._thread or self.pid != os.getpid():
             work.close()
             self.check_process()
             raise RuntimeError("this would wait for the loop on the loop's own thread; await it there instead")
@@ -75,7 +75,7 @@ class LoopThread:
 
     def check_process(self) -> None:
         """Raise RuntimeError in a child that was forked after the loop started: the loop stayed with the parent."""
-        if self._pid != os.getpid():
+        if self.pid != os.getpid():
             raise RuntimeError(
                 "this object was started before the process forked, and lives on in the parent; "
                 "create and start masters and slaves after the fork, or use the start method 'spawn'"
@@ -83,7 +83,7 @@ class LoopThread:
 
     def stop(self, patience: float | None = None) -> None:
         """End the loop, cancel what runs on it, and wait for its thread (from that thread itself, don't wait)."""
-        if self._pid != os.getpid() or self.loop.is_closed():
+        if self.pid != os.getpid() or self.loop.is_closed():
             return
         with self._gate:
             if not self._stopping:
@@ -102,15 +102,24 @@ async def _cancelled(tasks: set[asyncio.Task[Any]]) -> None:
 _lock = threading.Lock()
 _shared: LoopThread | None = None
 _users = 0
+_first_pid: int | None = None  # the process in which a loop was first started
 
 
 def acquire() -> LoopThread:
-    """The process's loop, started where it does not run. Each call needs one :func:`release`."""
-    global _shared, _users
+    """The process's loop, started where it does not run. Each call needs one :func:`release`.
+
+    Raises:
+        RuntimeError: this process was forked from one in which a loop ran.
+    """
+    global _shared, _users, _first_pid
     with _lock:
+        if _first_pid not in (None, os.getpid()):  # gRPC's threads stayed with the parent, and its locks may be held
+            raise RuntimeError(
+                "a master or slave ran in this process before it forked, and gRPC does not survive that; "
+                "start none before the fork, or use the start method 'spawn'"
+            )
         if _shared is None:
-            _shared, _users = LoopThread(), 0
-        _shared.check_process()
+            _shared, _users, _first_pid = LoopThread(), 0, os.getpid()
         _users += 1
         return _shared
 

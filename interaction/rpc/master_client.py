@@ -40,10 +40,9 @@ class HeartbeatCall:
         await self._write(pb.HeartbeatRequest(sequence=sequence))
 
     async def leave(self, sequence: int, reason: str) -> None:
-        """Say that the slave leaves, and wait until the master has read it and ended the stream."""
+        """Say that the slave leaves. The master ends the stream then."""
         await self._write(pb.HeartbeatRequest(sequence=sequence, leaving=pb.HeartbeatLeaving(reason=reason)))
         await self._call.done_writing()
-        await self._call.code()
 
     async def receive(self) -> BeatAnswer | None:
         """The master's next word; None at the end of the stream."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
+import grpc
 import grpc.aio
 
 from interaction.config import MasterOptions
@@ -39,7 +40,8 @@ class MasterHandler(Gatekeeper, Protocol):
     """What decides, behind the service. Each method may raise a ResponseException: the call is refused with it."""
 
     def open_heartbeat(self, token: str, end: Callable[[str | None], None]) -> HeartbeatHandler:
-        """A slave opens a heartbeat stream. `end` ends it; with a reason, it ends the session too."""
+        """A slave opens a heartbeat stream. `end` ends it: None says that a newer one has taken its place, a text that
+        the session is over, and why."""
 
     def report(self, token: str, result: TaskResult) -> Acknowledgement:
         """A slave reports how a task ended."""
@@ -84,8 +86,8 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             reading.cancel()
             await asyncio.wait({reading})
-            if ended.done() and (reason := ended.result()) is not None:
-                await context.write(pb.HeartbeatResponse(closing=pb.HeartbeatClosing(reason=reason)))
+            if ended.done():
+                await _end(context, ended.result())
         finally:
             reading.cancel()
             left = reading.done() and not reading.cancelled() and reading.exception() is None and reading.result()
@@ -111,6 +113,13 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
         except ResponseException as refusal:
             await abort(context, refusal)
         return pb.ReportResultResponse(acknowledgement=acknowledgement.value)  # type: ignore[arg-type]  # an enum's number
+
+
+async def _end(context: Context, reason: str | None) -> None:
+    """End a stream by the master's will."""
+    if reason is None:
+        await context.abort(grpc.StatusCode.ABORTED, "a newer heartbeat stream has taken this one's place")
+    await context.write(pb.HeartbeatResponse(closing=pb.HeartbeatClosing(reason=reason)))
 
 
 async def _acknowledge(

@@ -22,7 +22,7 @@ def call_metadata(channel: int, token: str, previous: str | None = None) -> Meta
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a call brought. None: nothing. `""` as a token: what can't be one. `channel` may be any text."""
+    """What a call brought. None: nothing. `""`: what can't be one. A `channel` may be any text."""
 
     channel: str | None
     token: str | None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
 from enum import Enum
 from types import TracebackType
@@ -23,6 +25,9 @@ class _State(Enum):
     STOPPED = "stopped"
 
 
+_running: set[Service] = set()  # a service that nobody holds runs on until the process ends
+
+
 class Service:
     """Start and end of a server on the shared loop. All methods may be called from any thread.
 
@@ -37,6 +42,11 @@ class Service:
         self._transition = threading.RLock()
         self._down = threading.Event()
         self._loop_thread: LoopThread | None = None
+
+    @property
+    def mine(self) -> bool:
+        """Whether this process started it, rather than one that it was forked from."""
+        return self._loop_thread is not None and self._loop_thread.pid == os.getpid()
 
     @property
     def host(self) -> str:
@@ -73,6 +83,7 @@ class Service:
                 raise
             self._loop_thread = thread
             self._state = _State.RUNNING
+            _running.add(self)
         self._log.info("%s listens at %s", name, join_host(self.host, self._port))
         if self._options.tls is None and not is_loopback(self.host):
             self._log.warning(
@@ -92,6 +103,7 @@ class Service:
             try:
                 thread.run(self._close())
             finally:
+                _running.discard(self)
                 shared_loop.release()
                 self._down.set()
         self._log.info("%s at %s is shut down", type(self).__name__, join_host(self.host, self._port))
@@ -163,3 +175,13 @@ class Service:
     def _join_strands(self) -> None:
         """Wait for users' code."""
         raise NotImplementedError
+
+
+def _shut_down_at_exit() -> None:
+    """What nobody closed does not keep the process alive, and its peers are told."""
+    for service in list(_running):
+        if service.mine:
+            service.shutdown()
+
+
+atexit.register(_shut_down_at_exit)

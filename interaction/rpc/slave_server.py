@@ -17,8 +17,8 @@ from interaction.rpc import convert, payload
 from interaction.rpc.guard import BY_SLAVE, Gatekeeper, Guard
 from interaction.rpc.server import Server
 from interaction.rpc.status import Context, abort
+from interaction.v1 import payload_pb2, slave_service_pb2_grpc
 from interaction.v1 import slave_service_pb2 as pb
-from interaction.v1 import slave_service_pb2_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SlaveService"].full_name
 MIN_LEASE, MAX_LEASE = 0.1, 86400.0
@@ -130,11 +130,10 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
         if not convert.is_task_id(task.id):
             raise SlaveRequestInvalid(f"task.id: expected a UUID, not {task.id!r:.60}")
         try:
-            data = await convert.read_payload(payload.decode_mapping, task.data, "data")
+            data, digest = await convert.read_payload(_read_and_digest, task.data, "data")
         except PayloadError as error:
             raise SlaveTaskDataInvalid(str(error)) from None
-        content = task.data.SerializeToString(deterministic=True)
-        return TaskOffer(task.id, data, hashlib.blake2b(content, digest_size=16).digest())
+        return TaskOffer(task.id, data, digest)
 
     async def Work(self, requests: AsyncIterator[pb.WorkRequest], context: Context) -> None:  # type: ignore[override]  # noqa: N802
         """Not served yet, and not among the features."""
@@ -144,3 +143,8 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
         """Not served yet, and not among the features."""
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this slave's features lack `cancel`")
         raise AssertionError("abort returned")
+
+
+def _read_and_digest(message: payload_pb2.Payload, root: str) -> tuple[Data, bytes]:
+    content = message.SerializeToString(deterministic=True)
+    return payload.decode_mapping(message, root), hashlib.blake2b(content, digest_size=16).digest()

@@ -25,6 +25,7 @@ from interaction.exception import (
     SlaveTaskRefused,
 )
 from interaction.rpc.convert import LANGUAGE, Report
+from interaction.rpc.loop import LoopThread
 from interaction.rpc.master_client import MasterClient
 from interaction.rpc.strand import Strand
 from interaction.slave.heartbeat import Heart
@@ -74,11 +75,21 @@ class Desk:
         self._admission = Admission()
         self._outbox: Outbox[Report] = Outbox(options.request_retries, options.request_retry_waiting)
         self._session: Session | None = None
-        self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what is being asked of the user
+        self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what the user is being asked
+        self._background: set[asyncio.Task[None]] = set()
+        self._thread: LoopThread | None = None
+
+    def start(self, thread: LoopThread) -> None:
+        """Work on this loop from now on."""
+        self._thread = thread
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
+
+    def _loop_thread(self) -> LoopThread:
+        assert self._thread is not None, "started"
+        return self._thread
 
     def identity(self) -> Identity:
         """Who is here."""
@@ -102,7 +113,7 @@ class Desk:
         if verdict is Verdict.ASK:
             return await self._decide(offer.token, self._ask_to_connect(offer, master))
         if verdict is Verdict.WAIT:
-            answer: ConnectAnswer = await asyncio.shield(self._deciding[offer.token])
+            answer: ConnectAnswer = await self._heard(self._deciding[offer.token])
             return answer
         return _given(self._engagement.answer)
 
@@ -162,8 +173,9 @@ class Desk:
         if verdict is Verdict.ASK:
             return await self._decide(token, self._ask_to_disconnect(data))
         if verdict is Verdict.WAIT:
-            answer: Data = await asyncio.shield(self._deciding[token])
+            answer: Data = await self._heard(self._deciding[token])
             return answer
+        self._outbox.clear()
         return self._engagement.farewell
 
     async def _ask_to_disconnect(self, data: Data) -> Data:
@@ -215,7 +227,9 @@ class Desk:
         if session is not None:
             session.heart.stop()
             session.reporter.stop()
-            self._keep(session.client.close())
+            closing = asyncio.ensure_future(session.client.close())
+            self._background.add(closing)
+            closing.add_done_callback(self._background.discard)
 
     # Tasks.
 
@@ -227,7 +241,7 @@ class Desk:
         if fresh:
             return await self._decide(id(ticket), self._ask_to_take(ticket))
         if ticket.answer is None:
-            answer: Data = await asyncio.shield(self._deciding[id(ticket)])
+            answer: Data = await self._heard(self._deciding[id(ticket)])
             return answer
         return _given(ticket.answer)
 
@@ -240,14 +254,12 @@ class Desk:
             self._admission.refused(ticket, refusal)
             raise
         self._admission.accepted(ticket, said)
-        self.work_strand.submit(partial(self._work, ticket, room, self._loop))
+        self.work_strand.submit(partial(self._work, ticket, room, self._loop_thread()))
         return said
 
-    def _work(self, ticket: Ticket, room: int, loop: asyncio.AbstractEventLoop) -> None:
+    def _work(self, ticket: Ticket, room: int, thread: LoopThread) -> None:
         """Run the task, on its thread."""
-        report = run_task(self._hooks._process_task, ticket.offer, room)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._finished, ticket, report)
+        thread.call(self._finished, ticket, run_task(self._hooks._process_task, ticket.offer, room))
 
     def _finished(self, ticket: Ticket, report: Report) -> None:
         self._admission.ended(ticket)
@@ -267,27 +279,30 @@ class Desk:
         if getattr(type(self._hooks), hook) is getattr(self._default, hook):
             return {}
         call: Callable[[Data], object] = getattr(self._hooks, hook)
-        return await ask(self.hooks_strand, call, data, refusal, room)
+        return await ask(self.hooks_strand, self._loop_thread(), call, data, refusal, room)
 
     async def _decide(self, key: object, decision: Coroutine[Any, Any, _T]) -> _T:
         """Come to a decision once, whether or not the call that asked for it lives to hear it."""
-        deciding = self._keep(decision)
+        deciding = asyncio.ensure_future(decision)
         self._deciding[key] = deciding
-        deciding.add_done_callback(lambda _: self._deciding.pop(key, None))
-        return await asyncio.shield(deciding)
+        deciding.add_done_callback(partial(self._decided, key))
+        return await self._heard(deciding)
 
-    def _keep(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Have something done that nobody need wait for; a refusal that nobody heard is no accident."""
-        task = asyncio.ensure_future(work)
-        self._deciding[task] = task
-        task.add_done_callback(self._kept)
-        return task
-
-    def _kept(self, task: asyncio.Task[Any]) -> None:
-        self._deciding.pop(task, None)
-        error = None if task.cancelled() else task.exception()
+    def _decided(self, key: object, deciding: asyncio.Task[Any]) -> None:
+        """A refusal that nobody heard is no accident; anything else that was raised is."""
+        self._deciding.pop(key, None)
+        error = None if deciding.cancelled() else deciding.exception()
         if error is not None and not isinstance(error, ResponseException):
-            _log.error("work in the background failed", exc_info=error)
+            _log.error("a decision failed", exc_info=error)
+
+    async def _heard(self, deciding: asyncio.Task[_T]) -> _T:
+        """The decision, once it has been made."""
+        try:
+            return await asyncio.shield(deciding)
+        except asyncio.CancelledError:
+            if self.closing and deciding.cancelled():
+                raise SlaveSystemShuttingDown("shutting down") from None
+            raise
 
     @property
     def _max_message_bytes(self) -> int:
@@ -299,16 +314,13 @@ class Desk:
         session = self._session
         if session is not None:
             await session.reporter.flush(_FLUSH_PATIENCE)
-            await session.heart.leave("the slave shuts down", _LEAVE_PATIENCE)
             self._engagement.end()
+            await session.heart.leave("the slave shuts down", _LEAVE_PATIENCE)
             self._end_session()
-
-    async def settle(self) -> None:
-        """Wait for clients to close, and end what the user is still being asked."""
-        for task in list(self._deciding.values()):
+        for task in list(self._deciding.values()):  # who waits for the user's answer is told that there will be none
             task.cancel()
-        if self._deciding:
-            await asyncio.wait(set(self._deciding.values()))
+        if self._background:
+            await asyncio.wait(set(self._background), timeout=_LEAVE_PATIENCE)
 
 
 def _given(answer: _T | ResponseException | None) -> _T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -31,7 +32,8 @@ class Heart:
         self._lease_over = lease_over
         self._ended = ended
         self._loop = asyncio.get_running_loop()
-        self._call: HeartbeatCall | None = None
+        self._leaving = asyncio.Event()
+        self._farewell = ""
         self._beating = asyncio.ensure_future(self._beat())
         self._watching = asyncio.ensure_future(self._watch())
 
@@ -41,18 +43,12 @@ class Heart:
         self._watching.cancel()
 
     async def leave(self, reason: str, patience: float) -> None:
-        """Tell the master that the slave leaves, and wait for it to know, at most `patience` seconds."""
-        call = self._call
-        self._beating.cancel()
-        await asyncio.wait({self._beating})
-        if call is None:
-            return
-        try:
-            await asyncio.wait_for(call.leave(self._lease.beat(self._loop.time()), reason), patience)
-        except (RequestException, MasterResponseException, asyncio.TimeoutError) as error:
-            _log.info("the master could not be told that this slave leaves: %s", error)
-        finally:
-            call.cancel()
+        """Tell the master that the slave leaves, and wait until it has ended the stream, at most `patience` seconds."""
+        self._farewell = reason
+        self._leaving.set()
+        _, late = await asyncio.wait({self._beating}, timeout=patience)
+        if late:
+            _log.info("the master did not hear in time that this slave leaves")
 
     async def _watch(self) -> None:
         while not self._lease.expired(self._loop.time()):  # noqa: ASYNC110 - each beat moves the end
@@ -62,10 +58,10 @@ class Heart:
     async def _beat(self) -> None:
         """Keep a stream open, and open it again where it breaks."""
         pause = _FIRST_PAUSE
-        while True:
+        while not self._leaving.is_set():
             acknowledged = self._lease.expires_at
             try:
-                if await self._beat_on(self._client.heartbeat()):
+                if await self._beat_on(self._client.heartbeat()) or self._leaving.is_set():
                     return
                 _log.info("the heartbeat stream has ended; opening it again")
             except RequestException as error:
@@ -75,12 +71,11 @@ class Heart:
                 return
             if self._lease.expires_at > acknowledged:  # it worked for a while
                 pause = _FIRST_PAUSE
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
+            await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
             pause = min(2 * pause, _LONGEST_PAUSE, self._lease.duration / 6)
 
     async def _beat_on(self, call: HeartbeatCall) -> bool:
         """Beat on one stream until it ends; True where the master has ended the session."""
-        self._call = call
         sending = asyncio.ensure_future(self._send(call))
         try:
             while (answer := await call.receive()) is not None:
@@ -99,8 +94,14 @@ class Heart:
 
     async def _send(self, call: HeartbeatCall) -> None:
         try:
-            while True:
+            while not self._leaving.is_set():  # a write that is cancelled would end the stream: none is
                 await call.send(self._lease.beat(self._loop.time()))
-                await asyncio.sleep(self._lease.pause(random.random()))  # noqa: S311 - not a secret
+                await self._pause(self._lease.pause(random.random()))  # noqa: S311 - not a secret
+            await call.leave(self._lease.beat(self._loop.time()), self._farewell)
         except (RequestException, MasterResponseException) as error:  # `receive` meets the same, and deals with it
             _log.debug("a beat could not be sent: %s", error)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not when the slave leaves."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._leaving.wait(), seconds)

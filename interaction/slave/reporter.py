@@ -17,8 +17,10 @@ from interaction.exception import (
 )
 from interaction.rpc.convert import Report
 from interaction.rpc.master_client import MasterClient
+from interaction.slave.worker import failed_report
 
 _log = logging.getLogger("interaction.slave")
+_TRANSIENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")  # the same report may get through the next time
 
 
 class Reporter:
@@ -82,6 +84,8 @@ class Reporter:
             _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal.message)
         except RequestException as error:
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, error)
+            if error.code not in _TRANSIENT:
+                self._outbox.replace(entry.task_id, failed_report(entry.task_id, error))
         finally:
             if answered:
                 self._outbox.acknowledged(entry.task_id)

@@ -132,6 +132,7 @@ class Slave(Service):
     # The service's life.
 
     async def _open(self, thread: LoopThread) -> int:
+        self._desk.start(thread)
         server = slave_server(self._options, self._desk)
         port = await server.start()
         self._server = server
@@ -141,7 +142,6 @@ class Slave(Service):
         await self._desk.shut_down()
         if self._server is not None:
             await self._server.stop()
-        await self._desk.settle()
 
     def _check_may_wait(self) -> None:
         self._desk.hooks_strand.check_not_mine()

@@ -12,6 +12,7 @@ from interaction.core.model import Data, Failure, ResultStatus, TaskOffer
 from interaction.exception import PayloadError, ResponseException
 from interaction.rpc import payload
 from interaction.rpc.convert import Report, write_result
+from interaction.rpc.loop import LoopThread
 from interaction.rpc.strand import Strand
 from interaction.slave.action import Refuse, TaskFail
 
@@ -33,11 +34,16 @@ def run_task(process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes
         return _report(offer.task_id, value, failure, max_message_bytes)
     except PayloadError as error:
         _log.warning("the result of task %s can't be carried: %s", offer.task_id, error)
-        failure = Failure(type(error).__name__, str(error))
-        return _report(offer.task_id, {"type": failure.type, "message": failure.message}, failure, max_message_bytes)
+        return failed_report(offer.task_id, error)
 
 
-def _report(task_id: str, value: Any, failure: Failure | None, max_message_bytes: int) -> Report:
+def failed_report(task_id: str, error: Exception) -> Report:
+    """The report of a task whose result can't be handed over, for that reason."""
+    failure = Failure(type(error).__name__, str(error))
+    return _report(task_id, {"type": failure.type, "message": failure.message}, failure, None)
+
+
+def _report(task_id: str, value: Any, failure: Failure | None, max_message_bytes: int | None) -> Report:
     status = ResultStatus.COMPLETED if failure is None else ResultStatus.FAILED
     encoded = payload.encode({} if value is None else value, "result", max_message_bytes)
     return write_result(task_id, status, encoded, failure)
@@ -56,25 +62,29 @@ def _text_of(error: BaseException) -> str:
 
 
 async def ask(
-    strand: Strand, hook: Callable[[Data], object], data: Data, refusal: type[ResponseException], room: int
+    strand: Strand,
+    thread: LoopThread,
+    hook: Callable[[Data], object],
+    data: Data,
+    refusal: type[ResponseException],
+    room: int,
 ) -> Data:
     """Call a `_before_*` hook on its strand, and wait for its answer: a mapping for the master, or an empty one.
 
     Raises `refusal` where the hook raises, with the data of a `Refuse` or the type and message of anything else.
     """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Data] = loop.create_future()
+    answer: asyncio.Future[Data] = thread.loop.create_future()
 
     def work() -> None:
         try:
             said = _mapping_of(hook(data), room)
         except Refuse as refused:
-            loop.call_soon_threadsafe(_fail, answer, refusal(refused.message, refused.data))
+            thread.call(_fail, answer, refusal(refused.message, refused.data))
         except BaseException as error:  # noqa: BLE001 - the master gets an answer, whatever a hook raises
             _log.warning("a hook raised, which refuses the request", exc_info=True)
-            loop.call_soon_threadsafe(_fail, answer, refusal(f"{type(error).__name__}: {_text_of(error)}"))
+            thread.call(_fail, answer, refusal(f"{type(error).__name__}: {_text_of(error)}"))
         else:
-            loop.call_soon_threadsafe(_succeed, answer, said)
+            thread.call(_succeed, answer, said)
 
     strand.submit(work)
     return await answer

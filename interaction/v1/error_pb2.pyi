@@ -23,7 +23,7 @@ class _SlaveErrorCode:
 class _SlaveErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlaveErrorCode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SLAVE_ERROR_CODE_UNSPECIFIED: _SlaveErrorCode.ValueType  # 0
-    """No error. Never sent."""
+    """OK. No error. Never sent."""
     SLAVE_ERROR_CODE_SYSTEM_SHUTTING_DOWN: _SlaveErrorCode.ValueType  # 101
     """UNAVAILABLE. The slave is shutting down. Don't retry."""
     SLAVE_ERROR_CODE_REQUEST_INVALID: _SlaveErrorCode.ValueType  # 102
@@ -31,11 +31,11 @@ class _SlaveErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlaveE
     SLAVE_ERROR_CODE_CHANNEL_NOT_FOUND: _SlaveErrorCode.ValueType  # 201
     """INVALID_ARGUMENT. No metadata `channel`."""
     SLAVE_ERROR_CODE_CHANNEL_INVALID: _SlaveErrorCode.ValueType  # 202
-    """PERMISSION_DENIED. The slave has another channel, or the metadata is no decimal number, or is given twice."""
+    """PERMISSION_DENIED. The slave has another channel, or the metadata is no such number, or is given twice."""
     SLAVE_ERROR_CODE_MASTER_TOKEN_NOT_FOUND: _SlaveErrorCode.ValueType  # 301
     """UNAUTHENTICATED. No metadata `token`."""
     SLAVE_ERROR_CODE_MASTER_TOKEN_INVALID: _SlaveErrorCode.ValueType  # 302
-    """PERMISSION_DENIED. The token is not that of the slave's session, or is malformed."""
+    """PERMISSION_DENIED. The token is not that of the slave's session, or its session has ended, or it is malformed."""
     SLAVE_ERROR_CODE_SELF_TOKEN_NOT_FOUND: _SlaveErrorCode.ValueType  # 401
     """UNAUTHENTICATED. Kept from DI-engine, whose slave called itself; not sent."""
     SLAVE_ERROR_CODE_SELF_TOKEN_INVALID: _SlaveErrorCode.ValueType  # 402
@@ -49,7 +49,9 @@ class _SlaveErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlaveE
     SLAVE_ERROR_CODE_SLAVE_DISCONNECTION_REFUSED: _SlaveErrorCode.ValueType  # 504
     """PERMISSION_DENIED. The slave's user refused the disconnection: the session goes on. May carry data."""
     SLAVE_ERROR_CODE_TASK_ALREADY_EXIST: _SlaveErrorCode.ValueType  # 601
-    """RESOURCE_EXHAUSTED. All slots and the backlog are taken, or the outbox is full. Retry when a result has come."""
+    """RESOURCE_EXHAUSTED. All slots and the backlog are taken, or the outbox is full. Retry when a result has come; where no
+    task of the session is out, a task of an ended session still has the place: retry with growing pauses.
+    """
     SLAVE_ERROR_CODE_TASK_REFUSED: _SlaveErrorCode.ValueType  # 602
     """PERMISSION_DENIED. The slave's user refused the task. May carry data."""
     SLAVE_ERROR_CODE_TASK_DATA_INVALID: _SlaveErrorCode.ValueType  # 603
@@ -62,16 +64,29 @@ class SlaveErrorCode(_SlaveErrorCode, metaclass=_SlaveErrorCodeEnumTypeWrapper):
       - one google.rpc.ErrorInfo with domain `interaction` and, as its reason, the name of a code below without its prefix
         (`CHANNEL_INVALID` for SLAVE_ERROR_CODE_CHANNEL_INVALID and MASTER_ERROR_CODE_CHANNEL_INVALID alike: a slave
         answers with the codes of SlaveErrorCode, a master with those of MasterErrorCode), and
-      - where the user's refusal carries data, one interaction.v1.Payload.
+      - where the user's refusal carries data, one interaction.v1.Payload. It travels as metadata, which peers limit: keep
+        it under 4 KiB unless you know better.
 
-    A status without that ErrorInfo is a failure of the transport. Only UNAVAILABLE among those is worth a retry.
-    The numbers are DI-engine's; 102 and 603 are new.
+    google.rpc is not among these files. Where a language's gRPC brings it no package for it, this is enough:
+
+      message Status { int32 code = 1; string message = 2; repeated google.protobuf.Any details = 3; }
+      message ErrorInfo { string reason = 1; string domain = 2; map<string, string> metadata = 3; }
+
+    with the type URL `type.googleapis.com/google.rpc.ErrorInfo`, and the call's own code and message in Status.
+
+    Below, each code's comment begins with the gRPC status that it comes with. A reason that the reader does not know is
+    dealt with by that status alone. Where several errors apply, which one is answered is open, except for those of the
+    metadata, whose order the services state.
+
+    A status without that ErrorInfo is a failure of the transport. Among those UNAVAILABLE and DEADLINE_EXCEEDED are worth a
+    retry: every RPC is idempotent by its token or task id. With an ErrorInfo neither is: UNAVAILABLE may be
+    SYSTEM_SHUTTING_DOWN. The numbers are DI-engine's; 102 and 603 are new.
 
     What a slave answers with.
     """
 
 SLAVE_ERROR_CODE_UNSPECIFIED: SlaveErrorCode.ValueType  # 0
-"""No error. Never sent."""
+"""OK. No error. Never sent."""
 SLAVE_ERROR_CODE_SYSTEM_SHUTTING_DOWN: SlaveErrorCode.ValueType  # 101
 """UNAVAILABLE. The slave is shutting down. Don't retry."""
 SLAVE_ERROR_CODE_REQUEST_INVALID: SlaveErrorCode.ValueType  # 102
@@ -79,11 +94,11 @@ SLAVE_ERROR_CODE_REQUEST_INVALID: SlaveErrorCode.ValueType  # 102
 SLAVE_ERROR_CODE_CHANNEL_NOT_FOUND: SlaveErrorCode.ValueType  # 201
 """INVALID_ARGUMENT. No metadata `channel`."""
 SLAVE_ERROR_CODE_CHANNEL_INVALID: SlaveErrorCode.ValueType  # 202
-"""PERMISSION_DENIED. The slave has another channel, or the metadata is no decimal number, or is given twice."""
+"""PERMISSION_DENIED. The slave has another channel, or the metadata is no such number, or is given twice."""
 SLAVE_ERROR_CODE_MASTER_TOKEN_NOT_FOUND: SlaveErrorCode.ValueType  # 301
 """UNAUTHENTICATED. No metadata `token`."""
 SLAVE_ERROR_CODE_MASTER_TOKEN_INVALID: SlaveErrorCode.ValueType  # 302
-"""PERMISSION_DENIED. The token is not that of the slave's session, or is malformed."""
+"""PERMISSION_DENIED. The token is not that of the slave's session, or its session has ended, or it is malformed."""
 SLAVE_ERROR_CODE_SELF_TOKEN_NOT_FOUND: SlaveErrorCode.ValueType  # 401
 """UNAUTHENTICATED. Kept from DI-engine, whose slave called itself; not sent."""
 SLAVE_ERROR_CODE_SELF_TOKEN_INVALID: SlaveErrorCode.ValueType  # 402
@@ -97,7 +112,9 @@ SLAVE_ERROR_CODE_SLAVE_CONNECTION_REFUSED: SlaveErrorCode.ValueType  # 503
 SLAVE_ERROR_CODE_SLAVE_DISCONNECTION_REFUSED: SlaveErrorCode.ValueType  # 504
 """PERMISSION_DENIED. The slave's user refused the disconnection: the session goes on. May carry data."""
 SLAVE_ERROR_CODE_TASK_ALREADY_EXIST: SlaveErrorCode.ValueType  # 601
-"""RESOURCE_EXHAUSTED. All slots and the backlog are taken, or the outbox is full. Retry when a result has come."""
+"""RESOURCE_EXHAUSTED. All slots and the backlog are taken, or the outbox is full. Retry when a result has come; where no
+task of the session is out, a task of an ended session still has the place: retry with growing pauses.
+"""
 SLAVE_ERROR_CODE_TASK_REFUSED: SlaveErrorCode.ValueType  # 602
 """PERMISSION_DENIED. The slave's user refused the task. May carry data."""
 SLAVE_ERROR_CODE_TASK_DATA_INVALID: SlaveErrorCode.ValueType  # 603
@@ -111,7 +128,7 @@ class _MasterErrorCode:
 class _MasterErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MasterErrorCode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MASTER_ERROR_CODE_UNSPECIFIED: _MasterErrorCode.ValueType  # 0
-    """No error. Never sent."""
+    """OK. No error. Never sent."""
     MASTER_ERROR_CODE_SYSTEM_SHUTTING_DOWN: _MasterErrorCode.ValueType  # 101
     """UNAVAILABLE. The master is shutting down; its sessions are over."""
     MASTER_ERROR_CODE_REQUEST_INVALID: _MasterErrorCode.ValueType  # 102
@@ -139,7 +156,7 @@ class MasterErrorCode(_MasterErrorCode, metaclass=_MasterErrorCodeEnumTypeWrappe
     """What a master answers with."""
 
 MASTER_ERROR_CODE_UNSPECIFIED: MasterErrorCode.ValueType  # 0
-"""No error. Never sent."""
+"""OK. No error. Never sent."""
 MASTER_ERROR_CODE_SYSTEM_SHUTTING_DOWN: MasterErrorCode.ValueType  # 101
 """UNAVAILABLE. The master is shutting down; its sessions are over."""
 MASTER_ERROR_CODE_REQUEST_INVALID: MasterErrorCode.ValueType  # 102

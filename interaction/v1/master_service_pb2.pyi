@@ -107,7 +107,7 @@ class HeartbeatRequest(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     LEAVING_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Counts the slave's beats in this session from 1, across streams. Required."""
+    """Counts the slave's beats in this session from 1, across streams, a leaving one included. Required."""
     @_builtins.property
     def leaving(self) -> Global___HeartbeatLeaving:
         """The slave leaves: the session ends here."""
@@ -130,7 +130,9 @@ Global___HeartbeatRequest: _TypeAlias = HeartbeatRequest  # noqa: Y015
 
 @_typing.final
 class HeartbeatLeaving(_message.Message):
-    """The slave leaves the session of its own accord, such as at its shutdown. Its unfinished tasks are lost."""
+    """The slave leaves the session of its own accord, such as at its shutdown. Its unfinished tasks are lost. The master ends
+    the stream with OK; the slave need not wait for that longer than a second.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -160,7 +162,7 @@ class HeartbeatResponse(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     CLOSING_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The sequence of the newest beat that the master has received: it acknowledges all up to it. Required."""
+    """The sequence of the newest beat that the master has received: it acknowledges all up to it. Required, but with closing."""
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
         """The lease from now on. Absent means as before."""
@@ -188,7 +190,7 @@ Global___HeartbeatResponse: _TypeAlias = HeartbeatResponse  # noqa: Y015
 
 @_typing.final
 class HeartbeatClosing(_message.Message):
-    """The master ends the session, such as at its shutdown. The slave is free for the next Connect."""
+    """The master ends the session, such as at its shutdown. The slave is free for the next Connect at once."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -31,8 +31,11 @@ class MasterServiceStub:
 
     Metadata. Every call but Ping carries `channel` and `token`, those of the Connect that opened the session. A master
     checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN), the channel
-    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), the token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID). A slave that is answered
-    SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more. How errors look stands in error.proto.
+    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), the token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID). It knows a token from
+    the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
+    SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
+    error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
+    at 5 s: by default it grows to two minutes, longer than any lease.
     """
 
     @_typing.overload
@@ -47,22 +50,28 @@ class MasterServiceStub:
     Heartbeat: _grpc.StreamStreamMultiCallable[_master_service_pb2.HeartbeatRequest, _master_service_pb2.HeartbeatResponse]
     """Keeps the session alive. The slave opens the stream as soon as it has accepted Connect, beats at once, and then every
     third of its lease or more often; the master acknowledges each beat. The lease counts from the *sending* of the last
-    beat that was acknowledged, on the slave's monotonic clock.
+    beat that was acknowledged, on the slave's monotonic clock. An acknowledgement that comes when the slave has let go
+    revives nothing.
 
-    When the stream ends with the lease still running the slave opens it again at once, and at least every 5 s until
-    the lease is over. A master that sees it end asks by SlaveService.Ping who is there.
+    When the stream ends with the lease still running the slave opens it again, after pauses that grow from 0.1 s to 5 s or
+    a sixth of the lease, until the lease is over. A master that sees it end asks by SlaveService.Ping who is there.
 
-    Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session.
-    Retry: on any other status, by a new stream. Duplicate (a second stream of one session): the newer one counts, and
-    the master ends the older. A repeated or older sequence is acknowledged and renews nothing that was not.
+    Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session. ABORTED, without a
+    reason: a newer stream of the session has taken this one's place, so open no other.
+    Retry: on any other status, OK included, by a new stream. Duplicate (a second stream of one session): the newer one
+    counts, and the master ends the older. A repeated or older sequence renews nothing that was not.
     """
     ReportResult: _grpc.UnaryUnaryMultiCallable[_master_service_pb2.ReportResultRequest, _master_service_pb2.ReportResultResponse]
-    """Reports how one task ended. The slave holds the result until an answer has come.
+    """Reports how one task ended. The slave holds the result until an answer has come: an acknowledgement of any kind, or a
+    refusal other than the two that end the session.
 
-    Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable: the
-    task has failed, and the slave forgets it), SLAVE_TOKEN_INVALID.
-    Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with growing pauses, while the session lives. Duplicate: acknowledged as DUPLICATE,
-    and nothing changes.
+    Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable:
+    the task has failed, and its owner knows).
+    Retry: on UNAVAILABLE and DEADLINE_EXCEEDED (5 to 30 s are good deadlines), with growing pauses, while the session
+    lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
+    reports the task as FAILED instead, with a TaskError that names the status, and retries that; likewise from the start
+    for a result that is longer than ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and
+    nothing changes.
     """
 
 @_typing.type_check_only
@@ -71,8 +80,11 @@ class MasterServiceAsyncStub(MasterServiceStub):
 
     Metadata. Every call but Ping carries `channel` and `token`, those of the Connect that opened the session. A master
     checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN), the channel
-    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), the token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID). A slave that is answered
-    SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more. How errors look stands in error.proto.
+    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), the token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID). It knows a token from
+    the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
+    SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
+    error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
+    at 5 s: by default it grows to two minutes, longer than any lease.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -84,22 +96,28 @@ class MasterServiceAsyncStub(MasterServiceStub):
     Heartbeat: _aio.StreamStreamMultiCallable[_master_service_pb2.HeartbeatRequest, _master_service_pb2.HeartbeatResponse]  # type: ignore[assignment]
     """Keeps the session alive. The slave opens the stream as soon as it has accepted Connect, beats at once, and then every
     third of its lease or more often; the master acknowledges each beat. The lease counts from the *sending* of the last
-    beat that was acknowledged, on the slave's monotonic clock.
+    beat that was acknowledged, on the slave's monotonic clock. An acknowledgement that comes when the slave has let go
+    revives nothing.
 
-    When the stream ends with the lease still running the slave opens it again at once, and at least every 5 s until
-    the lease is over. A master that sees it end asks by SlaveService.Ping who is there.
+    When the stream ends with the lease still running the slave opens it again, after pauses that grow from 0.1 s to 5 s or
+    a sixth of the lease, until the lease is over. A master that sees it end asks by SlaveService.Ping who is there.
 
-    Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session.
-    Retry: on any other status, by a new stream. Duplicate (a second stream of one session): the newer one counts, and
-    the master ends the older. A repeated or older sequence is acknowledged and renews nothing that was not.
+    Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session. ABORTED, without a
+    reason: a newer stream of the session has taken this one's place, so open no other.
+    Retry: on any other status, OK included, by a new stream. Duplicate (a second stream of one session): the newer one
+    counts, and the master ends the older. A repeated or older sequence renews nothing that was not.
     """
     ReportResult: _aio.UnaryUnaryMultiCallable[_master_service_pb2.ReportResultRequest, _master_service_pb2.ReportResultResponse]  # type: ignore[assignment]
-    """Reports how one task ended. The slave holds the result until an answer has come.
+    """Reports how one task ended. The slave holds the result until an answer has come: an acknowledgement of any kind, or a
+    refusal other than the two that end the session.
 
-    Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable: the
-    task has failed, and the slave forgets it), SLAVE_TOKEN_INVALID.
-    Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with growing pauses, while the session lives. Duplicate: acknowledged as DUPLICATE,
-    and nothing changes.
+    Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable:
+    the task has failed, and its owner knows).
+    Retry: on UNAVAILABLE and DEADLINE_EXCEEDED (5 to 30 s are good deadlines), with growing pauses, while the session
+    lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
+    reports the task as FAILED instead, with a TaskError that names the status, and retries that; likewise from the start
+    for a result that is longer than ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and
+    nothing changes.
     """
 
 class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -107,8 +125,11 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Metadata. Every call but Ping carries `channel` and `token`, those of the Connect that opened the session. A master
     checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN), the channel
-    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), the token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID). A slave that is answered
-    SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more. How errors look stands in error.proto.
+    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), the token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID). It knows a token from
+    the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
+    SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
+    error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
+    at 5 s: by default it grows to two minutes, longer than any lease.
     """
 
     @_abc_1.abstractmethod
@@ -130,14 +151,16 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_master_service_pb2.HeartbeatResponse], _abc.AsyncIterator[_master_service_pb2.HeartbeatResponse]]:
         """Keeps the session alive. The slave opens the stream as soon as it has accepted Connect, beats at once, and then every
         third of its lease or more often; the master acknowledges each beat. The lease counts from the *sending* of the last
-        beat that was acknowledged, on the slave's monotonic clock.
+        beat that was acknowledged, on the slave's monotonic clock. An acknowledgement that comes when the slave has let go
+        revives nothing.
 
-        When the stream ends with the lease still running the slave opens it again at once, and at least every 5 s until
-        the lease is over. A master that sees it end asks by SlaveService.Ping who is there.
+        When the stream ends with the lease still running the slave opens it again, after pauses that grow from 0.1 s to 5 s or
+        a sixth of the lease, until the lease is over. A master that sees it end asks by SlaveService.Ping who is there.
 
-        Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session.
-        Retry: on any other status, by a new stream. Duplicate (a second stream of one session): the newer one counts, and
-        the master ends the older. A repeated or older sequence is acknowledged and renews nothing that was not.
+        Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session. ABORTED, without a
+        reason: a newer stream of the session has taken this one's place, so open no other.
+        Retry: on any other status, OK included, by a new stream. Duplicate (a second stream of one session): the newer one
+        counts, and the master ends the older. A repeated or older sequence renews nothing that was not.
         """
 
     @_abc_1.abstractmethod
@@ -146,12 +169,16 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _master_service_pb2.ReportResultRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_master_service_pb2.ReportResultResponse, _abc.Awaitable[_master_service_pb2.ReportResultResponse]]:
-        """Reports how one task ended. The slave holds the result until an answer has come.
+        """Reports how one task ended. The slave holds the result until an answer has come: an acknowledgement of any kind, or a
+        refusal other than the two that end the session.
 
-        Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable: the
-        task has failed, and the slave forgets it), SLAVE_TOKEN_INVALID.
-        Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with growing pauses, while the session lives. Duplicate: acknowledged as DUPLICATE,
-        and nothing changes.
+        Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable:
+        the task has failed, and its owner knows).
+        Retry: on UNAVAILABLE and DEADLINE_EXCEEDED (5 to 30 s are good deadlines), with growing pauses, while the session
+        lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
+        reports the task as FAILED instead, with a TaskError that names the status, and retries that; likewise from the start
+        for a result that is longer than ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and
+        nothing changes.
         """
 
 def add_MasterServiceServicer_to_server(servicer: MasterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,8 +26,8 @@ class Payload(_message.Message):
     The data of a connection, a disconnection, a task and a refusal is a mapping (a JSON object). A result is any value.
     A payload that is absent, or that has no content, means an empty mapping.
 
-    `json` is strict JSON (RFC 8259): a parser that knows nothing else reads every payload that has no bytes, no arrays
-    and no numbers outside JSON's. Numbers are exact: an integer may have any number of digits (a reader that holds
+    `json` is strict JSON (RFC 8259): a parser that knows nothing else reads every payload that has no bytes, no arrays, no
+    numbers outside JSON's and no keys that begin with `$`. Numbers are exact: an integer may have any number of digits (a reader that holds
     numbers as IEEE 754 doubles, such as JavaScript's JSON.parse, loses those beyond 2^53), and a float is written with
     the shortest digits that read back as the same double. What JSON lacks is an object with one key that begins with `$`:
 
@@ -39,11 +39,13 @@ class Payload(_message.Message):
       {"$integer": "-1f"}                                              an integer of more than 4,000 digits, in base 16
 
     A key of the user's that itself begins with `$` is written with one more `$` in front, and read with one less
-    ({"$bytes": 7} that a user sent is {"$$bytes": 7}). Other objects with such a key are read as they stand. Keys are
-    strings; objects and arrays nest at most 200 deep.
+    ({"$bytes": 7} that a user sent is {"$$bytes": 7}). Other objects with such a key are read as they stand. A reader that
+    has no way to hold one of the four refuses the payload (TASK_DATA_INVALID for a task, REQUEST_INVALID in Connect and
+    Disconnect); it never passes it on as a mapping. Keys are strings; objects and arrays nest at most 200 deep.
 
-    The facade sends `json` and accepts both forms; `value` is what a person types in grpcurl. In `value` numbers are
-    doubles: those without a fraction, up to 2^53, are read as integers.
+    Everybody reads `json`. The facade sends it and reads both forms; `value` is what a person types in grpcurl, and a slave
+    that does not read it refuses it in the same way. In `value` numbers are doubles: those without a fraction, up to 2^53,
+    are read as integers. It nests at most 30 deep: protobuf libraries stop reading not far beyond, without a reason given.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -88,7 +88,9 @@ class ConnectRequest(_message.Message):
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     master_address: _builtins.str
     """Where the slave reaches MasterService: `host:port`, or `grpc://`, `http://` (both plain) or `https://` (TLS) and
-    host:port. An IPv6 host stands in brackets. A missing port means 7235. Required; other schemes are refused.
+    host:port, with or without a last `/`. An IPv6 host stands in brackets; a port is 1 to 65535, and a missing one means
+    7235. Required; other schemes, paths and user names are refused. Give it to gRPC as `dns:///host:port`, so that no host
+    is taken for a scheme.
     """
     max_message_bytes: _builtins.int
     """The longest message that the master reads, in bytes. 0 means not told: 4 MiB, gRPC's own default.
@@ -97,7 +99,7 @@ class ConnectRequest(_message.Message):
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
         """How long the slave may believe in the session after *sending* a heartbeat that was acknowledged (until the first one:
-        after it received this call). 0.1 s to a day. Required.
+        after it answered this call). 0.1 s to a day. Required.
         """
 
     @_builtins.property

@@ -28,19 +28,26 @@ if _version_not_supported:
 class SlaveServiceStub:
     """What a slave serves, by convention on port 7236, and a master calls.
 
-    Metadata. Every call but Ping carries `channel`, the decimal integer that master and slave must share, and `token`,
-    the session's. A token is 32 to 128 characters of [0-9A-Za-z_-]; the master draws a new one, of 256 random bits, for
-    every Connect. A slave checks, in this order and before anything else: that it is not shutting down
-    (SYSTEM_SHUTTING_DOWN), the channel (CHANNEL_NOT_FOUND, CHANNEL_INVALID), the token (MASTER_TOKEN_NOT_FOUND; then,
-    in all but Connect, SLAVE_NOT_CONNECTED without a session, MASTER_TOKEN_INVALID with another's). It compares tokens in
-    constant time and never logs them. How errors look stands in error.proto.
+    Metadata. Every call but Ping carries `channel` and `token`, each once.
+
+    channel   the integer that master and slave must share, as `-?[0-9]+`, a signed 64-bit number, compared as a number
+    token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
+    every Connect
+
+    A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
+    (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
+    MASTER_TOKEN_INVALID where it is malformed; then, in all but Connect, SLAVE_NOT_CONNECTED without a session,
+    MASTER_TOKEN_INVALID with another's). Every call but Ping may be answered with these; its own errors stand at each. Some
+    HTTP/2 libraries join a doubled metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and
+    never logged. How errors look stands in error.proto.
 
     A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
-    says so, or when its lease is over: then it takes no task until the next Connect.
+    says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
+    ends keeps its slot until it has ended.
 
-    Optional RPCs. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of
-    its features.
+    Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
+    features. grpc.health.v1 and server reflection are welcome, and not needed.
     """
 
     def __init__(self, channel):
@@ -84,19 +91,26 @@ class SlaveServiceStub:
 class SlaveServiceServicer:
     """What a slave serves, by convention on port 7236, and a master calls.
 
-    Metadata. Every call but Ping carries `channel`, the decimal integer that master and slave must share, and `token`,
-    the session's. A token is 32 to 128 characters of [0-9A-Za-z_-]; the master draws a new one, of 256 random bits, for
-    every Connect. A slave checks, in this order and before anything else: that it is not shutting down
-    (SYSTEM_SHUTTING_DOWN), the channel (CHANNEL_NOT_FOUND, CHANNEL_INVALID), the token (MASTER_TOKEN_NOT_FOUND; then,
-    in all but Connect, SLAVE_NOT_CONNECTED without a session, MASTER_TOKEN_INVALID with another's). It compares tokens in
-    constant time and never logs them. How errors look stands in error.proto.
+    Metadata. Every call but Ping carries `channel` and `token`, each once.
+
+    channel   the integer that master and slave must share, as `-?[0-9]+`, a signed 64-bit number, compared as a number
+    token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
+    every Connect
+
+    A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
+    (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
+    MASTER_TOKEN_INVALID where it is malformed; then, in all but Connect, SLAVE_NOT_CONNECTED without a session,
+    MASTER_TOKEN_INVALID with another's). Every call but Ping may be answered with these; its own errors stand at each. Some
+    HTTP/2 libraries join a doubled metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and
+    never logged. How errors look stands in error.proto.
 
     A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
-    says so, or when its lease is over: then it takes no task until the next Connect.
+    says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
+    ends keeps its slot until it has ended.
 
-    Optional RPCs. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of
-    its features.
+    Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
+    features. grpc.health.v1 and server reflection are welcome, and not needed.
     """
 
     def Ping(self, request, context):
@@ -112,16 +126,21 @@ class SlaveServiceServicer:
         """Opens a session, whose token is in the metadata.
 
         The slave's user is asked and may refuse. Where a session lives already the answer is SLAVE_ALREADY_CONNECTED, unless
-        the call resumes that session: it brings the session's token as a second metadata, `previous-token`. Then the new
-        token takes the old one's place, the user is not asked again, and running tasks and unacknowledged results are kept.
-        A session that is over (disconnected, or its lease ran out) does not stand in the way of a new one. A session that
-        ended because its lease ran out may still be resumed by its token until another is opened; a `previous-token` that is
-        not that of the slave's last session opens a new session.
+        the call resumes that session. A session that is over does not stand in the way of a new one.
+
+        To resume a session the call brings its token as a third metadata, `previous-token`. What it opens is a session of its
+        own (new token, lease and address; the slave's beats count from 1 on a new stream, and it closes the old one) that
+        inherits the running tasks and the unacknowledged results; the user is not asked again. A living session can be
+        resumed, and one whose lease ran out until another is opened, its results for at least 10 minutes; one that ended in any
+        other way can't. A `previous-token` that is not that of the slave's last session, or is malformed, counts as none. A
+        slave that keeps nothing may treat every one so.
 
         Errors: REQUEST_INVALID (lease or address malformed, address not allowed here, data unreadable),
-        SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with the user's data).
-        Retry: on UNAVAILABLE, with the same token. Duplicate (same token): the first call's answer, and the user is not asked
-        again; while the first still runs, the duplicate waits for it.
+        MASTER_TOKEN_INVALID (a session of this token has ended), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with
+        the user's data).
+        Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the same token. Duplicate (same token, whatever else it brings): the
+        first call's answer, acceptance or refusal, while that is the slave's last Connect; the user is not asked again. While
+        the first still runs, the duplicate waits for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,9 +151,9 @@ class SlaveServiceServicer:
 
         The slave's user is asked and may refuse; then the session goes on.
 
-        Errors: SLAVE_NOT_CONNECTED, MASTER_TOKEN_INVALID, REQUEST_INVALID (data unreadable),
-        SLAVE_DISCONNECTION_REFUSED (with the user's data).
-        Retry: on UNAVAILABLE. Duplicate (same token, after success): success again, and nothing happens.
+        Errors: REQUEST_INVALID (data unreadable), SLAVE_DISCONNECTION_REFUSED (with the user's data).
+        Retry: on UNAVAILABLE and DEADLINE_EXCEEDED. Duplicate: with the token of the last session, however that has ended, this
+        succeeds (which SLAVE_NOT_CONNECTED gives way to) until another is opened; what was kept for a resume is dropped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,10 +164,12 @@ class SlaveServiceServicer:
 
         The slave's user is asked and may refuse. A slave runs `slots` tasks at once and holds `backlog` more.
 
-        Errors: SLAVE_NOT_CONNECTED, MASTER_TOKEN_INVALID, REQUEST_INVALID (id is no UUID), TASK_ALREADY_EXIST (no place),
-        TASK_REFUSED (with the user's data), TASK_DATA_INVALID (data unreadable, or the id came before with other data).
-        Retry: on UNAVAILABLE, with the same id. Duplicate (same id): the first call's answer; the task runs once. While the
-        first call waits for the user, the duplicate waits with it. A slave remembers at least the 1,000 last ids of a session.
+        Errors: REQUEST_INVALID (id is no UUID), TASK_ALREADY_EXIST (no place), TASK_REFUSED (with the user's data),
+        TASK_DATA_INVALID (data unreadable, or the id came before with other data).
+        Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the message unchanged. Duplicate (same id): the answer that was
+        given before, where that was an acceptance or TASK_REFUSED; the task runs once. An id answered with any other error is
+        new when it comes again. While the first call waits for the user, the duplicate waits with it. Data is the same when it
+        means the same; a slave may compare bytes. It remembers at least the 1,000 last ids of a session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,8 +183,9 @@ class SlaveServiceServicer:
         message. When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it
         safe), and results without an acknowledgement are reported by ReportResult.
 
-        Errors, as the stream's status: SLAVE_NOT_CONNECTED, MASTER_TOKEN_INVALID, REQUEST_INVALID. What concerns one task is a
-        refusal in its outcome, with the reasons of NewTask. UNIMPLEMENTED where the features lack `work`.
+        Errors, as the stream's status: REQUEST_INVALID; ABORTED, without a reason, where a newer stream has taken its place.
+        What concerns one task is a refusal in its outcome, with the reasons of NewTask. UNIMPLEMENTED where the features lack
+        `work`.
         Retry: on UNAVAILABLE, by a new stream. Duplicate tasks: as in NewTask, an outcome each.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -174,9 +196,9 @@ class SlaveServiceServicer:
         """Asks for a task to end, where the slave's features name `cancel`. OK means that the slave will try: the end is
         reported as any other, as CANCELLED, or as what it came to first.
 
-        Errors: SLAVE_NOT_CONNECTED, MASTER_TOKEN_INVALID, REQUEST_INVALID (id is no UUID). A task that the slave does not know, or
-        that has ended, is no error. UNIMPLEMENTED where the features lack `cancel`.
-        Retry: on UNAVAILABLE. Duplicate: changes nothing.
+        Errors: REQUEST_INVALID (id is no UUID). A task that the slave does not know, or that has ended, is no error.
+        UNIMPLEMENTED where the features lack `cancel`.
+        Retry: on UNAVAILABLE and DEADLINE_EXCEEDED. Duplicate: changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -226,19 +248,26 @@ def add_SlaveServiceServicer_to_server(servicer, server):
 class SlaveService:
     """What a slave serves, by convention on port 7236, and a master calls.
 
-    Metadata. Every call but Ping carries `channel`, the decimal integer that master and slave must share, and `token`,
-    the session's. A token is 32 to 128 characters of [0-9A-Za-z_-]; the master draws a new one, of 256 random bits, for
-    every Connect. A slave checks, in this order and before anything else: that it is not shutting down
-    (SYSTEM_SHUTTING_DOWN), the channel (CHANNEL_NOT_FOUND, CHANNEL_INVALID), the token (MASTER_TOKEN_NOT_FOUND; then,
-    in all but Connect, SLAVE_NOT_CONNECTED without a session, MASTER_TOKEN_INVALID with another's). It compares tokens in
-    constant time and never logs them. How errors look stands in error.proto.
+    Metadata. Every call but Ping carries `channel` and `token`, each once.
+
+    channel   the integer that master and slave must share, as `-?[0-9]+`, a signed 64-bit number, compared as a number
+    token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
+    every Connect
+
+    A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
+    (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
+    MASTER_TOKEN_INVALID where it is malformed; then, in all but Connect, SLAVE_NOT_CONNECTED without a session,
+    MASTER_TOKEN_INVALID with another's). Every call but Ping may be answered with these; its own errors stand at each. Some
+    HTTP/2 libraries join a doubled metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and
+    never logged. How errors look stands in error.proto.
 
     A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
-    says so, or when its lease is over: then it takes no task until the next Connect.
+    says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
+    ends keeps its slot until it has ended.
 
-    Optional RPCs. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of
-    its features.
+    Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
+    features. grpc.health.v1 and server reflection are welcome, and not needed.
     """
 
     @staticmethod

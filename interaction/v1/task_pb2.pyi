@@ -55,7 +55,9 @@ class Task(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """A UUID in its usual form (36 characters, RFC 9562), drawn by the master. The idempotency key everywhere. Required."""
+    """A UUID in its usual form, in lower case (36 characters, RFC 9562), drawn by the master, and compared exactly. The
+    idempotency key everywhere. Required.
+    """
     @_builtins.property
     def data(self) -> _payload_pb2.Payload:
         """What the task is about: a mapping. Absent means an empty mapping."""

@@ -1,0 +1,126 @@
+'use strict';
+// How the contract's things look in JavaScript: services, errors, payloads, leases, addresses, tokens.
+
+const { createHash, timingSafeEqual } = require('node:crypto');
+const path = require('node:path');
+const grpc = require('@grpc/grpc-js');
+const loader = require('@grpc/proto-loader');
+
+const PROTOS = path.join(__dirname, '..', '..', 'protos');
+const files = ['interaction/v1/slave_service.proto', 'interaction/v1/master_service.proto'];
+const options = { includeDirs: [PROTOS], longs: String, enums: String, defaults: true, oneofs: true };
+const services = grpc.loadPackageDefinition(loader.loadSync(files, options)).interaction.v1;
+
+// google/rpc/status.proto and error_details.proto come with no package that this slave has: their numbers, by hand.
+const STATUS = { code: { type: 'int32', id: 1 }, message: { type: 'string', id: 2 },
+  details: { rule: 'repeated', type: 'Any', id: 3 } };
+const ANY = { typeUrl: { type: 'string', id: 1 }, value: { type: 'bytes', id: 2 } };
+const ERROR_INFO = { reason: { type: 'string', id: 1 }, domain: { type: 'string', id: 2 } };
+const { Status, ErrorInfo } = loader.fromJSON({ nested: {
+  Status: { fields: STATUS }, Any: { fields: ANY }, ErrorInfo: { fields: ERROR_INFO } } });
+const DETAILS = 'grpc-status-details-bin';
+const TYPE_URL = 'type.googleapis.com/google.rpc.ErrorInfo';
+
+const CODES = {
+  SYSTEM_SHUTTING_DOWN: grpc.status.UNAVAILABLE,
+  REQUEST_INVALID: grpc.status.INVALID_ARGUMENT,
+  CHANNEL_NOT_FOUND: grpc.status.INVALID_ARGUMENT,
+  CHANNEL_INVALID: grpc.status.PERMISSION_DENIED,
+  MASTER_TOKEN_NOT_FOUND: grpc.status.UNAUTHENTICATED,
+  MASTER_TOKEN_INVALID: grpc.status.PERMISSION_DENIED,
+  SLAVE_ALREADY_CONNECTED: grpc.status.FAILED_PRECONDITION,
+  SLAVE_NOT_CONNECTED: grpc.status.FAILED_PRECONDITION,
+  TASK_ALREADY_EXIST: grpc.status.RESOURCE_EXHAUSTED,
+  TASK_DATA_INVALID: grpc.status.INVALID_ARGUMENT,
+};
+
+// Thrown by a handler: becomes a status with an ErrorInfo.
+class Refusal extends Error {
+  constructor(reason, message) {
+    super(message);
+    this.code = CODES[reason];
+    this.details = message;
+    const info = { typeUrl: TYPE_URL, value: ErrorInfo.serialize({ reason, domain: 'interaction' }) };
+    this.metadata = new grpc.Metadata();
+    this.metadata.set(DETAILS, Status.serialize({ code: this.code, message, details: [info] }));
+  }
+}
+
+// The reason in a failed call's ErrorInfo; undefined for a failure of the transport.
+function reasonOf(status) {
+  const [bytes] = status.metadata?.get(DETAILS) ?? [];
+  const infos = bytes ? Status.deserialize(bytes).details.filter((any) => any.typeUrl === TYPE_URL) : [];
+  return infos.map((any) => ErrorInfo.deserialize(any.value)).find((info) => info.domain === 'interaction')?.reason;
+}
+
+// google.protobuf.Value as the JavaScript value that it means.
+function plain(value) {
+  if (value.kind === 'structValue') {
+    return Object.fromEntries(Object.entries(value.structValue.fields).map(([key, item]) => [key, plain(item)]));
+  }
+  if (value.kind === 'listValue') return value.listValue.values.map(plain);
+  return value.kind === 'nullValue' ? null : value[value.kind];
+}
+
+const renamed = (object, name) => Object.fromEntries(Object.entries(object).map(([key, item]) => [name(key), item]));
+const isMapping = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
+
+// What JSON lacks, read and written as payload.proto says. Bytes, arrays and huge integers are refused, not misread.
+function read(_, value) {
+  if (!isMapping(value)) return value;
+  const [first, ...others] = Object.keys(value);
+  if (!others.length && first === '$number') return Number(value.$number);
+  const unknown = !others.length && ['$bytes', '$ndarray', '$integer'].includes(first);
+  if (unknown) throw new Error(`${first} is not known here`);
+  return renamed(value, (key) => key.replace(/^\$\$/, () => '$'));
+}
+
+function written(_, value) {
+  if (typeof value === 'number' && !Number.isFinite(value)) return { $number: String(value) };
+  return isMapping(value) ? renamed(value, (key) => key.replace(/^\$/, () => '$$')) : value;
+}
+
+const payloadOf = (value) => ({ json: JSON.stringify(value ?? {}, written) });
+
+// The mapping in a payload.
+function mappingOf(payload, reason) {
+  let data = {};
+  try {
+    if (payload?.content === 'json') data = JSON.parse(payload.json, read);
+    if (payload?.content === 'value') data = JSON.parse(JSON.stringify(plain(payload.value)), read);
+  } catch (error) {
+    throw new Refusal(reason, `the data can't be read: ${error.message}`);
+  }
+  if (!isMapping(data)) throw new Refusal(reason, 'the data is not a mapping');
+  return data;
+}
+
+// A lease in milliseconds; undefined when it is absent or not one from 0.1 s to a day.
+function leaseOf(duration) {
+  const length = duration ? Number(duration.seconds) * 1000 + duration.nanos / 1e6 : 0;
+  return length >= 100 && length <= 86_400_000 ? length : undefined;
+}
+
+// A client of the master at an address in one of the forms of ConnectRequest.master_address.
+function masterClient(address, maxMessageBytes) {
+  const parts = /^(?:(grpc|https?):\/\/)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/.exec(address);
+  if (!parts) throw new Refusal('REQUEST_INVALID', 'master_address: host:port, grpc://, http:// or https://');
+  const secure = parts[1] === 'https' ? grpc.credentials.createSsl() : grpc.credentials.createInsecure();
+  // `dns:` keeps a host from being taken for a scheme; its own pool keeps an older session's pauses out of this one.
+  return new services.MasterService(`dns:${parts[2]}:${parts[3] ?? 7235}`, secure, {
+    'grpc.enable_http_proxy': 0,
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 5000,
+    'grpc.max_send_message_length': Number(maxMessageBytes) || 4 * 1024 * 1024,
+  });
+}
+
+// In constant time, whatever the lengths.
+function same(one, other) {
+  const digest = (text) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(one), digest(other));
+}
+
+module.exports = {
+  SlaveService: services.SlaveService, Refusal, reasonOf, mappingOf, payloadOf, leaseOf, masterClient, same };

@@ -1,0 +1,102 @@
+'use strict';
+// One session: keeps its lease alive by the heartbeat, and reports results until they are acknowledged.
+
+const { setTimeout: pause } = require('node:timers/promises');
+const grpc = require('@grpc/grpc-js');
+const { Refusal, reasonOf, leaseOf, masterClient } = require('./contract');
+
+const LEASE_OVER = 'its lease ran out';
+const ENDING = ['SYSTEM_SHUTTING_DOWN', 'SLAVE_TOKEN_INVALID'];
+const RETRIED = [grpc.status.UNAVAILABLE, grpc.status.DEADLINE_EXCEEDED];
+const now = () => performance.now(); // monotonic
+const growing = (tries) => Math.min(5000, 50 * 2 ** tries) * (0.5 + Math.random() / 2);
+const failed = (taskId, { name, message, stack }) => (
+  { taskId, status: 'TASK_RESULT_STATUS_FAILED', error: { type: name, message, traceback: stack } });
+
+class Session {
+  constructor(metadata, request, tasks) {
+    this.lease = leaseOf(request.lease);
+    if (!this.lease) throw new Refusal('REQUEST_INVALID', 'lease: 0.1 s to a day');
+    this.until = now() + this.lease;
+    this.client = masterClient(request.masterAddress, request.maxMessageBytes);
+    [this.token] = metadata.get('token');
+    this.metadata = new grpc.Metadata();
+    for (const key of ['channel', 'token']) this.metadata.set(key, metadata.get(key)[0]);
+    this.tasks = tasks; // by id, in the order in which they came
+    this.sequence = 0;
+    this.sent = new Map(); // when each beat that is not acknowledged was sent
+  }
+
+  get lives() {
+    return !this.over && now() < this.until;
+  }
+
+  end(why) {
+    if (this.over) return;
+    this.over = why;
+    this.stream?.cancel();
+    this.client.close();
+    console.error(`session over: ${why}`);
+  }
+
+  async keepAlive() {
+    for (this.broken = 0; this.lives; this.broken += 1) {
+      const reason = reasonOf(await this.beatWhileItLasts());
+      if (ENDING.includes(reason)) this.end(reason);
+      else await pause(growing(this.broken));
+    }
+    this.end(LEASE_OVER);
+  }
+
+  beatWhileItLasts() {
+    const stream = (this.stream = this.client.heartbeat(this.metadata));
+    this.beat();
+    stream.on('data', (answer) => this.renew(answer));
+    stream.on('error', () => {}); // `status` says the same, and comes always
+    return new Promise((resolve) => stream.on('status', resolve)).finally(() => clearTimeout(this.timer));
+  }
+
+  beat(news = {}) {
+    clearTimeout(this.timer);
+    if (!this.lives) return this.end(LEASE_OVER);
+    this.sent.set((this.sequence += 1), now());
+    this.timer = setTimeout(() => this.beat(), this.lease / 3);
+    return this.stream.write({ sequence: this.sequence, ...news });
+  }
+
+  // Tells the master, and waits a little until it has heard.
+  async leave(reason) {
+    const heard = new Promise((resolve) => this.stream.on('status', resolve));
+    this.beat({ leaving: { reason } });
+    clearTimeout(this.timer);
+    this.stream.end();
+    await Promise.race([heard, pause(1000)]);
+  }
+
+  renew(answer) {
+    if (answer.closing) return this.end(`the master closed it (${answer.closing.reason})`);
+    const before = this.lease;
+    this.lease = leaseOf(answer.lease) ?? before;
+    const newest = Number(answer.sequence);
+    if (this.lives && this.sent.has(newest)) this.until = this.sent.get(newest) + this.lease;
+    for (const sequence of this.sent.keys()) if (sequence <= newest) this.sent.delete(sequence);
+    this.broken = 0; // the next break is a first one
+    return this.lease < before && this.beat();
+  }
+
+  async report(task) {
+    for (let tries = 0; this.lives && !task.acknowledged; tries += 1) {
+      const error = await new Promise((resolve) => {
+        this.client.reportResult({ result: task.result }, this.metadata, { deadline: Date.now() + 5000 }, resolve);
+      });
+      const reason = error && reasonOf(error);
+      if (ENDING.includes(reason)) return this.end(reason);
+      task.acknowledged = !error || reason !== undefined; // a refusal is the master's last word too
+      if (error && !reason && !RETRIED.includes(error.code)) task.result = failed(task.id, error); // such as: too long
+      if (!task.acknowledged) await pause(growing(tries));
+    }
+    return undefined;
+  }
+}
+
+module.exports = { Session, LEASE_OVER, failed };

@@ -1,0 +1,152 @@
+"""Masters and slaves over real sockets, on ports that the system picks, ended whatever a test does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import pytest
+
+from interaction import Master, Slave, SlaveConnectionProxy, TaskFail
+
+CHANNEL = 7
+ROOT = Path(__file__).parent.parent.parent
+S = TypeVar("S", bound=Slave)
+M = TypeVar("M", bound=Master)
+
+
+class Worker(Slave):
+    """Adds, echoes, fails, and waits until it is told to go on."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.go_on = threading.Event()
+        self.running = threading.Event()
+        self.ran: list[Mapping[str, Any]] = []
+        self.lost: list[tuple[str, Exception]] = []
+        self.lost_connection = threading.Event()
+
+    def _process_task(self, task: Mapping[str, Any]) -> Any:
+        self.ran.append(task)
+        if "echo" in task:
+            return task["echo"]
+        if "wait" in task:
+            self.running.set()
+            assert self.go_on.wait(30), "nobody let the task go on"
+            return {"waited": task["wait"]}
+        if "a" in task and "b" in task:
+            return {"sum": task["a"] + task["b"]}
+        raise TaskFail({"message": "ab not found"}, "A or B not found in task data.")
+
+    def _lost_connection(self, master_address: str, error: Exception) -> None:
+        self.lost.append((master_address, error))
+        self.lost_connection.set()
+
+
+class MakeSlave(Protocol):
+    def __call__(self, kind: type[S] = ..., **options: Any) -> S: ...
+
+
+class MakeMaster(Protocol):
+    def __call__(self, kind: type[M] = ..., **options: Any) -> M: ...
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def make_slave(stack: ExitStack) -> Callable[..., Any]:
+    """Start a slave that is closed at the end; a task that still waits is let go on first."""
+
+    def make(kind: type[Slave] = Worker, **options: Any) -> Slave:
+        slave = kind("127.0.0.1", 0, **{"channel": CHANNEL, **options})
+        slave.start()
+        stack.callback(slave.close)
+        if isinstance(slave, Worker):
+            stack.callback(slave.go_on.set)
+        return slave
+
+    return make
+
+
+@pytest.fixture
+def make_master(stack: ExitStack) -> Callable[..., Any]:
+    """Start a master that is closed at the end. Requests end soon, so that a test that fails does so soon."""
+
+    def make(kind: type[Master] = Master, **options: Any) -> Master:
+        quick = {"request_retries": 0, "request_retry_waiting": 0.05, "request_timeout": 10.0, "channel": CHANNEL}
+        master = kind("127.0.0.1", 0, **{**quick, **options})
+        master.start()
+        stack.callback(master.close)
+        return master
+
+    return make
+
+
+@pytest.fixture
+def slave(make_slave: MakeSlave) -> Worker:
+    return make_slave(Worker)
+
+
+@pytest.fixture
+def master(make_master: MakeMaster) -> Master:
+    return make_master(Master)
+
+
+@pytest.fixture
+def connection(master: Master, slave: Worker) -> SlaveConnectionProxy:
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    connection.connect()
+    return connection
+
+
+class SlaveProcess:
+    """A slave in a process of its own, that can be frozen and killed."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.contract.slave_process", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,  # its end is the process's end
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.port = int(self.line())
+
+    def line(self) -> str:
+        """The next line that the process prints."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+@pytest.fixture
+def slave_process(stack: ExitStack) -> Callable[..., SlaveProcess]:
+    def make(*arguments: str) -> SlaveProcess:
+        process = SlaveProcess(*arguments)
+        stack.callback(process.close)
+        return process
+
+    return make

@@ -1,0 +1,416 @@
+"""Connections: the rows `new_connection`, `name in master ...` and `connection.connect()/...` of the facade's table."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from interaction import Master, RequestException, SlaveConnectionProxy, TaskStatus
+from interaction.exception import (
+    LossReason,
+    SlaveChannelInvalid,
+    SlaveErrorCode,
+    SlaveSlaveAlreadyConnected,
+    SlaveSlaveConnectionRefused,
+    SlaveSlaveDisconnectionRefused,
+    SlaveSlaveNotConnected,
+    TaskLost,
+)
+from interaction.slave import ConnectionRefuse, DisconnectionRefuse
+from tests.contract.conftest import MakeMaster, MakeSlave, SlaveProcess, Worker
+
+
+def test_a_connection_lives_from_connect_to_disconnect(master: Master, slave: Worker) -> None:
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    assert not connection.is_connected
+    assert "conn" not in master
+    connection.connect()
+    assert connection.is_connected
+    assert "conn" in master
+    assert master["conn"] is connection
+    connection.disconnect()
+    assert not connection.is_connected
+    assert "conn" not in master
+    with pytest.raises(KeyError, match="conn"):
+        master["conn"]
+
+
+def test_with_connects_and_disconnects(master: Master, slave: Worker) -> None:
+    with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
+        assert connection.is_connected
+        assert master["conn"] is connection
+    assert not connection.is_connected
+    assert "conn" not in master
+
+
+def test_start_and_close_do_the_same(master: Master, slave: Worker) -> None:
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    connection.start()
+    assert connection.is_connected
+    connection.close()
+    assert not connection.is_connected
+    connection.close()  # harmless
+
+
+def test_connecting_again_after_a_disconnection_works(master: Master, slave: Worker) -> None:
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    for number in range(3):
+        connection.connect()
+        assert connection.new_task({"a": number, "b": 1}).start().join(10).result == {"sum": number + 1}
+        connection.disconnect()
+
+
+def test_del_disconnects(master: Master, slave: Worker) -> None:
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    connection.connect()
+    del master["conn"]
+    assert not connection.is_connected
+    assert "conn" not in master
+    with master.new_connection("conn", "127.0.0.1", slave.port):  # the slave is free
+        pass
+    with pytest.raises(KeyError, match="conn"):
+        del master["conn"]
+
+
+def test_nothing_is_sent_before_connect(master: Master) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        nobody.settimeout(0.2)
+        master.new_connection("conn", "127.0.0.1", nobody.getsockname()[1])
+        with pytest.raises(TimeoutError):
+            nobody.accept()
+
+
+def test_a_name_in_use_is_a_keyerror_here_and_at_connect(master: Master, make_slave: MakeSlave) -> None:
+    one, other = make_slave(Worker), make_slave(Worker)
+    early = master.new_connection("conn", "127.0.0.1", other.port)
+    with master.new_connection("conn", "127.0.0.1", one.port) as connection:
+        with pytest.raises(KeyError, match="conn"):
+            master.new_connection("conn", "127.0.0.1", other.port)
+        with pytest.raises(KeyError, match="conn"):
+            early.connect()
+        with pytest.raises(KeyError, match="conn"):
+            connection.connect()
+        assert master["conn"] is connection
+        assert connection.is_connected
+    early.connect()
+    assert master["conn"] is early
+
+
+def test_the_name_is_taken_while_a_connection_is_being_made(master: Master, make_slave: MakeSlave) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    class Slow(Worker):
+        def _before_connection(self, data: Mapping[str, Any]) -> None:
+            asked.set()
+            assert go_on.wait(10)
+
+    slow, other = make_slave(Slow), make_slave(Worker)
+    first = master.new_connection("conn", "127.0.0.1", slow.port)
+    second = master.new_connection("conn", "127.0.0.1", other.port)
+    connecting = threading.Thread(target=first.connect)
+    connecting.start()
+    assert asked.wait(10)
+    assert "conn" not in master  # it does not live yet
+    with pytest.raises(KeyError, match="conn"):
+        second.connect()
+    go_on.set()
+    connecting.join(10)
+    assert master["conn"] is first
+
+
+def test_the_host_may_be_the_one_that_means_any(master: Master, slave: Worker) -> None:
+    with master.new_connection("conn", "0.0.0.0", slave.port) as connection:
+        assert connection.new_task({"a": 1, "b": 2}).start().join(10).result == {"sum": 3}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((1, "127.0.0.1"), TypeError, "name"),
+        (("conn", None), TypeError, "host"),
+        (("conn", "not a host"), ValueError, "not a host"),
+        (("conn", "unix:/tmp/socket"), ValueError, "unix"),
+        (("conn", "127.0.0.1", "7236"), TypeError, "port"),
+        (("conn", "127.0.0.1", 0), ValueError, "port"),
+        (("conn", "127.0.0.1", 65536), ValueError, "port"),
+    ],
+)
+def test_a_mistake_raises_where_it_is_made(
+    master: Master, arguments: tuple[Any, ...], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        master.new_connection(*arguments)
+
+
+def test_connect_and_disconnect_return_what_the_after_hooks_return(
+    make_master: MakeMaster, make_slave: MakeSlave
+) -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    class Talker(Master):
+        def _before_connect(self) -> Mapping[str, Any]:
+            return {"hello": [1, 2]}
+
+        def _after_connect(self, *arguments: Any) -> Any:
+            calls.append(arguments)
+            return "connected"
+
+        def _before_disconnect(self) -> Mapping[str, Any]:
+            return {"bye": None}
+
+        def _after_disconnect(self, *arguments: Any) -> Any:
+            calls.append(arguments)
+            return "disconnected"
+
+    class Listener(Worker):
+        def _before_connection(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {"heard": data}
+
+        def _before_disconnection(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {"heard": data}
+
+    connection = make_master(Talker).new_connection("conn", "127.0.0.1", make_slave(Listener).port)
+    assert connection.connect() == "connected"
+    assert connection.disconnect() == "disconnected"
+    assert [(*call[:3], call[4]) for call in calls] == [
+        (200, True, SlaveErrorCode.SUCCESS, {"heard": {"hello": [1, 2]}}),
+        (200, True, SlaveErrorCode.SUCCESS, {"heard": {"bye": None}}),
+    ]
+    assert all(isinstance(call[3], str) and call[3] for call in calls)
+
+
+def test_without_hooks_connect_and_disconnect_return_none(master: Master, slave: Worker) -> None:
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    assert connection.connect() is None
+    assert connection.disconnect() is None
+
+
+@pytest.mark.parametrize("hook", ["_before_connect", "_before_disconnect"])
+def test_an_exception_before_a_request_cancels_it_and_reaches_the_caller(
+    make_master: MakeMaster, slave: Worker, hook: str
+) -> None:
+    class Careful(Master):
+        stop = False
+
+    def refuse(self: Careful) -> None:
+        if self.stop:
+            raise LookupError("not today")
+
+    setattr(Careful, hook, refuse)
+    master = make_master(Careful)
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    if hook == "_before_disconnect":
+        connection.connect()
+    master.stop = True
+    with pytest.raises(LookupError, match="not today"):
+        connection.connect() if hook == "_before_connect" else connection.disconnect()
+    assert connection.is_connected is (hook == "_before_disconnect")
+    master.stop = False
+    if hook == "_before_connect":
+        connection.connect()
+    assert connection.new_task({"a": 1, "b": 1}).start().join(10).result == {"sum": 2}
+
+
+def test_data_that_is_no_mapping_or_cant_be_carried_is_refused_before_anything_is_sent(
+    make_master: MakeMaster, slave: Worker
+) -> None:
+    class Wrong(Master):
+        data: Any = None
+
+        def _before_connect(self) -> Any:
+            return self.data
+
+    master = make_master(Wrong)
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    master.data = [1]
+    with pytest.raises(TypeError, match="mapping"):
+        connection.connect()
+    master.data = {"a": {"b": {1}}}
+    with pytest.raises(ValueError, match=r"data\['a'\]\['b'\]"):
+        connection.connect()
+    master.data = None
+    connection.connect()
+    assert connection.is_connected
+
+
+def test_the_wrong_channel(make_master: MakeMaster, slave: Worker) -> None:
+    master = make_master(Master, channel=8)
+    with pytest.raises(SlaveChannelInvalid) as caught, master.new_connection("conn", "127.0.0.1", slave.port):
+        pytest.fail("not reached")
+    error = caught.value
+    assert (error.success, error.status_code, error.code) == (False, 403, SlaveErrorCode.CHANNEL_INVALID)
+    assert error.message
+    assert error.data == {}
+    assert "conn" not in master
+
+
+def test_a_slave_has_one_master_at_a_time(make_master: MakeMaster, slave: Worker) -> None:
+    one, other = make_master(Master), make_master(Master)
+    with one.new_connection("conn", "127.0.0.1", slave.port) as connection:
+        with pytest.raises(SlaveSlaveAlreadyConnected) as caught:
+            other.new_connection("conn", "127.0.0.1", slave.port).connect()
+        assert (caught.value.status_code, caught.value.code) == (400, SlaveErrorCode.SLAVE_ALREADY_CONNECTED)
+        assert connection.new_task({"a": 1, "b": 2}).start().join(10).result == {"sum": 3}
+    with other.new_connection("conn", "127.0.0.1", slave.port) as connection:
+        assert connection.is_connected
+
+
+def test_a_refused_connection(master: Master, make_slave: MakeSlave) -> None:
+    class Shy(Worker):
+        def _before_connection(self, data: Mapping[str, Any]) -> None:
+            raise ConnectionRefuse({"reason": ["not", "you"], "bytes": b"\x00"})
+
+    connection = master.new_connection("conn", "127.0.0.1", make_slave(Shy).port)
+    with pytest.raises(SlaveSlaveConnectionRefused) as caught:
+        connection.connect()
+    error = caught.value
+    assert (error.status_code, error.code) == (403, SlaveErrorCode.SLAVE_CONNECTION_REFUSED)
+    assert error.data == {"reason": ["not", "you"], "bytes": b"\x00"}
+    assert error.message
+    assert "conn" not in master
+    assert not connection.is_connected
+
+
+def test_a_refused_disconnection_leaves_the_connection(master: Master, make_slave: MakeSlave) -> None:
+    class Clinging(Worker):
+        cling = True
+
+        def _before_disconnection(self, data: Mapping[str, Any]) -> None:
+            if self.cling:
+                raise DisconnectionRefuse({"stay": True})
+
+    slave = make_slave(Clinging)
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    connection.connect()
+
+    def delete() -> None:
+        del master["conn"]
+
+    for end in (connection.disconnect, connection.close, delete):
+        with pytest.raises(SlaveSlaveDisconnectionRefused) as caught:
+            end()
+        assert caught.value.data == {"stay": True}
+        assert connection.is_connected
+        assert "conn" in master
+    assert connection.new_task({"a": 1, "b": 2}).start().join(10).result == {"sum": 3}
+    slave.cling = False
+    connection.disconnect()
+    assert not connection.is_connected
+
+
+@pytest.mark.parametrize("hook", ["_before_connection", "_before_disconnection"])
+def test_any_other_exception_in_a_slaves_hook_refuses_with_its_type_and_message(
+    master: Master, make_slave: MakeSlave, hook: str
+) -> None:
+    class Broken(Worker):
+        pass
+
+    def fail(self: Broken, data: Mapping[str, Any]) -> None:
+        raise ZeroDivisionError("a bug in here")
+
+    setattr(Broken, hook, fail)
+    connection = master.new_connection("conn", "127.0.0.1", make_slave(Broken).port)
+    if hook == "_before_disconnection":
+        connection.connect()
+    expected = SlaveSlaveConnectionRefused if hook == "_before_connection" else SlaveSlaveDisconnectionRefused
+    with pytest.raises(expected, match="ZeroDivisionError: a bug in here"):
+        connection.connect() if hook == "_before_connection" else connection.disconnect()
+
+
+@pytest.mark.parametrize("data", [{"x": object()}, {"x": b"0" * 200_000}, [1, 2]])
+def test_a_refusal_whose_data_cant_be_carried_is_a_refusal_all_the_same(
+    master: Master, make_slave: MakeSlave, data: Any
+) -> None:
+    class Clumsy(Worker):
+        def _before_connection(self, data_: Mapping[str, Any]) -> None:
+            raise ConnectionRefuse(data)
+
+    with pytest.raises(SlaveSlaveConnectionRefused, match="left out") as caught:
+        master.new_connection("conn", "127.0.0.1", make_slave(Clumsy).port).connect()
+    assert caught.value.data == {}
+
+
+def test_what_needs_a_connection_says_so(master: Master, slave: Worker) -> None:
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    with pytest.raises(SlaveSlaveNotConnected, match="conn"):
+        connection.disconnect()
+    task = connection.new_task({"a": 1, "b": 2})
+    with pytest.raises(SlaveSlaveNotConnected, match="conn"):
+        task.start()
+    assert task.join(1).status is TaskStatus.START_FAILED
+
+
+def test_what_needs_a_running_master_says_so(slave: Worker) -> None:
+    master = Master("127.0.0.1", 0)
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    with pytest.raises(RuntimeError, match="not been started"):
+        connection.connect()
+    with master:
+        pass
+    with pytest.raises(RuntimeError, match="shut down"):
+        connection.connect()
+
+
+def test_a_disconnection_ends_unfinished_tasks_as_lost(connection: SlaveConnectionProxy, slave: Worker) -> None:
+    failed: list[Any] = []
+    task = connection.new_task({"wait": 1}).on_fail(lambda data, result: failed.append((data, result)))
+    task.start()
+    assert slave.running.wait(10)
+    connection.disconnect()
+    assert task.join(10).status is TaskStatus.LOST
+    assert isinstance(task.error, TaskLost)
+    assert task.error.reason is LossReason.DISCONNECTED
+    assert failed == [({"wait": 1}, None)]
+
+
+def delete(master: Master, connection: SlaveConnectionProxy) -> None:
+    del master[connection.name]
+
+
+def close(master: Master, connection: SlaveConnectionProxy) -> None:
+    connection.close()
+
+
+@pytest.mark.parametrize("end", [delete, close])
+def test_the_entry_of_a_frozen_slave_goes_all_the_same_and_soon(
+    make_master: MakeMaster,
+    slave_process: Callable[..., SlaveProcess],
+    end: Callable[[Master, SlaveConnectionProxy], object],
+) -> None:
+    import signal
+
+    master, process = make_master(Master, request_timeout=30.0), slave_process()
+    connection = master.new_connection("conn", "127.0.0.1", process.port)
+    connection.connect()
+    process.send(signal.SIGSTOP)
+    begun = time.monotonic()
+    end(master, connection)
+    assert time.monotonic() - begun < 5  # the request's own deadline is 30 s
+    assert "conn" not in master
+    assert not connection.is_connected
+
+
+def test_the_end_of_a_with_block_whose_slave_is_gone_is_no_error(
+    master: Master, slave_process: Callable[..., SlaveProcess]
+) -> None:
+    process = slave_process()
+    with master.new_connection("conn", "127.0.0.1", process.port) as connection:
+        process.kill()
+    assert not connection.is_connected
+    assert "conn" not in master
+
+
+def test_disconnecting_from_a_slave_that_is_gone_is_a_transport_failure(
+    master: Master, slave_process: Callable[..., SlaveProcess]
+) -> None:
+    process = slave_process()
+    connection = master.new_connection("conn", "127.0.0.1", process.port)
+    connection.connect()
+    process.kill()
+    with pytest.raises((RequestException, SlaveSlaveNotConnected)):  # the loss may be known already
+        connection.disconnect()
