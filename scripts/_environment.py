@@ -31,7 +31,7 @@ def enter(extra: str) -> None:
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     try:
         _install(folder, python, extra)
-        sys.exit(_run_until_end([str(python), *sys.argv]))
+        sys.exit(run_until_end([str(python), *sys.argv]))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -60,7 +60,7 @@ def _version_of(python: Path) -> str:
     return answer.stdout.strip().removeprefix("Python ")
 
 
-def _run_until_end(command: Sequence[str]) -> int:
+def run_until_end(command: Sequence[str]) -> int:
     """Run a command that gets Ctrl-C from the terminal itself, and wait for its own ending of it.
 
     A second Ctrl-C ends both at once.

@@ -15,6 +15,7 @@ from enum import Enum, unique
 
 from interaction.exception import LossReason
 
+STREAM_GRACE = 0.5  # seconds after the opening within which a slave opens its heartbeat stream
 LEASE_SHARE = 2 / 3  # of the tolerance: so the slave lets go of the session before the master does
 
 
@@ -80,6 +81,10 @@ class Session:
         self.state, self.incarnation, self.last_heard = SessionState.LIVE, incarnation, now
         broken_already = self._stream > 0 and not self._streaming
         return self._suspect() if broken_already else None
+
+    def expect_stream(self) -> Probe | None:
+        """`STREAM_GRACE` has passed since the opening. Where there is no stream, none breaks when the process dies."""
+        return self._suspect() if self.state is SessionState.LIVE and not self._streaming else None
 
     def stream_opened(self, now: float) -> int:
         """The slave opened a heartbeat stream, which takes the place of an older one. Returns the stream's number."""

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from interaction.core.model import Acknowledgement, ConnectAnswer, Data, TaskResult
 from interaction.core.registry import Ledger
-from interaction.core.session import Lose, Probe, Session
+from interaction.core.session import STREAM_GRACE, Lose, Probe, Session
 from interaction.exception import (
     LossReason,
     MasterSlaveTokenInvalid,
@@ -51,6 +51,7 @@ class Link:
         self._tasks: Ledger[Task] = Ledger()
         self._calls: set[asyncio.Task[object]] = set()  # under way: the end of the session ends them
         self._end_stream: _End | None = None
+        self._stream_awaited: asyncio.Future[None] | None = None
         self._over_because = ""
 
     async def connect(self, address: str, data: Encoded, policy: Policy) -> ConnectAnswer:
@@ -61,7 +62,9 @@ class Link:
             self._finish("the connection was not made", None)
             raise
         self.max_message_bytes = answer.max_message_bytes
-        probe = self.session.opened(answer.incarnation, asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        probe = self.session.opened(answer.incarnation, loop.time())
+        loop.call_later(STREAM_GRACE, lambda: self._do(self.session.expect_stream()))
         _log.info("%s: connected to a slave of incarnation %s", self.name, answer.incarnation[:8])
         self._do(probe)
         return answer
@@ -147,10 +150,18 @@ class Link:
         if self._end_stream is not None:
             self._end_stream(None)
         self._end_stream = end
+        if self._stream_awaited is not None and not self._stream_awaited.done():
+            self._stream_awaited.set_result(None)
         number = self.session.stream_opened(asyncio.get_running_loop().time())
         if number > 1:
             _log.info("%s: the slave has opened its heartbeat stream again", self.name)
         return HeartbeatStream(self, number)
+
+    async def streaming(self) -> None:
+        """Wait until there is a heartbeat stream: what is said on it reaches the slave at once."""
+        if self._end_stream is None:
+            self._stream_awaited = self._stream_awaited or asyncio.get_running_loop().create_future()
+            await self._stream_awaited
 
     def report(self, result: TaskResult) -> Acknowledgement:
         """The slave reports how a task ended."""
@@ -167,7 +178,7 @@ class Link:
 
     def _do(self, decision: Probe | Lose | None) -> None:
         if isinstance(decision, Probe):
-            _log.info("%s: the heartbeat stream is broken; asking who is there", self.name)
+            _log.info("%s: no heartbeat stream; asking who is there", self.name)
             self._owner.in_background(self._probe())
         elif isinstance(decision, Lose):
             self._finish(decision.message, decision.reason)

@@ -195,7 +195,7 @@ class Master(Service, MasterHooks):
         return port
 
     async def _close(self) -> None:
-        self._roster.stop()
+        await self._roster.stop()
         if self._server is not None:
             await self._server.stop()
         await self._roster.settle()

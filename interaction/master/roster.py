@@ -63,8 +63,13 @@ class Roster(Generic[T]):
         """Watch the links from now on."""
         self._watching = asyncio.ensure_future(self._watch())
 
-    def stop(self) -> None:
-        """End all sessions, and tell the slaves."""
+    async def stop(self) -> None:
+        """End all sessions, and tell the slaves: those who have just connected as soon as they can be told."""
+        streams = [asyncio.ensure_future(link.streaming()) for _, link in self._registry]
+        if streams:
+            _, late = await asyncio.wait(streams, timeout=_PATIENCE)
+            for stream in late:
+                stream.cancel()
         self.closing = True
         if self._watching is not None:
             self._watching.cancel()

@@ -80,18 +80,16 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
             handler = self._handler.open_heartbeat(convert.brought(context).token or "", end)
         except ResponseException as refusal:
             await abort(context, refusal)
-        reading = asyncio.ensure_future(_acknowledge(requests, context, handler))
+        stream = _Stream(context, handler)
+        reading = asyncio.ensure_future(stream.acknowledge(requests))
         try:
             either: list[asyncio.Future[Any]] = [reading, ended]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            reading.cancel()
-            await asyncio.wait({reading})
             if ended.done():
-                await _end(context, ended.result())
+                await stream.end(ended.result())
         finally:
             reading.cancel()
-            left = reading.done() and not reading.cancelled() and reading.exception() is None and reading.result()
-            if not left:
+            if not stream.left:
                 handler.broken()
 
     async def ReportResult(self, request: pb.ReportResultRequest, context: Context) -> pb.ReportResultResponse:  # noqa: N802
@@ -115,22 +113,32 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
         return pb.ReportResultResponse(acknowledgement=acknowledgement.value)  # type: ignore[arg-type]  # an enum's number
 
 
-async def _end(context: Context, reason: str | None) -> None:
-    """End a stream by the master's will."""
-    if reason is None:
-        await context.abort(grpc.StatusCode.ABORTED, "a newer heartbeat stream has taken this one's place")
-    await context.write(pb.HeartbeatResponse(closing=pb.HeartbeatClosing(reason=reason)))
+class _Stream:
+    """One heartbeat stream. Its messages are written one at a time, and none is cancelled: gRPC suffers neither."""
 
+    def __init__(self, context: Context, handler: HeartbeatHandler) -> None:
+        self.left = False  # the slave has said that it leaves
+        self._context = context
+        self._handler = handler
+        self._writing = asyncio.Lock()
+        self._ended = False
 
-async def _acknowledge(
-    requests: AsyncIterator[pb.HeartbeatRequest], context: Context, handler: HeartbeatHandler
-) -> bool:
-    """Answer beat after beat until the stream ends; True where the slave said that it leaves."""
-    async for request in requests:
-        if request.HasField("leaving"):
-            handler.leaving(request.leaving.reason)
-            return True
-        newest = handler.beat(request.sequence)
-        if newest is not None:
-            await context.write(pb.HeartbeatResponse(sequence=newest))
-    return False
+    async def acknowledge(self, requests: AsyncIterator[pb.HeartbeatRequest]) -> None:
+        """Answer beat after beat until the stream ends, or the slave says that it leaves."""
+        async for request in requests:
+            if request.HasField("leaving"):
+                self.left = True
+                self._handler.leaving(request.leaving.reason)
+                return
+            newest = self._handler.beat(request.sequence)
+            async with self._writing:
+                if newest is not None and not self._ended:
+                    await self._context.write(pb.HeartbeatResponse(sequence=newest))
+
+    async def end(self, reason: str | None) -> None:
+        """End the stream by the master's will."""
+        async with self._writing:
+            self._ended = True
+            if reason is None:
+                await self._context.abort(grpc.StatusCode.ABORTED, "a newer stream has taken this one's place")
+            await self._context.write(pb.HeartbeatResponse(closing=pb.HeartbeatClosing(reason=reason)))
