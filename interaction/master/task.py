@@ -199,7 +199,7 @@ class Task:
     def _call(self, callback: Callback) -> None:
         try:
             callback(self._data, self.result)
-        except Exception:  # noqa: BLE001 - users' code raises what it likes; it is logged
+        except BaseException:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included; it is logged
             _log.exception("a callback of task %s raised", self.id)
 
     def _settle(self) -> None:

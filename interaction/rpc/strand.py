@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 _log = logging.getLogger("interaction.strand")
-_IDLE_SECONDS = 5.0  # how long a thread without work is kept for the next
+_IDLE_SECONDS = 1.0  # how long a thread without work is kept for the next
 _here = threading.local()
 
 
@@ -23,7 +23,7 @@ class Strand:
         self._work: deque[Callable[[], object]] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._busy = False
+        self._resting = False  # somebody waits for the end: no thread is kept
 
     def submit(self, work: Callable[[], object]) -> None:
         """Have `work` called after all that was submitted before. What it raises is logged."""
@@ -36,14 +36,20 @@ class Strand:
                 self._changed.notify_all()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until all work is done; False where the timeout (seconds) passes first.
+        """Wait until all work is done and its thread ends; False where the timeout (seconds) passes first.
 
         Raises:
             RuntimeError: called from the strand's own work, which would wait for itself.
         """
         self.check_not_mine()
         with self._changed:
-            return self._changed.wait_for(lambda: not self._work and not self._busy, timeout)
+            self._resting = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is None:
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()
 
     def check_not_mine(self) -> None:
         """Raise RuntimeError in the strand's own work."""
@@ -55,20 +61,16 @@ class Strand:
         while (work := self._next()) is not None:
             try:
                 work()
-            except Exception:  # noqa: BLE001 - users' code raises what it likes; it is logged
+            except BaseException:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included; it is logged
                 _log.exception("%s: an exception in user code", self._name)
             del work  # else its data would live until the next comes
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:
-            self._busy = False
-            if not self._work:
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: bool(self._work), _IDLE_SECONDS)
+            self._changed.wait_for(lambda: bool(self._work) or self._resting, _IDLE_SECONDS)
             if not self._work:
                 self._thread = None
                 return None
-            self._busy = True
             return self._work.popleft()
 
 

@@ -220,11 +220,16 @@ connection.new_task({}).start()
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("kind", SERVICES)
-def test_nothing_of_a_closed_object_is_left(kind: type[Master] | type[Slave]) -> None:
-    with kind("127.0.0.1", 0):
-        assert any(thread.name == "interaction-loop" for thread in threading.enumerate())
-    assert not any(thread.name == "interaction-loop" for thread in threading.enumerate())
+def our_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("interaction-")]
+
+
+def test_no_thread_of_a_closed_object_is_left() -> None:
+    with Worker("127.0.0.1", 0) as slave, Master("127.0.0.1", 0) as master:
+        with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
+            connection.new_task({"a": 1, "b": 2}).on_complete(lambda *_: None).start().join(10)
+        assert "interaction-loop" in our_threads()
+    assert our_threads() == []
 
 
 def test_one_loop_serves_all_and_ends_with_the_last() -> None:

@@ -137,11 +137,12 @@ def test_a_callback_added_after_the_end_is_called_once(connection: SlaveConnecti
     assert calls == ["late"]
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug in a callback"), SystemExit(1)], ids=repr)
 def test_a_callback_that_raises_is_logged_and_disturbs_nothing(
-    connection: SlaveConnectionProxy, caplog: pytest.LogCaptureFixture
+    connection: SlaveConnectionProxy, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     def broken(data: Mapping[str, Any], result: Any) -> None:
-        raise ZeroDivisionError("a bug in a callback")
+        raise error
 
     calls: list[str] = []
     task = connection.new_task({"a": 2, "b": 3}).on_complete(broken).on_complete(lambda *_: calls.append("next"))
