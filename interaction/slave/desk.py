@@ -209,7 +209,8 @@ class Desk:
             _log.warning("the result of task %s is given up: nobody has come for it", task_id)
 
     def _ended_by_master(self, error: MasterResponseException) -> None:
-        """The master says that the session is over."""
+        """The master says that the session is over. A lease that has run out meanwhile was the end before that."""
+        self._let_go_if_due()
         if self._engagement.open:
             self._engagement.end()
             self._outbox.clear()

@@ -65,6 +65,8 @@ class Heart:
                     return
                 _log.info("the heartbeat stream has ended; opening it again")
             except RequestException as error:
+                if error.code == "ABORTED":  # a newer stream of this session beats in this one's place
+                    return
                 _log.info("the heartbeat stream is broken; opening it again: %s", error)
             except MasterResponseException as refusal:
                 self._ended(refusal)
@@ -84,13 +86,9 @@ class Heart:
                     self._ended(MasterSystemShuttingDown(answer.closing or "the master ended the session"))
                     return True
             return False
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
-            call.cancel()
-            raise
         finally:
             sending.cancel()
+            call.cancel()  # changes nothing where it has ended
 
     async def _send(self, call: HeartbeatCall) -> None:
         try:
