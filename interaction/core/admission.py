@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from interaction.core.model import Data, TaskOffer
-from interaction.exception import ResponseException, SlaveTaskAlreadyExist, SlaveTaskDataInvalid
+from interaction.exception import ResponseException, SlaveTaskAlreadyExist, SlaveTaskDataInvalid, SlaveTaskRefused
 
 REMEMBERED_TASKS = 1024  # ended or refused ones of the session, so that a duplicate gets the same answer
 
@@ -59,9 +59,11 @@ class Admission:
         ticket.answer = answer
 
     def refused(self, ticket: Ticket, error: ResponseException) -> None:
-        """The user refuses the task."""
+        """The task is not taken. Only what the user decided is remembered: any other reason may pass."""
         ticket.answer = error
         self.ended(ticket)
+        if not isinstance(error, SlaveTaskRefused) and self._known.get(ticket.offer.task_id) is ticket:
+            del self._known[ticket.offer.task_id]
 
     def ended(self, ticket: Ticket) -> None:
         """The task has come to its end: its place is free."""

@@ -2,11 +2,12 @@
 
 ::
 
-    FREE ── connect: ask ──> OPENING ── opened ──> OPEN ── disconnect: ask ──> CLOSING ── closed ──> FREE
-      ^                         │                  ^  │                           │
-      └──────── refused ────────┘    resumed ──────┤  ├── lease_over ──> OVER ──┐ └── stays ──> OPEN
-                                                   └──┼─────────────────────────┘
-      FREE <───────────────── end ────────────────────┘
+    FREE ── opened ──> OPEN ── disconnect: ask ──> CLOSING ── closed ──> FREE
+                       ^  │ <──────── stays ─────────┘ │
+                       │  └──────── lease_over ────────┴──> OVER ── opened for another: FREE for its master
+                       └──────────── resumed ────────────────┘
+
+A master that asks is at first only `asking`: until the user takes it, the session that was is as it was.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from interaction.exception import (
     SlaveSlaveNotConnected,
 )
 
-REMEMBERED_TOKENS = 64  # of ended sessions: what bears one of them changes nothing
+REMEMBERED_TOKENS = 64  # of ended sessions, and as many of refused ones: what bears one of them changes nothing
 
 
 @unique
@@ -32,7 +33,6 @@ class EngagementState(Enum):
     """Where a slave stands with its master."""
 
     FREE = "free"
-    OPENING = "opening"  # the user is being asked whether to connect
     OPEN = "open"
     CLOSING = "closing"  # the user is being asked whether to disconnect
     OVER = "over"  # the lease ran out: the session's master may still resume it
@@ -54,11 +54,13 @@ class Engagement:
     def __init__(self, heartbeat_span: float) -> None:
         self._span = heartbeat_span
         self.state = EngagementState.FREE
-        self.token = ""  # of the session that is opening, open, closing or over
+        self.token = ""  # of the session that is open, closing or over
         self.lease: Lease | None = None
-        self.answer: ConnectAnswer | ResponseException | None = None  # to the Connect of `token`
+        self.asking = ""  # the token of the Connect that the user is being asked about
         self.farewell: Data = {}  # the answer to the Disconnect of the last ended session
+        self._answer: ConnectAnswer | None = None  # to the Connect of `token`
         self._ended: deque[str] = deque(maxlen=REMEMBERED_TOKENS)
+        self._refusals: deque[tuple[str, ResponseException]] = deque(maxlen=REMEMBERED_TOKENS)
 
     @property
     def open(self) -> bool:
@@ -80,36 +82,44 @@ class Engagement:
         """A master wants to open a session, or with `previous` to resume one."""
         if any(same_token(token, ended) for ended in self._ended):
             raise SlaveMasterTokenInvalid("the session of this token has ended; connect with a new one")
-        mine = bool(self.token) and same_token(token, self.token)
-        if mine and self.state is EngagementState.OPENING:
+        if self.asking and same_token(token, self.asking):
             return Verdict.WAIT
-        if mine and self.state is EngagementState.OVER:
-            raise SlaveMasterTokenInvalid("the lease of this token's session is over; connect with a new one")
-        if mine:
+        if self._refusal(token) is not None:
             return Verdict.REPEAT
-        resumable = self.open or self.state is EngagementState.OVER
-        if previous is not None and resumable and same_token(previous, self.token):
+        if self.token and same_token(token, self.token):
+            if self.open:
+                return Verdict.REPEAT
+            raise SlaveMasterTokenInvalid("the lease of this token's session is over; connect with a new one")
+        if self.asking:
+            raise SlaveSlaveAlreadyConnected("this slave is being asked by another master; try again later")
+        if previous is not None and self.token and same_token(previous, self.token):
             return Verdict.RESUME
-        if self.open or self.state is EngagementState.OPENING:
+        if self.open:
             raise SlaveSlaveAlreadyConnected("this slave has a living session; its master must disconnect first")
-        self._end_token()
-        self.state, self.token = EngagementState.OPENING, token
+        self.asking = token
         return Verdict.ASK
 
+    def answer_to(self, token: str) -> ConnectAnswer:
+        """What was answered to a Connect that is repeated. Raises the refusal if it was one."""
+        refusal = self._refusal(token)
+        if refusal is not None:
+            raise refusal
+        assert self._answer is not None, "the session is open"
+        return self._answer
+
     def opened(self, answer: ConnectAnswer, lease: float, now: float) -> None:
-        """The user takes the connection."""
-        self.state, self.answer = EngagementState.OPEN, answer
-        self.lease = Lease(lease, self._span, now)
+        """The user takes the connection. A session whose lease ran out is given up for it."""
+        token, self.asking = self.asking, ""
+        self._begin(token, answer, lease, now)
 
     def refused(self, error: ResponseException) -> None:
         """The user refuses the connection. A duplicate of the call gets the same answer."""
-        self.state, self.answer = EngagementState.FREE, error
+        self._refusals.append((self.asking, error))
+        self.asking = ""
 
     def resumed(self, token: str, answer: ConnectAnswer, lease: float, now: float) -> None:
         """The session goes on under a new token."""
-        self._end_token()
-        self.token = token
-        self.opened(answer, lease, now)
+        self._begin(token, answer, lease, now)
 
     def disconnect(self, token: str) -> Verdict:
         """The master wants to end the session. After its end, of whatever kind, there is nothing left to ask.
@@ -126,15 +136,18 @@ class Engagement:
         self.state = EngagementState.CLOSING
         return Verdict.ASK
 
-    def stays(self) -> None:
-        """The user refuses the disconnection."""
-        if self.state is EngagementState.CLOSING:
+    def stays(self, token: str) -> None:
+        """The user refuses the disconnection of this session."""
+        if self.state is EngagementState.CLOSING and same_token(token, self.token):
             self.state = EngagementState.OPEN
 
-    def closed(self, farewell: Data) -> None:
-        """The user agrees to the disconnection."""
+    def closed(self, token: str, farewell: Data) -> bool:
+        """The user agrees to the disconnection. False where this session was over already, or resumed meanwhile."""
+        if not self.token or not same_token(token, self.token):
+            return False
         self.end()
         self.farewell = farewell
+        return True
 
     def lease_over(self, now: float) -> bool:
         """Whether the lease has just run out: the slave lets go, and only this session's master may come back to it."""
@@ -146,9 +159,17 @@ class Engagement:
     def end(self) -> None:
         """The session is over for good."""
         self._end_token()
-        self.state, self.lease, self.answer, self.farewell = EngagementState.FREE, None, None, {}
+        self.state, self.lease, self._answer, self.farewell = EngagementState.FREE, None, None, {}
+
+    def _begin(self, token: str, answer: ConnectAnswer, lease: float, now: float) -> None:
+        self._end_token()
+        self.state, self.token, self._answer = EngagementState.OPEN, token, answer
+        self.lease = Lease(lease, self._span, now)
 
     def _end_token(self) -> None:
         if self.token:
             self._ended.append(self.token)
             self.token = ""
+
+    def _refusal(self, token: str) -> ResponseException | None:
+        return next((error for refused, error in self._refusals if same_token(token, refused)), None)

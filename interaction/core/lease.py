@@ -17,9 +17,14 @@ class Lease:
     def __init__(self, duration: float, span: float, now: float) -> None:
         self.duration = duration
         self._span = span
-        self.expires_at = now + duration
+        self._renewed_at = now
         self._newest = 0
         self._sent: deque[tuple[int, float]] = deque()  # beats without an acknowledgement, oldest first
+
+    @property
+    def expires_at(self) -> float:
+        """When the slave must let go of the session."""
+        return self._renewed_at + self.duration
 
     def beat(self, now: float) -> int:
         """A beat is being sent; returns its sequence."""
@@ -32,20 +37,19 @@ class Lease:
     def acknowledged(self, sequence: int, duration: float | None = None) -> None:
         """The master has acknowledged all beats up to `sequence`, and may have granted another duration.
 
-        A sequence that was not sent, or was acknowledged before, renews nothing.
+        A sequence that was not sent changes nothing; one that was acknowledged before renews nothing.
         """
-        if duration is not None:
-            self.duration = duration
         if sequence > self._newest:
             return
+        if duration is not None:
+            self.duration = duration
         while self._sent and self._sent[0][0] <= sequence:
-            _, sent_at = self._sent.popleft()
-            self.expires_at = max(self.expires_at, sent_at + self.duration)
+            _, self._renewed_at = self._sent.popleft()
 
     def expired(self, now: float) -> bool:
         """Whether the slave must let go of the session."""
         return now >= self.expires_at
 
     def pause(self, chance: float) -> float:
-        """Seconds until the next beat; `chance` is uniform in 0 to 1."""
-        return min(self._span, self.duration / 3) * (1 + JITTER * (2 * chance - 1))
+        """Seconds until the next beat, never more than a third of the lease; `chance` is uniform in 0 to 1."""
+        return min(self._span * (1 + JITTER * (2 * chance - 1)), self.duration / 3 * (1 - JITTER * (1 - chance)))

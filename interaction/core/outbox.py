@@ -93,10 +93,11 @@ class Outbox(Generic[T]):
             entry.item = item
 
     def hand_over(self, session: str, successor: str, now: float) -> None:
-        """The session was resumed under a new token: its results are due at once."""
+        """The session was resumed under a new token: its results are due at once, and their retention begins anew."""
         for entry in self._entries.values():
             if entry.session == session:
                 entry.session, entry.due_at, entry.in_flight = successor, now, False
+                entry.kept_until = now + self._retention
 
     def clear(self) -> None:
         """The session can't be resumed any more: nobody will take its results."""

@@ -60,7 +60,7 @@ class Registry(Generic[T]):
         decisions = []
         for session, owner in self:
             if stall > self._check_span:
-                session.excuse(stall)
+                session.excuse(stall, now)
             decision = session.tick(now)
             if decision is not None:
                 decisions.append((owner, decision))

@@ -140,9 +140,9 @@ class Session:
         """Disconnect is, or is no more, under way: a stream that breaks meanwhile says nothing new."""
         self._parting = under_way
 
-    def excuse(self, seconds: float) -> None:
+    def excuse(self, seconds: float, now: float) -> None:
         """The master itself stood still for that long: what it did not hear meanwhile is not the slave's silence."""
-        self.last_heard += seconds
+        self.last_heard = min(self.last_heard + seconds, now)
 
     def end(self) -> bool:
         """The session ends by the will of either side. False where it was over before."""

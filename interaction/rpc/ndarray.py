@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy
 
 _KINDS = "biufcmMSU"  # no objects (they would need pickle), no records, no raw void
+_MAX_DIMENSIONS = 64  # NumPy's own limit since 2.0
 _DTYPE = re.compile(r"[<>|][biufcmMSU][0-9]{1,9}(\[[0-9A-Za-z]{1,16}\])?")
 
 
@@ -21,19 +22,28 @@ def is_array(value: object) -> bool:
 
 
 def scalar_of(value: object) -> bool | int | float | None:
-    """The plain number behind a NumPy scalar; None for anything else."""
+    """The plain number behind a NumPy scalar; None for anything else, and for a number beyond every double."""
     numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(value, (numpy.bool_, numpy.integer, numpy.floating)):
+    if numpy is None or isinstance(value, numpy.timedelta64):  # which NumPy counts among the integers
         return None
     if isinstance(value, numpy.bool_):
         return bool(value)
-    return int(value) if isinstance(value, numpy.integer) else float(value)
+    if isinstance(value, numpy.integer):
+        return int(value)
+    if isinstance(value, numpy.floating):
+        number = float(value)
+        return None if math.isinf(number) and numpy.isfinite(value) else number
+    return None
 
 
 def take_apart(array: numpy.ndarray[Any, Any]) -> tuple[str, list[int], bytes]:
     """The dtype's string, the shape, and the content in row-major order; ValueError where that can't be carried."""
-    if array.dtype.kind not in _KINDS or array.dtype.hasobject:
+    import numpy
+
+    if array.dtype.kind not in _KINDS or array.dtype.hasobject or array.dtype.itemsize == 0:
         raise ValueError(f"arrays of dtype {array.dtype} can't be carried")
+    if isinstance(array, numpy.ma.MaskedArray):
+        raise ValueError("masked arrays can't be carried; send the data and the mask, or what `filled` returns")
     return array.dtype.str, list(array.shape), array.tobytes()
 
 
@@ -41,7 +51,7 @@ def put_together(dtype: object, shape: object, content: bytes) -> numpy.ndarray[
     """The array, writable. Raises ValueError for parts that do not fit each other."""
     if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
         raise ValueError(f"dtype {dtype!r:.40} can't be read")
-    if not isinstance(shape, list) or len(shape) > 32 or not all(type(n) is int and n >= 0 for n in shape):
+    if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"shape {shape!r:.80} can't be read")
     try:
         import numpy
@@ -51,10 +61,12 @@ def put_together(dtype: object, shape: object, content: bytes) -> numpy.ndarray[
         kind = numpy.dtype(dtype)
     except TypeError:
         raise ValueError(f"dtype {dtype!r} can't be read") from None
+    if kind.itemsize == 0:  # NumPy would make each element one of a character: any amount of memory for no bytes
+        raise ValueError(f"dtype {dtype!r} can't be read")
     expected = math.prod(shape) * kind.itemsize
     if expected != len(content):
         raise ValueError(f"{len(content)} bytes are no array of dtype {dtype} and shape {shape}")
-    if kind.itemsize == 0 or expected == 0:
+    if expected == 0:
         return numpy.zeros(shape, kind)
     array: numpy.ndarray[Any, Any] = numpy.frombuffer(content, kind).reshape(shape).copy()
     return array

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ ENVELOPE_BYTES = FAILURE_MESSAGE_BYTES + FAILURE_TRACEBACK_BYTES + 4 * 1024
 
 # Python refuses to write and read longer decimal integers (sys.set_int_max_str_digits); beyond, base 16 takes over.
 _LARGEST_DECIMAL = 10**4000
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # two halves of one character, which JSON writes like the whole
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _CARRIED = "None, bool, int, float, str, bytes, lists, tuples, mappings and NumPy arrays and scalars"
 
@@ -66,14 +69,16 @@ def decode(payload: payload_pb2.Payload, root: str) -> Any:
     try:
         if kind == "value":
             return _Reader(buffers).restored(_plain_of(payload.value), 0)
-        plain = json.loads(payload.json)
-        if not buffers and '"$' not in payload.json:
+        plain, text = json.loads(payload.json), payload.json
+        if not buffers and '"$' not in text and "\\u0024" not in text:  # the other way to write `$`
+            if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(plain):
+                raise _Unfit(_TOO_DEEP)
             return plain
         return _Reader(buffers).restored(plain, 0)
     except _Unfit as unfit:
         raise PayloadError(root + "".join(reversed(unfit.steps)), unfit.problem) from None
     except RecursionError:
-        raise PayloadError(root, f"nested deeper than {MAX_DEPTH} levels") from None
+        raise PayloadError(root, _TOO_DEEP) from None
     except ValueError as error:
         raise PayloadError(root, f"not JSON: {error}") from None
 
@@ -102,35 +107,46 @@ class _Writer:
         self.buffers: list[bytes] = []
 
     def plain(self, value: Any, depth: int) -> Any:
-        if value is None or value is True or value is False or isinstance(value, str):
+        if value is None or value is True or value is False:
             return value
+        if isinstance(value, str):
+            return _text(value)
         if isinstance(value, int):
-            return int(value) if -_LARGEST_DECIMAL < value < _LARGEST_DECIMAL else {"$integer": f"{value:x}"}
+            if -_LARGEST_DECIMAL < value < _LARGEST_DECIMAL:
+                return int(value)
+            return self._object("$integer", f"{value:x}", depth)
         if isinstance(value, float):
-            return float(value) if math.isfinite(value) else {"$number": _name_of_non_finite(value)}
-        if isinstance(value, (Mapping, list, tuple)):
-            if depth == MAX_DEPTH:
-                raise _Unfit(f"nested deeper than {MAX_DEPTH} levels, or contains itself")
-            return self._mapping(value, depth) if isinstance(value, Mapping) else self._sequence(value, depth)
+            if math.isfinite(value):
+                return float(value)
+            return self._object("$number", _name_of_non_finite(value), depth)
+        if isinstance(value, Mapping):
+            return self._mapping(value, _deeper(depth))
+        if isinstance(value, (list, tuple)):
+            return self._sequence(value, _deeper(depth))
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return {"$bytes": self._buffer(bytes(value))}
+            return self._object("$bytes", self._buffer(bytes(value)), depth)
         if ndarray.is_array(value):
-            return {"$ndarray": self._array(value)}
+            return self._object("$ndarray", self._array(value), depth + 2)  # its form and its shape lie below
         scalar = ndarray.scalar_of(value)
         if scalar is not None:
             return self.plain(scalar, depth)
         raise _Unfit(f"values of type {_type_name(value)} can't be carried; {_CARRIED} can")
 
+    def _object(self, name: str, content: object, depth: int) -> dict[str, object]:
+        """What stands for a value that JSON lacks."""
+        _deeper(depth)
+        return {name: content}
+
     def _mapping(self, mapping: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         plain: dict[str, Any] = {}
         for key, value in mapping.items():
             try:
-                name = key if type(key) is str else self._key(key)
+                name = self._key(key)
                 if name.startswith("$"):
                     name = "$" + name
                 if name in plain:
                     raise _Unfit(f"two keys are both written {name!r}")
-                plain[name] = self.plain(value, depth + 1)
+                plain[name] = self.plain(value, depth)
             except _Unfit as unfit:
                 unfit.steps.append(f"[{key!r:.100}]")
                 raise
@@ -140,7 +156,7 @@ class _Writer:
         plain: list[Any] = []
         try:
             for item in items:
-                plain.append(self.plain(item, depth + 1))
+                plain.append(self.plain(item, depth))
         except _Unfit as unfit:
             unfit.steps.append(f"[{len(plain)}]")
             raise
@@ -149,7 +165,7 @@ class _Writer:
     def _key(self, key: object) -> str:
         """A key as `json.dumps` writes it."""
         if isinstance(key, str):
-            return str(key)
+            return _text(key)
         number = key if isinstance(key, (bool, int, float)) else ndarray.scalar_of(key)
         if number is None and key is not None:
             raise _Unfit(f"keys of type {_type_name(key)} can't be carried; str, int, float, bool and None can")
@@ -181,7 +197,7 @@ class _Reader:
         if not isinstance(value, (dict, list)):
             return value
         if depth == MAX_DEPTH:
-            raise _Unfit(f"nested deeper than {MAX_DEPTH} levels")
+            raise _Unfit(_TOO_DEEP)
         return self._mapping(value, depth) if isinstance(value, dict) else self._sequence(value, depth)
 
     def _sequence(self, items: list[Any], depth: int) -> list[Any]:
@@ -256,6 +272,30 @@ def _plain_of(value: struct_pb2.Value) -> Any:
         number = value.number_value
         return int(number) if number.is_integer() and abs(number) <= 2**53 else number
     return {"string_value": value.string_value, "bool_value": value.bool_value}.get(kind or "")
+
+
+def _text(text: str) -> str:
+    """A string as it can be written: a member of an Enum of strings is its value."""
+    if not text.isascii() and _PAIR.search(text):
+        raise _Unfit("a string holds the two halves of a character (surrogates) where the character itself belongs")
+    return text if type(text) is str else str.__str__(text)
+
+
+def _deeper(depth: int) -> int:
+    if depth >= MAX_DEPTH:
+        raise _Unfit(f"{_TOO_DEEP}, or contains itself")
+    return depth + 1
+
+
+def _too_deep(plain: Any) -> bool:
+    """Whether what was read from JSON nests deeper than it may: one level of it after the other."""
+    level = [plain]
+    for _ in range(MAX_DEPTH):
+        inside = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [child for children in inside for child in children if isinstance(child, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def cut(text: str, max_bytes: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from interaction.address import Endpoint
 from interaction.config import SlaveOptions
 from interaction.core.admission import Admission, Ticket
-from interaction.core.engagement import Engagement, EngagementState, Verdict
+from interaction.core.engagement import Engagement, Verdict
 from interaction.core.model import ConnectAnswer, ConnectOffer, Data, HeldTask, Identity, TaskOffer
 from interaction.core.outbox import RETENTION, Outbox
 from interaction.exception import (
@@ -115,7 +115,7 @@ class Desk:
         if verdict is Verdict.WAIT:
             answer: ConnectAnswer = await self._heard(self._deciding[offer.token])
             return answer
-        return _given(self._engagement.answer)
+        return self._engagement.answer_to(offer.token)
 
     async def _ask_to_connect(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
         try:
@@ -171,24 +171,23 @@ class Desk:
         """The master wants to end the session."""
         verdict = self._engagement.disconnect(token)
         if verdict is Verdict.ASK:
-            return await self._decide(token, self._ask_to_disconnect(data))
+            return await self._decide(token, self._ask_to_disconnect(token, data))
         if verdict is Verdict.WAIT:
             answer: Data = await self._heard(self._deciding[token])
             return answer
         self._outbox.clear()
         return self._engagement.farewell
 
-    async def _ask_to_disconnect(self, data: Data) -> Data:
+    async def _ask_to_disconnect(self, token: str, data: Data) -> Data:
         try:
             said = await self._ask(
                 "_before_disconnection", data, SlaveSlaveDisconnectionRefused, self._max_message_bytes
             )
         except ResponseException as refusal:
-            self._engagement.stays()
+            self._engagement.stays(token)
             _log.info("refused the disconnection: %s", refusal.message)
             raise
-        if self._engagement.state is EngagementState.CLOSING:
-            self._engagement.closed(said)
+        if self._engagement.closed(token, said):
             self._end_session()
             self._outbox.clear()
             _log.info("disconnected by the master")
@@ -244,7 +243,9 @@ class Desk:
         if ticket.answer is None:
             answer: Data = await self._heard(self._deciding[id(ticket)])
             return answer
-        return _given(ticket.answer)
+        if isinstance(ticket.answer, ResponseException):
+            raise ticket.answer
+        return ticket.answer
 
     async def _ask_to_take(self, ticket: Ticket) -> Data:
         room = self._max_message_bytes
@@ -322,11 +323,3 @@ class Desk:
             task.cancel()
         if self._background:
             await asyncio.wait(set(self._background), timeout=_LEAVE_PATIENCE)
-
-
-def _given(answer: _T | ResponseException | None) -> _T:
-    """The answer of an earlier call to the same request, again."""
-    if isinstance(answer, ResponseException):
-        raise answer
-    assert answer is not None, "it was decided"
-    return answer
