@@ -64,15 +64,18 @@ function plain(value) {
 
 const renamed = (object, name) => Object.fromEntries(Object.entries(object).map(([key, item]) => [name(key), item]));
 const isMapping = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
+const NUMBERS = ['NaN', 'Infinity', '-Infinity'];
 
 // What JSON lacks, read and written as payload.proto says. Bytes, arrays and huge integers are refused, not misread.
-function read(_, value) {
+function read(value) {
+  if (Array.isArray(value)) return value.map(read);
   if (!isMapping(value)) return value;
   const [first, ...others] = Object.keys(value);
-  if (!others.length && first === '$number') return Number(value.$number);
+  if (!others.length && first === '$number' && NUMBERS.includes(value.$number)) return Number(value.$number);
   const unknown = !others.length && ['$bytes', '$ndarray', '$integer'].includes(first);
   if (unknown) throw new Error(`${first} is not known here`);
-  return renamed(value, (key) => key.replace(/^\$\$/, () => '$'));
+  const entries = Object.entries(value).map(([key, item]) => [key.replace(/^\$\$/, () => '$'), read(item)]);
+  return Object.fromEntries(entries);
 }
 
 function written(_, value) {
@@ -86,8 +89,8 @@ const payloadOf = (value) => ({ json: JSON.stringify(value ?? {}, written) });
 function mappingOf(payload, reason) {
   let data = {};
   try {
-    if (payload?.content === 'json') data = JSON.parse(payload.json, read);
-    if (payload?.content === 'value') data = JSON.parse(JSON.stringify(plain(payload.value)), read);
+    if (payload?.content === 'json') data = read(JSON.parse(payload.json));
+    if (payload?.content === 'value') data = read(plain(payload.value));
   } catch (error) {
     throw new Refusal(reason, `the data can't be read: ${error.message}`);
   }
@@ -103,11 +106,14 @@ function leaseOf(duration) {
 
 // A client of the master at an address in one of the forms of ConnectRequest.master_address.
 function masterClient(address, maxMessageBytes) {
-  const parts = /^(?:(grpc|https?):\/\/)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/.exec(address);
-  if (!parts) throw new Refusal('REQUEST_INVALID', 'master_address: host:port, grpc://, http:// or https://');
+  const parts = /^(?:(grpc|https?):\/\/)?(\[[0-9A-Fa-f:.]+\]|[\w.-]{1,253})(?::(\d{1,5}))?\/?$/.exec(address);
+  const port = Number(parts?.[3] ?? 7235);
+  if (!parts || port < 1 || port > 65535) {
+    throw new Refusal('REQUEST_INVALID', 'master_address: host:port, grpc://, http:// or https://');
+  }
   const secure = parts[1] === 'https' ? grpc.credentials.createSsl() : grpc.credentials.createInsecure();
   // `dns:` keeps a host from being taken for a scheme; its own pool keeps an older session's pauses out of this one.
-  return new services.MasterService(`dns:${parts[2]}:${parts[3] ?? 7235}`, secure, {
+  return new services.MasterService(`dns:///${parts[2]}:${port}`, secure, {
     'grpc.enable_http_proxy': 0,
     'grpc.use_local_subchannel_pool': 1,
     'grpc.initial_reconnect_backoff_ms': 100,

@@ -7,9 +7,9 @@ const { Refusal, reasonOf, leaseOf, masterClient } = require('./contract');
 
 const LEASE_OVER = 'its lease ran out';
 const ENDING = ['SYSTEM_SHUTTING_DOWN', 'SLAVE_TOKEN_INVALID'];
-const RETRIED = [grpc.status.UNAVAILABLE, grpc.status.DEADLINE_EXCEEDED];
+const RETRIED = [grpc.status.UNAVAILABLE, grpc.status.DEADLINE_EXCEEDED, grpc.status.CANCELLED];
 const now = () => performance.now(); // monotonic
-const growing = (tries) => Math.min(5000, 50 * 2 ** tries) * (0.5 + Math.random() / 2);
+const growing = (tries, longest = 5000) => Math.min(longest, 100 * 2 ** tries) * (0.5 + Math.random() / 2);
 const failed = (taskId, { name, message, stack }) => (
   { taskId, status: 'TASK_RESULT_STATUS_FAILED', error: { type: name, message, traceback: stack } });
 
@@ -41,11 +41,16 @@ class Session {
 
   async keepAlive() {
     for (this.broken = 0; this.lives; this.broken += 1) {
-      const reason = reasonOf(await this.beatWhileItLasts());
-      if (ENDING.includes(reason)) this.end(reason);
-      else await pause(growing(this.broken));
+      const status = await this.beatWhileItLasts();
+      const reason = reasonOf(status);
+      if (ENDING.includes(reason)) return this.end(reason);
+      if (status.code === grpc.status.ABORTED) { // a newer stream has its place
+        await pause(this.until - now());
+        break;
+      }
+      await pause(growing(this.broken, this.lease / 6));
     }
-    this.end(LEASE_OVER);
+    return this.end(LEASE_OVER);
   }
 
   beatWhileItLasts() {
@@ -91,8 +96,8 @@ class Session {
       });
       const reason = error && reasonOf(error);
       if (ENDING.includes(reason)) return this.end(reason);
-      task.acknowledged = !error || reason !== undefined; // a refusal is the master's last word too
-      if (error && !reason && !RETRIED.includes(error.code)) task.result = failed(task.id, error); // such as: too long
+      if (!error || reason) task.acknowledged = true; // a refusal is the master's last word too
+      else if (this.lives && !RETRIED.includes(error.code)) task.result = failed(task.id, error); // such as: too long
       if (!task.acknowledged) await pause(growing(tries));
     }
     return undefined;

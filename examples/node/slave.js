@@ -16,11 +16,14 @@ async function work(data) {
   return { sum: data.a + data.b };
 }
 
-const REMEMBERED = 1000; // task ids
+const REMEMBERED = 1000; // task ids, and tokens
+const TOKEN = /^[\w-]{32,128}$/;
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 const who = { incarnation: randomBytes(16).toString('hex'), language: 'node', version: '0.1.0', features: [] };
 
 let channel;
 let session; // the last one, living or over
+const past = []; // the tokens of those before it
 let busy = false; // one slot, no backlog
 let leaving = false;
 
@@ -44,20 +47,26 @@ function check(metadata, rpc) {
     throw new Refusal('CHANNEL_INVALID', 'another channel');
   }
   if (!tokens.length) throw new Refusal('MASTER_TOKEN_NOT_FOUND', 'no metadata `token`');
-  const again = rpc === disconnect && session?.disconnected && same(tokens[0], session.token); // success twice
-  if (rpc !== connect && !session?.lives && !again) throw new Refusal('SLAVE_NOT_CONNECTED', 'no session');
-  const right = rpc === connect ? /^[\w-]{32,128}$/.test(tokens[0]) : same(tokens[0], session.token);
-  if (tokens.length > 1 || !right) throw new Refusal('MASTER_TOKEN_INVALID', 'not the token of the session');
+  if (tokens.length > 1 || !TOKEN.test(tokens[0])) throw new Refusal('MASTER_TOKEN_INVALID', 'a malformed token');
+  const mine = session && same(tokens[0], session.token);
+  if (rpc === connect || (rpc === disconnect && mine)) return;
+  if (!session?.lives) throw new Refusal('SLAVE_NOT_CONNECTED', 'no session');
+  if (!mine) throw new Refusal('MASTER_TOKEN_INVALID', 'not the token of the session');
 }
 
 function connect({ metadata, request }) {
-  if (session && same(metadata.get('token')[0], session.token)) return session.answer;
+  const [token] = metadata.get('token');
+  const mine = session && same(token, session.token);
+  if (mine && session.lives) return session.answer;
+  if (mine || past.some((old) => same(token, old))) throw new Refusal('MASTER_TOKEN_INVALID', 'its session has ended');
   const previous = metadata.get('previous-token');
   const proved = session && previous.length === 1 && same(previous[0], session.token);
   if (session?.lives && !proved) throw new Refusal('SLAVE_ALREADY_CONNECTED', 'another session lives');
   mappingOf(request.data, 'REQUEST_INVALID');
   const resumes = proved && (!session.over || session.over === LEASE_OVER);
   const next = new Session(metadata, request, resumes ? session.tasks : new Map());
+  if (session) past.push(session.token);
+  if (past.length > REMEMBERED) past.shift();
   session?.end('another took its place');
   session = next;
   const unfinished = [...session.tasks.values()].filter((task) => !task.acknowledged);
@@ -71,13 +80,13 @@ function connect({ metadata, request }) {
 function disconnect({ request }) {
   mappingOf(request.data, 'REQUEST_INVALID');
   session.end('the master disconnected');
-  session.disconnected = true;
+  session.tasks.clear(); // nobody comes for them any more
   return {};
 }
 
 function newTask({ request: { task } }) {
   const id = task?.id ?? '';
-  if (!/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id)) throw new Refusal('REQUEST_INVALID', 'task.id: a UUID');
+  if (!UUID.test(id)) throw new Refusal('REQUEST_INVALID', 'task.id: a UUID in lower case');
   const data = mappingOf(task.data, 'TASK_DATA_INVALID');
   const first = session.tasks.get(id);
   if (first && !isDeepStrictEqual(first.data, data)) throw new Refusal('TASK_DATA_INVALID', 'the id had other data');

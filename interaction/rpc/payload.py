@@ -33,6 +33,13 @@ _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _CARRIED = "None, bool, int, float, str, bytes, lists, tuples, mappings and NumPy arrays and scalars"
 
 
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is none of its numbers")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant)  # RFC 8259: no NaN, no Infinity
+
+
 def encode(value: object, root: str, max_message_bytes: int | None = None) -> payload_pb2.Payload:
     """Write a value of any carried type. `root` names it in an error's path, such as `data`.
 
@@ -69,7 +76,7 @@ def decode(payload: payload_pb2.Payload, root: str) -> Any:
     try:
         if kind == "value":
             return _Reader(buffers).restored(_plain_of(payload.value), 0)
-        plain, text = json.loads(payload.json), payload.json
+        plain, text = _STRICT.decode(payload.json), payload.json
         if not buffers and '"$' not in text and "\\u0024" not in text:  # the other way to write `$`
             if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(plain):
                 raise _Unfit(_TOO_DEEP)

@@ -12,6 +12,7 @@ import grpc.aio
 from interaction.exception import RequestException, ResponseException
 
 T = TypeVar("T")
+_TRANSIENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")  # the latter by a server between, while there is still time
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ async def request(
             return await attempt(max(deadline - loop.time(), 0.0))
         except grpc.aio.AioRpcError as error:
             failure = translate(error)
-        transient = isinstance(failure, RequestException) and failure.code == "UNAVAILABLE"
+        transient = isinstance(failure, RequestException) and failure.code in _TRANSIENT
         if not transient or retries == 0 or loop.time() + policy.waiting >= deadline:
             raise failure
         retries -= 1

@@ -131,5 +131,6 @@ _MEANING = {
 
 def _transport_error(error: grpc.aio.AioRpcError, peer: str) -> RequestException:
     meaning = _MEANING.get(error.code(), "failed to answer")
-    details = error.details()
-    return RequestException(f"{peer} {meaning}" + (f" ({details})" if details else ""), error.code().name)
+    details = error.details() or ""
+    code = error.code().name
+    return RequestException(f"{peer} {meaning} ({code}{details and f': {details}'})", code)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from interaction.core.lease import Lease
 from interaction.exception import MasterResponseException, MasterSystemShuttingDown, RequestException
-from interaction.rpc.master_client import HeartbeatCall, MasterClient
+from interaction.rpc.master_client import BeatAnswer, HeartbeatCall, MasterClient
 
 _log = logging.getLogger("interaction.slave")
 _FIRST_PAUSE = 0.05  # seconds before a broken stream is opened again; doubled each time
@@ -32,10 +32,11 @@ class Heart:
         self._lease_over = lease_over
         self._ended = ended
         self._loop = asyncio.get_running_loop()
-        self._leaving = asyncio.Event()
+        self._leaving = False
         self._farewell = ""
+        self._no_pause = asyncio.Event()  # there is a reason not to wait for the next beat
         self._beating = asyncio.ensure_future(self._beat())
-        self._watching = asyncio.ensure_future(self._watch())
+        self._watching = self._loop.call_at(lease.expires_at, self._watch)
 
     def stop(self) -> None:
         """Beat no more. Neither callback is called from now on."""
@@ -44,24 +45,34 @@ class Heart:
 
     async def leave(self, reason: str, patience: float) -> None:
         """Tell the master that the slave leaves, and wait until it has ended the stream, at most `patience` seconds."""
-        self._farewell = reason
-        self._leaving.set()
+        self._farewell, self._leaving = reason, True
+        self._no_pause.set()
         _, late = await asyncio.wait({self._beating}, timeout=patience)
         if late:
             _log.info("the master did not hear in time that this slave leaves")
 
-    async def _watch(self) -> None:
-        while not self._lease.expired(self._loop.time()):  # noqa: ASYNC110 - each beat moves the end
-            await asyncio.sleep(self._lease.expires_at - self._loop.time())
-        self._lease_over()
+    def _watch(self) -> None:
+        """The lease may be over; each acknowledgement moves its end."""
+        if self._lease.expired(self._loop.time()):
+            self._lease_over()
+        else:
+            self._watching = self._loop.call_at(self._lease.expires_at, self._watch)
+
+    def _acknowledged(self, answer: BeatAnswer) -> None:
+        shorter = answer.lease is not None and answer.lease < self._lease.duration
+        self._lease.acknowledged(answer.sequence, answer.lease)
+        if shorter:
+            self._no_pause.set()
+            self._watching.cancel()
+            self._watch()
 
     async def _beat(self) -> None:
         """Keep a stream open, and open it again where it breaks."""
         pause = _FIRST_PAUSE
-        while not self._leaving.is_set():
+        while not self._leaving:
             acknowledged = self._lease.expires_at
             try:
-                if await self._beat_on(self._client.heartbeat()) or self._leaving.is_set():
+                if await self._beat_on(self._client.heartbeat()) or self._leaving:
                     return
                 _log.info("the heartbeat stream has ended; opening it again")
             except RequestException as error:
@@ -81,7 +92,7 @@ class Heart:
         sending = asyncio.ensure_future(self._send(call))
         try:
             while (answer := await call.receive()) is not None:
-                self._lease.acknowledged(answer.sequence, answer.lease)
+                self._acknowledged(answer)
                 if answer.closing is not None:
                     self._ended(MasterSystemShuttingDown(answer.closing or "the master ended the session"))
                     return True
@@ -92,7 +103,7 @@ class Heart:
 
     async def _send(self, call: HeartbeatCall) -> None:
         try:
-            while not self._leaving.is_set():  # a write that is cancelled would end the stream: none is
+            while not self._leaving:  # a write that is cancelled would end the stream: none is
                 await call.send(self._lease.beat(self._loop.time()))
                 await self._pause(self._lease.pause(random.random()))  # noqa: S311 - not a secret
             await call.leave(self._lease.beat(self._loop.time()), self._farewell)
@@ -100,6 +111,6 @@ class Heart:
             _log.debug("a beat could not be sent: %s", error)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not when the slave leaves."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._leaving.wait(), seconds)
+            await asyncio.wait_for(self._no_pause.wait(), seconds)
+        self._no_pause.clear()

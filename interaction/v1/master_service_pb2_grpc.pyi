@@ -67,8 +67,8 @@ class MasterServiceStub:
 
     Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable:
     the task has failed, and its owner knows).
-    Retry: on UNAVAILABLE and DEADLINE_EXCEEDED (5 to 30 s are good deadlines), with growing pauses, while the session
-    lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
+    Retry: on UNAVAILABLE, DEADLINE_EXCEEDED (5 to 30 s are good deadlines) and CANCELLED, with growing pauses, while the
+    session lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
     reports the task as FAILED instead, with a TaskError that names the status, and retries that; likewise from the start
     for a result that is longer than ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and
     nothing changes.
@@ -113,8 +113,8 @@ class MasterServiceAsyncStub(MasterServiceStub):
 
     Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable:
     the task has failed, and its owner knows).
-    Retry: on UNAVAILABLE and DEADLINE_EXCEEDED (5 to 30 s are good deadlines), with growing pauses, while the session
-    lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
+    Retry: on UNAVAILABLE, DEADLINE_EXCEEDED (5 to 30 s are good deadlines) and CANCELLED, with growing pauses, while the
+    session lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
     reports the task as FAILED instead, with a TaskError that names the status, and retries that; likewise from the start
     for a result that is longer than ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and
     nothing changes.
@@ -174,8 +174,8 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable:
         the task has failed, and its owner knows).
-        Retry: on UNAVAILABLE and DEADLINE_EXCEEDED (5 to 30 s are good deadlines), with growing pauses, while the session
-        lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
+        Retry: on UNAVAILABLE, DEADLINE_EXCEEDED (5 to 30 s are good deadlines) and CANCELLED, with growing pauses, while the
+        session lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
         reports the task as FAILED instead, with a TaskError that names the status, and retries that; likewise from the start
         for a result that is longer than ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and
         nothing changes.

@@ -125,8 +125,9 @@ class SlaveServiceServicer:
     def Connect(self, request, context):
         """Opens a session, whose token is in the metadata.
 
-        The slave's user is asked and may refuse. Where a session lives already the answer is SLAVE_ALREADY_CONNECTED, unless
-        the call resumes that session. A session that is over does not stand in the way of a new one.
+        The slave's user is asked and may refuse. Where a session lives already, or the user is being asked about another
+        Connect, the answer is SLAVE_ALREADY_CONNECTED, unless the call resumes the session that lives. A session that is over
+        does not stand in the way of a new one. A Connect that is refused changes nothing.
 
         To resume a session the call brings its token as a third metadata, `previous-token`. What it opens is a session of its
         own (new token, lease and address; the slave's beats count from 1 on a new stream, and it closes the old one) that

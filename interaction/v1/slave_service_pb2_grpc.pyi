@@ -63,8 +63,9 @@ class SlaveServiceStub:
     Connect: _grpc.UnaryUnaryMultiCallable[_slave_service_pb2.ConnectRequest, _slave_service_pb2.ConnectResponse]
     """Opens a session, whose token is in the metadata.
 
-    The slave's user is asked and may refuse. Where a session lives already the answer is SLAVE_ALREADY_CONNECTED, unless
-    the call resumes that session. A session that is over does not stand in the way of a new one.
+    The slave's user is asked and may refuse. Where a session lives already, or the user is being asked about another
+    Connect, the answer is SLAVE_ALREADY_CONNECTED, unless the call resumes the session that lives. A session that is over
+    does not stand in the way of a new one. A Connect that is refused changes nothing.
 
     To resume a session the call brings its token as a third metadata, `previous-token`. What it opens is a session of its
     own (new token, lease and address; the slave's beats count from 1 on a new stream, and it closes the old one) that
@@ -158,8 +159,9 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     Connect: _aio.UnaryUnaryMultiCallable[_slave_service_pb2.ConnectRequest, _slave_service_pb2.ConnectResponse]  # type: ignore[assignment]
     """Opens a session, whose token is in the metadata.
 
-    The slave's user is asked and may refuse. Where a session lives already the answer is SLAVE_ALREADY_CONNECTED, unless
-    the call resumes that session. A session that is over does not stand in the way of a new one.
+    The slave's user is asked and may refuse. Where a session lives already, or the user is being asked about another
+    Connect, the answer is SLAVE_ALREADY_CONNECTED, unless the call resumes the session that lives. A session that is over
+    does not stand in the way of a new one. A Connect that is refused changes nothing.
 
     To resume a session the call brings its token as a third metadata, `previous-token`. What it opens is a session of its
     own (new token, lease and address; the slave's beats count from 1 on a new stream, and it closes the old one) that
@@ -262,8 +264,9 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_slave_service_pb2.ConnectResponse, _abc.Awaitable[_slave_service_pb2.ConnectResponse]]:
         """Opens a session, whose token is in the metadata.
 
-        The slave's user is asked and may refuse. Where a session lives already the answer is SLAVE_ALREADY_CONNECTED, unless
-        the call resumes that session. A session that is over does not stand in the way of a new one.
+        The slave's user is asked and may refuse. Where a session lives already, or the user is being asked about another
+        Connect, the answer is SLAVE_ALREADY_CONNECTED, unless the call resumes the session that lives. A session that is over
+        does not stand in the way of a new one. A Connect that is refused changes nothing.
 
         To resume a session the call brings its token as a third metadata, `previous-token`. What it opens is a session of its
         own (new token, lease and address; the slave's beats count from 1 on a new stream, and it closes the old one) that

@@ -12,9 +12,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import grpc
 import pytest
 
 from interaction import Master, Slave, SlaveConnectionProxy, TaskFail
+from tests.contract.recording_master import RecordingMaster, recording_master
+from tests.contract.slave_programs import NODE, PYTHON, SlavePool, SlaveProgram, install_node_example
+from tests.contract.wire import NO_PROXY, Caller
 
 CHANNEL = 7
 ROOT = Path(__file__).parent.parent.parent
@@ -150,3 +154,45 @@ def slave_process(stack: ExitStack) -> Callable[..., SlaveProcess]:
         return process
 
     return make
+
+
+# One suite for every implementation of SlaveService: a slave in a process of its own, called by raw stubs.
+
+
+@pytest.fixture(scope="session")
+def node_example() -> None:
+    install_node_example()
+
+
+@pytest.fixture(scope="session")
+def slave_pool() -> Iterator[SlavePool]:
+    pool = SlavePool()
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@pytest.fixture(params=[PYTHON, NODE], ids=lambda implementation: implementation.language)
+def program(request: pytest.FixtureRequest, slave_pool: SlavePool) -> Iterator[SlaveProgram]:
+    """A slave of each implementation."""
+    if request.param is NODE:
+        request.getfixturevalue("node_example")
+    with slave_pool.lend(request.param) as program:
+        yield program
+
+
+@pytest.fixture
+def recorder() -> Iterator[RecordingMaster]:
+    """A master that writes down what slaves say."""
+    with recording_master() as master:
+        yield master
+
+
+@pytest.fixture
+def caller(program: SlaveProgram, recorder: RecordingMaster) -> Iterator[Caller]:
+    """Calls the slave in the name of the recorder."""
+    with grpc.insecure_channel(f"127.0.0.1:{program.port}", NO_PROXY) as channel:
+        caller = Caller(channel, recorder)
+        yield caller
+        program.free = caller.leaves_it_free()

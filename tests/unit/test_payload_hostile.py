@@ -58,8 +58,6 @@ def decode_or_refuse(message: Payload) -> None:
         ("1e2", [], 100.0),
         ("-0.0", [], -0.0),
         ("12345678901234567890123", [], 12345678901234567890123),
-        ("NaN", [], math.nan),
-        ("[Infinity, -Infinity]", [], [math.inf, -math.inf]),
         ('"\\ud83d\\ude42"', [], "🙂"),
         ("[]", [b"unused"], []),
         ('[{"$bytes": 0}, {"$bytes": 0}]', [b"x"], [b"x", b"x"]),
@@ -172,6 +170,8 @@ ARRAY = '{"x": {"$ndarray": {"buffer": 0, "dtype": %s, "shape": %s}}}'
         ("\ufeff{}", "data"),
         ("[1] 2", "data"),
         ("undefined", "data"),
+        ("[NaN]", "data"),  # strict JSON has none of these
+        ('{"a": -Infinity}', "data"),
         ('{"a": [0, {"$bytes": 1}]}', "data['a'][1]"),
         ('{"$$a": {"$bytes": 99999999999999999999}}', "data['$$a']"),
         ("1" * 5000, "data"),

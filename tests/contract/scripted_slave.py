@@ -1,0 +1,155 @@
+"""A SlaveService made of the generated stubs alone: it does what a test says, and no more. A beat is a test's to send."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from queue import Queue
+from typing import TYPE_CHECKING
+
+import grpc
+
+from interaction.v1 import master_service_pb2 as master_messages
+from interaction.v1 import master_service_pb2_grpc as master_services
+from interaction.v1 import slave_service_pb2 as messages
+from interaction.v1 import slave_service_pb2_grpc as services
+from interaction.v1.payload_pb2 import Payload
+from interaction.v1.task_pb2 import TASK_RESULT_STATUS_COMPLETED, TaskResult
+from tests.contract.recording_master import Failure, fail
+from tests.contract.slave_programs import WAIT
+from tests.contract.wire import NO_PROXY, Metadata, metadata_of
+
+if TYPE_CHECKING:
+    from interaction.v1.slave_service_pb2_grpc import _ServicerContext as Context
+
+INCARNATION = "a" * 32
+
+
+class Beats:
+    """One heartbeat stream, beat by beat."""
+
+    def __init__(self, stub: master_services.MasterServiceStub, metadata: Metadata) -> None:
+        self._requests: Queue[master_messages.HeartbeatRequest | None] = Queue()
+        self.call = stub.Heartbeat(iter(self._requests.get, None), metadata=metadata, timeout=WAIT)
+
+    def send(self, sequence: int) -> None:
+        """Beat."""
+        self._requests.put(master_messages.HeartbeatRequest(sequence=sequence))
+
+    def beat(self, sequence: int) -> int:
+        """Beat, and return what the master acknowledges."""
+        self.send(sequence)
+        return next(self.call).sequence
+
+    def leave(self, reason: str) -> None:
+        """Say that the slave leaves."""
+        leaving = master_messages.HeartbeatLeaving(reason=reason)
+        self._requests.put(master_messages.HeartbeatRequest(sequence=99, leaving=leaving))
+
+    def end(self) -> None:
+        """End the stream without a word."""
+        self._requests.put(None)
+
+
+class ScriptedSlave(services.SlaveServiceServicer):
+    """Accepts everything, but for what `task_answers` and `connect_answers` hold for the next calls."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.incarnation = INCARNATION
+        self.pings: Queue[str] = Queue()
+        self.connects: Queue[tuple[bytes, Metadata]] = Queue()
+        self.tasks: Queue[tuple[bytes, Metadata]] = Queue()
+        self.disconnects: Queue[Metadata] = Queue()
+        self.connect_answers: deque[Failure | messages.ConnectResponse] = deque()
+        self.task_answers: deque[Failure] = deque()
+        self.before_task_answer: deque[TaskResult] = deque()  # results that overtake the answers
+        self.acknowledgements: Queue[int] = Queue()
+        self.token = ""
+        self.master: master_services.MasterServiceStub | None = None
+        self._open = ExitStack()
+
+    def Ping(  # noqa: N802  # gRPC's names, here and below
+        self, request: messages.SlaveServicePingRequest, context: Context
+    ) -> messages.SlaveServicePingResponse:
+        self.pings.put("ping")
+        return messages.SlaveServicePingResponse(incarnation=self.incarnation)
+
+    def Connect(self, request: messages.ConnectRequest, context: Context) -> messages.ConnectResponse:  # noqa: N802
+        self.connects.put((request.SerializeToString(), _own(context)))
+        self.token = str(dict(_own(context))["token"])
+        self.master = self.stub_of(request.master_address)
+        answer = self.connect_answers.popleft() if self.connect_answers else messages.ConnectResponse()
+        if isinstance(answer, Failure):
+            fail(context, answer)
+        answer.incarnation = answer.incarnation or self.incarnation
+        return answer
+
+    def Disconnect(  # noqa: N802
+        self, request: messages.DisconnectRequest, context: Context
+    ) -> messages.DisconnectResponse:
+        self.disconnects.put(_own(context))
+        return messages.DisconnectResponse()
+
+    def NewTask(self, request: messages.NewTaskRequest, context: Context) -> messages.NewTaskResponse:  # noqa: N802
+        self.tasks.put((request.SerializeToString(), _own(context)))
+        if self.task_answers:
+            fail(context, self.task_answers.popleft())
+        if self.before_task_answer:
+            result = self.before_task_answer.popleft()
+            result.task_id = request.task.id
+            self.acknowledgements.put(self.report(result))
+        return messages.NewTaskResponse()
+
+    # What a slave says.
+
+    def stub_of(self, address: str) -> master_services.MasterServiceStub:
+        """A stub that lives as long as the slave does."""
+        channel = self._open.enter_context(grpc.insecure_channel(address, NO_PROXY))
+        return master_services.MasterServiceStub(channel)
+
+    def heartbeat(self) -> Beats:
+        """Open a heartbeat stream of the newest session."""
+        assert self.master is not None, "connected"
+        return Beats(self.master, metadata_of(self.token))
+
+    def report(self, result: TaskResult) -> int:
+        """Report a result; returns the acknowledgement."""
+        assert self.master is not None, "connected"
+        request = master_messages.ReportResultRequest(result=result)
+        return self.master.ReportResult(request, metadata=metadata_of(self.token), timeout=WAIT).acknowledgement
+
+    def accepted_task(self) -> str:
+        """The id of the next task that was handed over."""
+        return messages.NewTaskRequest.FromString(self.tasks.get(timeout=WAIT)[0]).task.id
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def completed(task_id: str = "", json: str = "{}") -> TaskResult:
+    return TaskResult(task_id=task_id, status=TASK_RESULT_STATUS_COMPLETED, result=Payload(json=json))
+
+
+def _own(context: Context) -> Metadata:
+    """The metadata of the contract."""
+    mine = [(key, value) for key, value in context.invocation_metadata() if key in ("channel", "token")]
+    return tuple(sorted(mine))  # type: ignore[arg-type]
+
+
+@contextmanager
+def scripted_slave(kind: type[ScriptedSlave] = ScriptedSlave) -> Iterator[ScriptedSlave]:
+    """Serve a ScriptedSlave on a free port. At the end it is gone at once, with all its streams."""
+    slave = kind()
+    with ThreadPoolExecutor(16) as threads:
+        server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])
+        services.add_SlaveServiceServicer_to_server(slave, server)
+        slave.port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield slave
+        finally:
+            slave.close()
+            server.stop(grace=None).wait()

@@ -1,0 +1,169 @@
+"""Slaves in processes of their own, one for each implementation of the contract: installed, started, always ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NODE_EXAMPLE = ROOT / "examples" / "node"
+CHANNEL = 7
+INSTALL_SECONDS = 540
+WAIT = 20.0  # seconds, for what comes at once or never
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One implementation. `source` is the file of its work, and `holds_all` says that it reads all of a payload."""
+
+    language: str
+    command: tuple[str, ...]
+    folder: Path
+    source: str
+    holds_all: bool
+
+
+PYTHON = Implementation("python", (sys.executable, "-m", "tests.contract.python_slave"), ROOT, "python_slave.py", True)
+NODE = Implementation("node", ("node", "slave.js"), NODE_EXAMPLE, "slave.js", False)
+
+
+class SlaveProgram:
+    """A running slave on a free port, known by its process, its port and what it prints."""
+
+    def __init__(self, implementation: Implementation) -> None:
+        self.implementation = implementation
+        self.free = False  # whether the next test may have it
+        self._lines: Queue[str] = Queue()
+        self.process = subprocess.Popen(
+            [*implementation.command, "--port", "0", "--channel", str(CHANNEL)],
+            cwd=implementation.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+        assert self.process.stdout is not None
+        # A thread, for a line can't be waited for with a time limit otherwise.
+        self._reader = Thread(target=_move, args=(self.process.stdout, self._lines))
+        self._reader.start()
+        try:
+            self.port = int(self.wait_for(r"listening on 127\.0\.0\.1:(\d+)")[1])
+        except BaseException:
+            self.close()
+            raise
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """The first line from here on that the pattern matches."""
+        seen = []
+        try:
+            while True:
+                seen.append(self._lines.get(timeout=WAIT))
+                if found := re.search(pattern, seen[-1]):
+                    return found
+        except Empty:
+            pytest.fail(f"the slave printed no line {pattern!r}, but:\n{''.join(seen)}")
+
+    def forget_lines(self) -> None:
+        """Wait for none of the lines that have been printed so far."""
+        while not self._lines.empty():
+            self._lines.get()
+
+    def output(self) -> str:
+        """Wait until it has ended, and return the lines that nobody has waited for."""
+        self.process.wait(WAIT)
+        self._reader.join(WAIT)
+        return "".join(self._lines.queue)
+
+    def close(self) -> None:
+        """Kill it."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def _move(output: Iterable[str], lines: Queue[str]) -> None:
+    for line in output:
+        lines.put(line)
+
+
+@contextmanager
+def running_slave(implementation: Implementation) -> Iterator[SlaveProgram]:
+    """Start a slave, and kill it at the end."""
+    program = SlaveProgram(implementation)
+    try:
+        yield program
+    finally:
+        program.close()
+
+
+class SlavePool:
+    """A slave of each implementation that goes from test to test, for starting a process takes longer than a test."""
+
+    def __init__(self) -> None:
+        self._free: dict[Implementation, SlaveProgram] = {}
+
+    @contextmanager
+    def lend(self, implementation: Implementation) -> Iterator[SlaveProgram]:
+        """A slave for one test. It is kept for the next where the test has said that it is free again."""
+        program = self._free.pop(implementation, None) or SlaveProgram(implementation)
+        program.free = False
+        program.forget_lines()
+        try:
+            yield program
+        finally:
+            if program.free:
+                self._free[implementation] = program
+            else:
+                program.close()
+
+    def close(self) -> None:
+        """Kill all."""
+        for program in self._free.values():
+            program.close()
+
+
+def install_node_example() -> None:
+    """Run `npm ci`, unless what is installed is newer than the lock."""
+    for tool in ("node", "npm"):
+        if shutil.which(tool) is None:
+            unavailable(f"{tool} is not installed")
+    installed, lock = NODE_EXAMPLE / "node_modules" / ".package-lock.json", NODE_EXAMPLE / "package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        npm = str(shutil.which("npm"))  # with its path, for Windows calls it npm.cmd
+        install([npm, "ci", "--no-audit", "--no-fund"], NODE_EXAMPLE)
+
+
+def install(command: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Run an installer with a time limit of its own."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=INSTALL_SECONDS,
+    )
+    if done.returncode != 0:
+        unavailable(f"`{' '.join(command)}` failed:\n{done.stdout}")
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test; where everything has to be there, fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
