@@ -118,14 +118,8 @@ class _Writer:
             return value
         if isinstance(value, str):
             return _text(value)
-        if isinstance(value, int):
-            if -_LARGEST_DECIMAL < value < _LARGEST_DECIMAL:
-                return int(value)
-            return self._object("$integer", f"{value:x}", depth)
-        if isinstance(value, float):
-            if math.isfinite(value):
-                return float(value)
-            return self._object("$number", _name_of_non_finite(value), depth)
+        if isinstance(value, (int, float)):
+            return self._number(value, depth)
         if isinstance(value, Mapping):
             return self._mapping(value, _deeper(depth))
         if isinstance(value, (list, tuple)):
@@ -138,6 +132,15 @@ class _Writer:
         if scalar is not None:
             return self.plain(scalar, depth)
         raise _Unfit(f"values of type {_type_name(value)} can't be carried; {_CARRIED} can")
+
+    def _number(self, value: float, depth: int) -> object:
+        if isinstance(value, int):
+            if -_LARGEST_DECIMAL < value < _LARGEST_DECIMAL:
+                return int(value)
+            return self._object("$integer", f"{value:x}", depth)
+        if math.isfinite(value):
+            return float(value)
+        return self._object("$number", _name_of_non_finite(value), depth)
 
     def _object(self, name: str, content: object, depth: int) -> dict[str, object]:
         """What stands for a value that JSON lacks."""

@@ -17,8 +17,9 @@ import pytest
 
 from interaction import Master, Slave, SlaveConnectionProxy, TaskFail
 from tests.contract.recording_master import RecordingMaster, recording_master
-from tests.contract.slave_programs import NODE, PYTHON, SlavePool, SlaveProgram, install_node_example
+from tests.contract.slave_programs import NODE, PYTHON, SlavePool, SlaveProgram
 from tests.contract.wire import NO_PROXY, Caller
+from tests.installing import install_node_example
 
 CHANNEL = 7
 ROOT = Path(__file__).parent.parent.parent

@@ -1,9 +1,9 @@
-"""A SlaveService made of the generated stubs alone: it does what a test says, and no more. A beat is a test's to send."""
+"""A SlaveService made of the generated stubs alone: it does what a test says, and no more; the test sends its beats."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from queue import Queue
@@ -67,6 +67,7 @@ class ScriptedSlave(services.SlaveServiceServicer):
         self.task_answers: deque[Failure] = deque()
         self.before_task_answer: deque[TaskResult] = deque()  # results that overtake the answers
         self.acknowledgements: Queue[int] = Queue()
+        self.before_connect_answer: Callable[[], object] = lambda: None
         self.token = ""
         self.master: master_services.MasterServiceStub | None = None
         self._open = ExitStack()
@@ -84,6 +85,7 @@ class ScriptedSlave(services.SlaveServiceServicer):
         answer = self.connect_answers.popleft() if self.connect_answers else messages.ConnectResponse()
         if isinstance(answer, Failure):
             fail(context, answer)
+        self.before_connect_answer()
         answer.incarnation = answer.incarnation or self.incarnation
         return answer
 
@@ -102,6 +104,16 @@ class ScriptedSlave(services.SlaveServiceServicer):
             result.task_id = request.task.id
             self.acknowledgements.put(self.report(result))
         return messages.NewTaskResponse()
+
+    def Work(  # noqa: N802
+        self, request_iterator: Iterator[messages.WorkRequest], context: Context
+    ) -> Iterator[messages.WorkResponse]:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "it is not among the features")
+
+    def CancelTask(  # noqa: N802
+        self, request: messages.CancelTaskRequest, context: Context
+    ) -> messages.CancelTaskResponse:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "it is not among the features")
 
     # What a slave says.
 
@@ -140,9 +152,9 @@ def _own(context: Context) -> Metadata:
 
 
 @contextmanager
-def scripted_slave(kind: type[ScriptedSlave] = ScriptedSlave) -> Iterator[ScriptedSlave]:
+def scripted_slave() -> Iterator[ScriptedSlave]:
     """Serve a ScriptedSlave on a free port. At the end it is gone at once, with all its streams."""
-    slave = kind()
+    slave = ScriptedSlave()
     with ThreadPoolExecutor(16) as threads:
         server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])
         services.add_SlaveServiceServicer_to_server(slave, server)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
-from typing import NoReturn
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-NODE_EXAMPLE = ROOT / "examples" / "node"
+from tests.installing import NODE_EXAMPLE, ROOT
+
 CHANNEL = 7
-INSTALL_SECONDS = 540
 WAIT = 20.0  # seconds, for what comes at once or never
 
 
@@ -134,36 +130,3 @@ class SlavePool:
         """Kill all."""
         for program in self._free.values():
             program.close()
-
-
-def install_node_example() -> None:
-    """Run `npm ci`, unless what is installed is newer than the lock."""
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            unavailable(f"{tool} is not installed")
-    installed, lock = NODE_EXAMPLE / "node_modules" / ".package-lock.json", NODE_EXAMPLE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        npm = str(shutil.which("npm"))  # with its path, for Windows calls it npm.cmd
-        install([npm, "ci", "--no-audit", "--no-fund"], NODE_EXAMPLE)
-
-
-def install(command: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Run an installer with a time limit of its own."""
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=INSTALL_SECONDS,
-    )
-    if done.returncode != 0:
-        unavailable(f"`{' '.join(command)}` failed:\n{done.stdout}")
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip the test; where everything has to be there, fail it."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -117,60 +117,65 @@ def test_what_users_send_today_keeps_working(connection: SlaveConnectionProxy, s
     assert type(result) is type(arrives)
 
 
+EVERY_KIND: dict[str, Any] = {"n": 2**70, "b": b"\xff", "a": np.arange(3), "s": "\ud800", "f": -math.inf}
+
+
+class Mirror(Worker):
+    def _before_connection(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "refuse" in data:
+            raise ConnectionRefuse(EVERY_KIND)
+        return EVERY_KIND
+
+    def _before_task(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        return data
+
+    def _before_disconnection(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        return data
+
+    def _process_task(self, task: Mapping[str, Any]) -> Any:
+        raise TaskFail(task)
+
+
+class Talker(Master):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.said: Mapping[str, Any] = EVERY_KIND
+        self.seen: list[Any] = []
+
+    def _before_connect(self) -> Mapping[str, Any]:
+        return self.said
+
+    def _before_disconnect(self) -> Mapping[str, Any]:
+        return self.said
+
+    def _after_connect(self, *arguments: Any) -> None:
+        self.seen.append(arguments[4])
+
+    def _after_disconnect(self, *arguments: Any) -> None:
+        self.seen.append(arguments[4])
+
+    def _after_new_task(self, *arguments: Any) -> None:
+        self.seen.append(arguments[4])
+
+
 def test_every_payload_of_a_connection_carries_every_kind_of_data(
     make_master: MakeMaster, make_slave: MakeSlave
 ) -> None:
-    value = {"n": 2**70, "b": b"\xff", "a": np.arange(3), "s": "\ud800", "f": -math.inf}
-    seen: list[Any] = []
-
-    class Mirror(Worker):
-        def _before_connection(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-            if "refuse" in data:
-                raise ConnectionRefuse(value)
-            return value
-
-        def _before_task(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-            return data
-
-        def _before_disconnection(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-            return data
-
-        def _process_task(self, task: Mapping[str, Any]) -> Any:
-            raise TaskFail(task)
-
-    class Talker(Master):
-        said: Mapping[str, Any] = value
-
-        def _before_connect(self) -> Mapping[str, Any]:
-            return self.said
-
-        def _before_disconnect(self) -> Mapping[str, Any]:
-            return self.said
-
-        def _after_connect(self, *arguments: Any) -> None:
-            seen.append(arguments[4])
-
-        def _after_disconnect(self, *arguments: Any) -> None:
-            seen.append(arguments[4])
-
-        def _after_new_task(self, *arguments: Any) -> None:
-            seen.append(arguments[4])
-
     talker = make_master(Talker)
     connection = talker.new_connection("conn", "127.0.0.1", make_slave(Mirror).port)
     talker.said = {"refuse": True}
     with pytest.raises(SlaveSlaveConnectionRefused) as caught:
         connection.connect()
-    seen.append(caught.value.data)
-    talker.said = value
+    talker.seen.append(caught.value.data)
+    talker.said = EVERY_KIND
     with connection:
-        task = connection.new_task(value)
+        task = connection.new_task(EVERY_KIND)
         task.start()
-        seen.append(task.join(WAIT).result)
-    assert len(seen) == 5
-    for got in seen:
-        np.testing.assert_array_equal(got["a"], value["a"])
-        assert {**got, "a": None} == {**value, "a": None}
+        talker.seen.append(task.join(WAIT).result)
+    assert len(talker.seen) == 5
+    for got in talker.seen:
+        np.testing.assert_array_equal(got["a"], EVERY_KIND["a"])
+        assert {**got, "a": None} == {**EVERY_KIND, "a": None}
 
 
 def test_large_data_does_not_stop_the_heartbeat(make_master: MakeMaster, make_slave: MakeSlave) -> None:

@@ -108,12 +108,13 @@ def assert_lost(task: Task, reason: LossReason) -> None:
 def test_channel_and_token_are_checked_before_anything_else(
     linked: SlaveConnectionProxy, scripted: ScriptedSlave, method: str, metadata: Metadata, expected: Refusal
 ) -> None:
-    assert scripted.master is not None
+    stub = scripted.master
+    assert stub is not None
     if method == "Heartbeat":
-        assert refused(lambda: next(Beats(scripted.master, metadata).call)) == expected
+        assert refused(lambda: next(Beats(stub, metadata).call)) == expected
     else:
         request = messages.ReportResultRequest()
-        assert refused(scripted.master.ReportResult, request, metadata=metadata, timeout=WAIT) == expected
+        assert refused(stub.ReportResult, request, metadata=metadata, timeout=WAIT) == expected
     assert linked.is_connected
 
 
@@ -191,18 +192,11 @@ def test_an_answer_that_cannot_be_read_is_a_failed_request(
     assert "conn" not in master
 
 
-def test_a_beat_may_come_before_connect_has_returned(make_master: MakeMaster, scripted: ScriptedSlave) -> None:
+def test_a_beat_may_come_before_connect_has_returned(master: Master, scripted: ScriptedSlave) -> None:
     acknowledged: list[int] = []
-
-    class Eager(ScriptedSlave):
-        def Connect(self, request: slave_messages.ConnectRequest, context: Any) -> slave_messages.ConnectResponse:  # noqa: N802
-            answer = super().Connect(request, context)
-            acknowledged.append(self.heartbeat().beat(1))
-            return answer
-
-    with scripted_slave(kind=Eager) as slave:
-        make_master(Master).new_connection("conn", "127.0.0.1", slave.port).connect()
-        assert acknowledged == [1]
+    scripted.before_connect_answer = lambda: acknowledged.append(scripted.heartbeat().beat(1))
+    master.new_connection("conn", "127.0.0.1", scripted.port).connect()
+    assert acknowledged == [1]
 
 
 # Heartbeat.
@@ -414,9 +408,7 @@ def test_a_malformed_report_changes_nothing(
     assert task.status is TaskStatus.STARTED
 
 
-def test_a_token_of_nobody_changes_nothing(
-    linked: SlaveConnectionProxy, scripted: ScriptedSlave, beats: Beats
-) -> None:
+def test_a_token_of_nobody_changes_nothing(linked: SlaveConnectionProxy, scripted: ScriptedSlave, beats: Beats) -> None:
     task = started(linked)
     task_id = scripted.accepted_task()
     assert scripted.master is not None

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .tools import NodeSlave, install_grpcurl, install_node_example, running_node_slave
+from tests.contract.slave_programs import NODE, SlaveProgram, running_slave
+from tests.installing import install_grpcurl, install_node_example
 
-CHANNEL = 7
 Grpcurl = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -27,8 +27,8 @@ def node_example() -> None:
 
 
 @pytest.fixture
-def node_slave(node_example: None) -> Iterator[NodeSlave]:
-    with running_node_slave(CHANNEL) as slave:
+def node_slave(node_example: None) -> Iterator[SlaveProgram]:
+    with running_slave(NODE) as slave:
         yield slave
 
 

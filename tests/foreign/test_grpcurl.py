@@ -12,9 +12,8 @@ from uuid import uuid4
 import pytest
 
 from interaction import Master, Slave
-
-from .recording_master import recording_master
-from .tools import WAIT
+from tests.contract.recording_master import recording_master
+from tests.contract.slave_programs import WAIT
 
 SLAVE, MASTER = "interaction.v1.SlaveService", "interaction.v1.MasterService"
 Grpcurl = Callable[..., "CompletedProcess[str]"]
@@ -111,7 +110,7 @@ def test_plays_the_master_by_hand(grpcurl: Grpcurl, slave: str) -> None:
         assert master.beats.get(timeout=WAIT).sequence == 1
         task = {"id": str(uuid4()), "data": {"value": {"a": 1, "b": 2}}}
         answer(call("NewTask", {"task": task}))
-        result = master.results.get(timeout=WAIT)
+        result = master.reports.get(timeout=WAIT).result
         assert (result.task_id, json.loads(result.result.json)) == (task["id"], {"sum": 3})
         assert refusal(call("NewTask", {"task": {"id": "task 1"}})) == (3, "REQUEST_INVALID")
         answer(call("Disconnect", {}))

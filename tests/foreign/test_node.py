@@ -20,8 +20,7 @@ from interaction.exception import (
 )
 from interaction.master.connection import SlaveConnectionProxy
 from interaction.master.task import TaskStatus
-
-from .tools import WAIT, NodeSlave
+from tests.contract.slave_programs import WAIT, SlaveProgram
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def master() -> Iterator[Master]:
 
 
 @pytest.fixture
-def connection(master: Master, node_slave: NodeSlave) -> Iterator[SlaveConnectionProxy]:
+def connection(master: Master, node_slave: SlaveProgram) -> Iterator[SlaveConnectionProxy]:
     with master.new_connection("node", "127.0.0.1", node_slave.port) as connection:
         yield connection
 
@@ -95,7 +94,7 @@ def test_disconnect_and_connect_again(master: Master, connection: SlaveConnectio
 def test_a_slave_that_ends_takes_its_task_with_it(
     master: Master,
     connection: SlaveConnectionProxy,
-    node_slave: NodeSlave,
+    node_slave: SlaveProgram,
     number: signal.Signals,
     reason: LossReason,
 ) -> None:
@@ -111,7 +110,7 @@ def test_a_slave_that_ends_takes_its_task_with_it(
     assert not connection.is_connected
 
 
-def test_another_channel_is_refused(node_slave: NodeSlave) -> None:
+def test_another_channel_is_refused(node_slave: SlaveProgram) -> None:
     with Master("127.0.0.1", 0, channel=8) as master:
         connection = master.new_connection("node", "127.0.0.1", node_slave.port)
         with pytest.raises(SlaveChannelInvalid) as caught:

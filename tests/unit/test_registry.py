@@ -136,8 +136,8 @@ def test_a_slave_that_is_silent_after_a_late_tick_is_lost_within_the_tolerance()
     assert [("slave", LossReason.SILENT)] in ticks
 
 
-# The stall must not be added to a `last_heard` that lies after it: a slave that was heard just before the late tick, and
-# is cut off then, would be lost only a whole stall later (promise 4).
+# The stall must not be added to a `last_heard` that lies after it: a slave that was heard just before the late tick,
+# and is cut off then, would be lost only a whole stall later (promise 4).
 def test_a_slave_that_was_heard_after_the_stall_is_lost_within_the_tolerance() -> None:
     session = live_session()
     registry = watched(session)
