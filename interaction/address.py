@@ -82,6 +82,8 @@ def parse_address(text: str, default_port: int) -> Endpoint:
     expected = "expected host:port, or grpc://, http:// or https:// and host:port"
     if len(text) > 512:
         raise ValueError(f"an address of {len(text)} characters: {expected}")
+    if not text.isprintable() or " " in text:  # of which urlsplit drops some without a word
+        raise ValueError(f"address {text!r}: {expected}")
     try:
         split = urlsplit(text if "://" in text else f"//{text}")
         host, port = split.hostname or "", split.port
@@ -89,7 +91,7 @@ def parse_address(text: str, default_port: int) -> Endpoint:
         raise ValueError(f"address {text!r}: {error}; {expected}") from None
     if split.scheme not in _TLS_BY_SCHEME:
         raise ValueError(f"address {text!r}: the scheme {split.scheme!r} is not accepted; {expected}")
-    if split.path not in ("", "/") or split.query or split.fragment or "@" in split.netloc or text != text.strip():
+    if split.path not in ("", "/") or split.query or split.fragment or "@" in split.netloc:
         raise ValueError(f"address {text!r}: {expected}")
     if port is None:
         port = default_port

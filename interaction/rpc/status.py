@@ -7,6 +7,7 @@ from typing import Any, NoReturn, cast
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -103,10 +104,12 @@ def _refusal(error: grpc.aio.AioRpcError) -> tuple[str, str, dict[str, object]] 
     """Reason, message and data of a refusal; None where the status is no refusal of ours."""
     try:
         status = rpc_status.from_call(cast(grpc.Call, error))
-    except ValueError:  # details that contradict the status: not ours
+        return None if status is None else _read(status)
+    except (ValueError, DecodeError):  # details that contradict the status, or are no message: not ours
         return None
-    if status is None:
-        return None
+
+
+def _read(status: status_pb2.Status) -> tuple[str, str, dict[str, object]] | None:
     info, content = error_details_pb2.ErrorInfo(), payload_pb2.Payload()
     reason, data = "", {}
     for detail in status.details:

@@ -1,0 +1,137 @@
+"""The loop thread: one for all, as long as somebody uses it, and nothing waits for ever when it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from interaction.exception import RequestException
+from interaction.rpc.loop import LoopThread, acquire, release
+
+WAIT = 10.0
+
+
+@pytest.fixture
+def thread() -> LoopThread:
+    return LoopThread()
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def name_of_the_thread() -> str:
+    return threading.current_thread().name
+
+
+def test_a_coroutine_runs_on_the_loops_thread(thread: LoopThread) -> None:
+    try:
+        assert thread.run(name_of_the_thread()) == "interaction-loop"
+    finally:
+        thread.stop()
+
+
+def test_what_a_coroutine_raises_is_raised(thread: LoopThread) -> None:
+    async def fail() -> None:
+        raise KeyError("that one")
+
+    try:
+        with pytest.raises(KeyError, match="that one"):
+            thread.run(fail())
+    finally:
+        thread.stop()
+
+
+def test_who_would_wait_for_the_loop_on_the_loop_is_told(thread: LoopThread) -> None:
+    async def run() -> None:
+        thread.run(forever())
+
+    try:
+        with pytest.raises(RuntimeError, match="await it"):
+            thread.run(run())
+    finally:
+        thread.stop()
+
+
+def test_who_waits_when_the_loop_stops_gets_an_error(thread: LoopThread) -> None:
+    running, errors = threading.Event(), []
+
+    async def wait() -> None:
+        running.set()
+        await forever()
+
+    def run() -> None:
+        with pytest.raises(RequestException) as caught:
+            thread.run(wait())
+        errors.append(caught.value.code)
+
+    waiting = threading.Thread(target=run)
+    waiting.start()
+    assert running.wait(WAIT)
+    thread.stop()
+    waiting.join(WAIT)
+    assert errors == ["CANCELLED"]
+
+
+def test_a_loop_that_has_stopped_refuses_and_calls_nothing(thread: LoopThread) -> None:
+    called: list[int] = []
+    thread.stop()
+    thread.stop()
+    with pytest.raises(RequestException):
+        thread.run(forever())
+    thread.call(called.append, 1)
+    assert called == []
+
+
+def test_a_loop_may_be_stopped_on_its_own_thread(thread: LoopThread) -> None:
+    stopped = threading.Event()
+
+    def stop() -> None:
+        thread.stop()
+        stopped.set()
+
+    thread.call(stop)
+    assert stopped.wait(WAIT)
+    thread.stop(WAIT)
+
+
+def test_all_users_share_one_loop_that_ends_with_the_last() -> None:
+    first = acquire()
+    second = acquire()
+    assert first is second
+    release()
+    assert first.run(name_of_the_thread()) == "interaction-loop"
+    release()
+    assert first.loop.is_closed()
+    again = acquire()
+    try:
+        assert again is not first
+    finally:
+        release()
+
+
+def test_many_threads_may_come_and_go() -> None:
+    def use() -> None:
+        for _ in range(20):
+            thread = acquire()
+            try:
+                assert thread.run(name_of_the_thread()) == "interaction-loop"
+            finally:
+                release()
+
+    errors: list[BaseException] = []
+
+    def noted() -> None:
+        try:
+            use()
+        except BaseException as error:  # noqa: BLE001 - told below, on the test's own thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=noted) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(WAIT)
+    assert errors == []
