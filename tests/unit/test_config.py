@@ -88,7 +88,7 @@ def test_a_heartbeat_duration_that_is_none_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("address", ["ftp://host:1", "host:0", "", "host/path"])
 def test_an_address_that_no_slave_would_take_is_refused_here(address: str) -> None:
-    with pytest.raises(ValueError, match="address|host"):
+    with pytest.raises(ValueError, match=r"address|host"):
         master(my_address=address)
 
 

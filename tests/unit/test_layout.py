@@ -51,7 +51,7 @@ def imports_of(path: Path) -> Iterator[str]:
 
 
 def each_file(test: object) -> object:
-    return pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))(test)  # type: ignore[type-var]
+    return pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))(test)
 
 
 def test_every_file_has_a_room() -> None:

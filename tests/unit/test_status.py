@@ -23,6 +23,7 @@ from interaction.exception.slave import SLAVE_EXCEPTIONS
 from interaction.rpc.status import MAX_REFUSAL_BYTES, master_error, slave_error, to_status
 from interaction.v1.payload_pb2 import Payload
 
+DETAILS = "grpc-status-details-bin"
 PEER = "the slave at host:1"
 EVERY_EXCEPTION = [
     *(pytest.param(kind, slave_error, id=f"slave {kind.__name__}") for kind in SLAVE_EXCEPTIONS.values()),
@@ -45,6 +46,13 @@ def status_of(*details: error_details_pb2.ErrorInfo | Payload, message: str = "n
         packed = any_pb2.Any()
         packed.Pack(detail)
         status.details.append(packed)
+    return over_the_wire(rpc_status.to_status(status))
+
+
+def broken_detail() -> AioRpcError:
+    """A detail that says that it is an ErrorInfo, and is no message."""
+    status = status_pb2.Status(code=grpc.StatusCode.NOT_FOUND.value[0], message="no")
+    status.details.add(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff")
     return over_the_wire(rpc_status.to_status(status))
 
 
@@ -108,15 +116,12 @@ def test_data_that_cannot_be_read_is_told_and_the_refusal_stays() -> None:
         status_of(info("SUCCESS")),
         status_of(info("")),
         status_of(info("__class__")),
-        call_error(
-            grpc.StatusCode.NOT_FOUND,
-            "no",
-            Metadata(("grpc-status-details-bin", status_pb2.Status().SerializeToString())),
-        ),
-        call_error(grpc.StatusCode.NOT_FOUND, "no", Metadata(("grpc-status-details-bin", b"\xff\xff"))),
+        call_error(grpc.StatusCode.NOT_FOUND, "no", Metadata((DETAILS, status_pb2.Status().SerializeToString()))),
+        call_error(grpc.StatusCode.NOT_FOUND, "no", Metadata((DETAILS, b"\xff\xff"))),
+        broken_detail(),
         call_error(grpc.StatusCode.UNKNOWN, None),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_anything_else_is_a_failure_of_the_transport(error: AioRpcError) -> None:
     came = slave_error(error, PEER)
