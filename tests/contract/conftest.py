@@ -17,6 +17,7 @@ import pytest
 
 from interaction import Master, Slave, SlaveConnectionProxy, TaskFail
 from tests.contract.recording_master import RecordingMaster, recording_master
+from tests.contract.scripted_slave import Beats, ScriptedSlave, scripted_slave
 from tests.contract.slave_programs import NODE, PYTHON, SlavePool, SlaveProgram
 from tests.contract.wire import NO_PROXY, Caller
 from tests.installing import install_node_example
@@ -197,3 +198,27 @@ def caller(program: SlaveProgram, recorder: RecordingMaster) -> Iterator[Caller]
         caller = Caller(channel, recorder)
         yield caller
         program.free = caller.leaves_it_free()
+
+
+# MasterService, called by a slave that is a script.
+
+
+@pytest.fixture
+def scripted() -> Iterator[ScriptedSlave]:
+    with scripted_slave() as slave:
+        yield slave
+
+
+@pytest.fixture
+def linked(master: Master, scripted: ScriptedSlave) -> SlaveConnectionProxy:
+    connection = master.new_connection("conn", "127.0.0.1", scripted.port)
+    connection.connect()
+    return connection
+
+
+@pytest.fixture
+def beats(linked: SlaveConnectionProxy, scripted: ScriptedSlave) -> Beats:
+    """The heartbeat stream of the scripted slave, with its first beat acknowledged."""
+    beats = scripted.heartbeat()
+    assert beats.beat(1) == 1
+    return beats

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from interaction import SlaveConnectionProxy, Task, TaskStatus
+from interaction.exception import LossReason, TaskLost
 from interaction.v1 import master_service_pb2 as master_messages
 from interaction.v1 import master_service_pb2_grpc as master_services
 from interaction.v1 import slave_service_pb2 as messages
@@ -165,3 +167,16 @@ def scripted_slave() -> Iterator[ScriptedSlave]:
         finally:
             slave.close()
             server.stop(grace=None).wait()
+
+
+def started(connection: SlaveConnectionProxy) -> Task:
+    task = connection.new_task({"a": 1})
+    task.start()
+    return task
+
+
+def assert_lost(task: Task, reason: LossReason) -> None:
+    task.join(WAIT)
+    assert task.status is TaskStatus.LOST
+    assert isinstance(task.error, TaskLost)
+    assert task.error.reason is reason

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from interaction import Master, Slave
+from interaction.v1.slave_service_pb2 import ConnectRequest
 from tests.contract.conftest import CHANNEL, ROOT, MakeMaster, MakeSlave, Worker
+from tests.contract.scripted_slave import ScriptedSlave
+from tests.contract.slave_programs import WAIT
 
 SERVICES = [Master, Worker]
 
@@ -303,3 +306,37 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 0, ended.stderr
+
+
+# Where slaves reach a master.
+
+
+@pytest.mark.parametrize(
+    ("host", "my_address", "told"),
+    [
+        ("127.0.0.1", None, "127.0.0.1:{port}"),
+        ("localhost", None, "localhost:{port}"),
+        ("0.0.0.0", None, "127.0.0.1:{port}"),
+        ("127.0.0.1", "trainer.example:99", "trainer.example:99"),
+        ("127.0.0.1", "http://10.0.0.1:99", "http://10.0.0.1:99"),
+    ],
+)
+def test_a_slave_is_told_where_its_master_is(
+    scripted: ScriptedSlave, host: str, my_address: str | None, told: str
+) -> None:
+    with Master(host, 0, channel=CHANNEL, my_address=my_address) as master:
+        master.new_connection("conn", "127.0.0.1", scripted.port).connect()
+        content, _ = scripted.connects.get(timeout=WAIT)
+        assert ConnectRequest.FromString(content).master_address == told.format(port=master.port)
+
+
+def test_a_slave_on_another_interface_is_told_an_address_that_leads_back() -> None:
+    with Master("0.0.0.0", 0) as master:
+        host, _, port = master.my_address.rpartition(":")
+        assert host not in ("0.0.0.0", "")
+        with socket.create_connection((host, int(port)), timeout=WAIT):
+            pass
+
+
+def test_a_connection_without_a_port_goes_to_7236(master: Master) -> None:
+    assert "slave.example:7236" in repr(master.new_connection("conn", "slave.example"))

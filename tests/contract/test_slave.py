@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -297,7 +298,8 @@ def test_tasks_keep_coming_to_one_thread_and_see_what_hooks_left(master: Master,
 def test_a_slaves_interrupt_ends_it_without_a_word_of_ours() -> None:
     """A script with a slave in a `with` block ends at Ctrl-C like any other."""
     script = """
-import signal, sys, threading, interaction
+import signal, interaction
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
 with interaction.Slave("127.0.0.1", 0) as slave:
     print(slave.port, flush=True)
     try:
@@ -305,17 +307,14 @@ with interaction.Slave("127.0.0.1", 0) as slave:
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """
-    import signal
-
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        assert int(process.stdout.readline())
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=WAIT)
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert int(process.stdout.readline())
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=WAIT)
+        finally:
+            process.kill()
     assert (process.returncode, out, err) == (0, "interrupted\n", "")

@@ -35,6 +35,65 @@ def slave(**changes: Any) -> SlaveOptions:
     return SlaveOptions(**{**BASE, "heartbeat_span": 3.0, "allowed_masters": None, **changes})
 
 
+def options_of(facade: Master | Slave) -> dict[str, Any]:
+    return dict(vars(facade._options))
+
+
+def test_the_documented_defaults_of_a_master() -> None:
+    for facade in (Master(), Master(None, None, None, None, None, None, None, None)):
+        assert (
+            options_of(facade).items()
+            >= {
+                "host": "0.0.0.0",
+                "port": 7235,
+                "heartbeat_tolerance": 15.0,
+                "heartbeat_check_span": 1.0,
+                "request_retries": 5,
+                "request_retry_waiting": 1.0,
+                "channel": 0,
+                "my_address": None,
+                "max_message_bytes": 64 * 1024 * 1024,
+            }.items()
+        )
+
+
+def test_the_documented_defaults_of_a_slave() -> None:
+    for facade in (Slave(), Slave(None, None, None, None, None, None)):
+        assert (
+            options_of(facade).items()
+            >= {
+                "host": "0.0.0.0",
+                "port": 7236,
+                "heartbeat_span": 3.0,
+                "request_retries": 5,
+                "request_retry_waiting": 1.0,
+                "channel": 0,
+                "max_message_bytes": 64 * 1024 * 1024,
+            }.items()
+        )
+
+
+def test_the_documented_parameters_may_be_given_by_position() -> None:
+    given_master = options_of(Master("localhost", 1, 2.0, 3.0, 4, 5.0, 6, "host:7"))
+    assert [given_master[name] for name in ("host", "port", "heartbeat_tolerance", "heartbeat_check_span")] == [
+        "localhost",
+        1,
+        2.0,
+        3.0,
+    ]
+    assert [given_master[name] for name in ("request_retries", "request_retry_waiting", "channel", "my_address")] == [
+        4,
+        5.0,
+        6,
+        "host:7",
+    ]
+    given_slave = options_of(Slave("localhost", 1, 2.0, 3, 4.0, 5))
+    names = ("host", "port", "heartbeat_span", "request_retries", "request_retry_waiting", "channel")
+    assert [given_slave[name] for name in names] == ["localhost", 1, 2.0, 3, 4.0, 5]
+    with pytest.raises(TypeError):
+        Master("localhost", 1, 2.0, 3.0, 4, 5.0, 6, "host:7", 30.0)  # type: ignore[call-arg]
+
+
 def test_a_duration_below_its_minimum_is_the_minimum() -> None:
     options = master(heartbeat_tolerance=0.0, heartbeat_check_span=0)
     assert (options.heartbeat_tolerance, options.heartbeat_check_span) == (0.2, 0.1)
