@@ -318,7 +318,8 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         ("localhost", None, "localhost:{port}"),
         ("0.0.0.0", None, "127.0.0.1:{port}"),
         ("127.0.0.1", "trainer.example:99", "trainer.example:99"),
-        ("127.0.0.1", "http://10.0.0.1:99", "http://10.0.0.1:99"),
+        ("127.0.0.1", "http://10.0.0.1:99/", "10.0.0.1:99"),
+        ("127.0.0.1", "https://10.0.0.1:99", "https://10.0.0.1:99"),
     ],
 )
 def test_a_slave_is_told_where_its_master_is(
