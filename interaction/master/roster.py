@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from interaction.core.model import Acknowledgement, TaskResult
 from interaction.core.registry import Registry
@@ -62,6 +62,7 @@ class Roster(Generic[T]):
     def start(self) -> None:
         """Watch the links from now on."""
         self._watching = asyncio.ensure_future(self._watch())
+        self._watching.add_done_callback(self._done)
 
     async def stop(self) -> None:
         """End all sessions, and tell the slaves: those who have just connected as soon as they can be told."""
@@ -103,7 +104,7 @@ class Roster(Generic[T]):
         self._background.add(future)
         future.add_done_callback(self._done)
 
-    def _done(self, future: asyncio.Future[object]) -> None:
+    def _done(self, future: asyncio.Future[Any]) -> None:
         self._background.discard(future)
         error = None if future.cancelled() else future.exception()
         if error is not None:

@@ -10,10 +10,11 @@ from typing import Any, Protocol, TypeVar
 
 from interaction.address import Endpoint
 from interaction.config import SlaveOptions
-from interaction.core.admission import Admission, Ticket
-from interaction.core.engagement import Engagement, Verdict
+from interaction.core.admission import Ticket
+from interaction.core.engagement import Verdict
 from interaction.core.model import ConnectAnswer, ConnectOffer, Data, HeldTask, Identity, TaskOffer
 from interaction.core.outbox import RETENTION, Outbox
+from interaction.core.tenancy import Tenancy
 from interaction.exception import (
     LeaseExpired,
     MasterResponseException,
@@ -71,9 +72,9 @@ class Desk:
         self._options = options
         self._incarnation = incarnation
         self._default = default
-        self._engagement = Engagement(options.heartbeat_span)
-        self._admission = Admission()
         self._outbox: Outbox[Report] = Outbox(options.request_retries, options.request_retry_waiting)
+        self._tenancy: Tenancy[Report] = Tenancy(options.heartbeat_span, self._outbox)
+        self._engagement = self._tenancy.engagement
         self._session: Session | None = None
         self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what the user is being asked
         self._background: set[asyncio.Task[None]] = set()
@@ -129,22 +130,16 @@ class Desk:
             _log.info("refused a connection from %s: %s", offer.master_address, refusal.message)
             raise
         answer = self._answer(said)
-        self._engagement.opened(answer, offer.lease, self._loop.time())
-        self._admission.new_session()
-        self._outbox.clear()
+        self._tenancy.opened(answer, offer.lease, self._loop.time())
         self._begin(offer, master)
         _log.info("connected to the master at %s", offer.master_address)
         return answer
 
     def _resume(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
-        previous = self._engagement.token
         self._end_session()
-        self._admission.hand_over(previous, offer.token)
-        self._outbox.hand_over(previous, offer.token, self._loop.time())
-        held = [HeldTask(task_id, ended=False) for task_id in self._admission.running(offer.token)]
-        held += [HeldTask(task_id, ended=True) for task_id in self._outbox.held(offer.token)]
+        held = self._tenancy.held()
         answer = self._answer({}, held)
-        self._engagement.resumed(offer.token, answer, offer.lease, self._loop.time())
+        self._tenancy.resumed(offer.token, answer, offer.lease, self._loop.time())
         self._begin(offer, master)
         _log.info("the master at %s has resumed its session; tasks held: %d", offer.master_address, len(held))
         return answer
@@ -153,8 +148,8 @@ class Desk:
         return ConnectAnswer(
             incarnation=self._incarnation,
             data=said,
-            slots=self._admission.slots,
-            backlog=self._admission.backlog,
+            slots=self._tenancy.admission.slots,
+            backlog=self._tenancy.admission.backlog,
             held=held or (),
         )
 
@@ -169,13 +164,12 @@ class Desk:
 
     async def disconnect(self, token: str, data: Data) -> Data:
         """The master wants to end the session."""
-        verdict = self._engagement.disconnect(token)
+        verdict = self._tenancy.disconnect(token)
         if verdict is Verdict.ASK:
             return await self._decide(token, self._ask_to_disconnect(token, data))
         if verdict is Verdict.WAIT:
             answer: Data = await self._heard(self._deciding[token])
             return answer
-        self._outbox.clear()
         return self._engagement.farewell
 
     async def _ask_to_disconnect(self, token: str, data: Data) -> Data:
@@ -187,9 +181,8 @@ class Desk:
             self._engagement.stays(token)
             _log.info("refused the disconnection: %s", refusal.message)
             raise
-        if self._engagement.closed(token, said):
+        if self._tenancy.closed(token, said):
             self._end_session()
-            self._outbox.clear()
             _log.info("disconnected by the master")
         return said
 
@@ -210,9 +203,7 @@ class Desk:
     def _ended_by_master(self, error: MasterResponseException) -> None:
         """The master says that the session is over. A lease that has run out meanwhile was the end before that."""
         self._let_go_if_due()
-        if self._engagement.open:
-            self._engagement.end()
-            self._outbox.clear()
+        if self._tenancy.ended_by_master(self._engagement.token):
             self._lost(error)
 
     def _lost(self, error: Exception) -> None:
@@ -236,8 +227,7 @@ class Desk:
     async def new_task(self, token: str, offer: TaskOffer) -> Data:
         """The master hands over a task."""
         self._let_go_if_due()
-        self._engagement.check(token)
-        ticket, fresh = self._admission.offer(offer, self._engagement.token, outbox_full=self._outbox.full)
+        ticket, fresh = self._tenancy.offer(token, offer)
         if fresh:
             return await self._decide(id(ticket), self._ask_to_take(ticket))
         if ticket.answer is None:
@@ -251,11 +241,11 @@ class Desk:
         room = self._max_message_bytes
         try:
             said = await self._ask("_before_task", ticket.offer.data, SlaveTaskRefused, room)
-            self._engagement.check(ticket.session)  # it may have ended while the user was asked
         except ResponseException as refusal:
-            self._admission.refused(ticket, refusal)
+            self._tenancy.admission.refused(ticket, refusal)
             raise
-        self._admission.accepted(ticket, said)
+        self._let_go_if_due()  # while the user was asked
+        self._tenancy.accepted(ticket, said)
         self.work_strand.submit(partial(self._work, ticket, room, self._loop_thread()))
         return said
 
@@ -264,11 +254,9 @@ class Desk:
         thread.call(self._finished, ticket, run_task(self._hooks._process_task, ticket.offer, room))
 
     def _finished(self, ticket: Ticket, report: Report) -> None:
-        self._admission.ended(ticket)
-        if ticket.session != self._engagement.token:
+        if not self._tenancy.finished(ticket, report, self._loop.time()):
             _log.info("the result of task %s is dropped: its session is over", ticket.offer.task_id)
             return
-        self._outbox.put(ticket.offer.task_id, ticket.session, report, self._loop.time())
         if self._session is not None:
             self._session.reporter.poke()
         else:

@@ -1,0 +1,103 @@
+"""A slave's whole side of the contract: its session, its tasks and its results, decided together.
+
+The parts know nothing of each other: who holds the session stands in `engagement`, which tasks have a place in
+`admission`, which results wait in `outbox`. What one event means for all three is decided here.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from interaction.core.admission import Admission, Ticket
+from interaction.core.engagement import Engagement, Verdict
+from interaction.core.model import ConnectAnswer, Data, HeldTask, TaskOffer
+from interaction.core.outbox import Outbox
+from interaction.exception import ResponseException
+
+T = TypeVar("T")
+
+
+class Tenancy(Generic[T]):
+    """One slave, from its first session to its last. `T` is what is reported of a task that has ended.
+
+    Times are readings of one monotonic clock, in seconds.
+    """
+
+    def __init__(self, heartbeat_span: float, outbox: Outbox[T], *, slots: int = 1, backlog: int = 0) -> None:
+        self.engagement = Engagement(heartbeat_span)
+        self.admission = Admission(slots, backlog)
+        self.outbox = outbox
+
+    # Sessions.
+
+    def opened(self, answer: ConnectAnswer, lease: float, now: float) -> None:
+        """The user takes the connection: nothing of an older session can be asked for any more."""
+        self.engagement.opened(answer, lease, now)
+        self.admission.new_session()
+        self.outbox.clear()
+
+    def held(self) -> list[HeldTask]:
+        """The session's tasks that have no acknowledged result: those that wait or run, then those that have ended."""
+        token = self.engagement.token
+        unfinished = [HeldTask(task_id, ended=False) for task_id in self.admission.running(token)]
+        return unfinished + [HeldTask(task_id, ended=True) for task_id in self.outbox.held(token)]
+
+    def resumed(self, token: str, answer: ConnectAnswer, lease: float, now: float) -> None:
+        """The session goes on under a new token, with its tasks and results."""
+        previous = self.engagement.token
+        self.admission.hand_over(previous, token)
+        self.outbox.hand_over(previous, token, now)
+        self.engagement.resumed(token, answer, lease, now)
+
+    def disconnect(self, token: str) -> Verdict:
+        """The master wants to end the session. Where it has ended already, what was kept for a resume is dropped."""
+        verdict = self.engagement.disconnect(token)
+        if verdict is Verdict.REPEAT:
+            self.outbox.clear()
+        return verdict
+
+    def closed(self, token: str, farewell: Data) -> bool:
+        """The user agrees to the disconnection. False where that session was over already, or resumed meanwhile."""
+        closed = self.engagement.closed(token, farewell)
+        if closed:
+            self.outbox.clear()
+        return closed
+
+    def ended_by_master(self, token: str) -> bool:
+        """The master says that this session is over. False where it was over before."""
+        if not self.engagement.owns(token):
+            return False
+        self.engagement.end()
+        self.outbox.clear()
+        return True
+
+    # Tasks.
+
+    def offer(self, token: str, offer: TaskOffer) -> tuple[Ticket, bool]:
+        """A master hands over a task. Returns its ticket, and whether the user is to be asked about it.
+
+        Raises what `Engagement.check` and `Admission.offer` raise.
+        """
+        self.engagement.check(token)
+        return self.admission.offer(offer, self.engagement.token, outbox_full=self.outbox.full)
+
+    def accepted(self, ticket: Ticket, answer: Data) -> None:
+        """The user takes the task: it may run.
+
+        Raises:
+            SlaveSlaveNotConnected, SlaveMasterTokenInvalid: its session has ended meanwhile; then it is refused.
+        """
+        try:
+            self.engagement.check(ticket.session)
+        except ResponseException as refusal:
+            self.admission.refused(ticket, refusal)
+            raise
+        self.admission.accepted(ticket, answer)
+
+    def finished(self, ticket: Ticket, report: T, now: float) -> bool:
+        """A task has ended. Says whether its result is wanted: that of a session that has ended for good is not."""
+        self.admission.ended(ticket)
+        if not self.engagement.token or ticket.session != self.engagement.token:
+            return False
+        self.outbox.put(ticket.offer.task_id, ticket.session, report, now)
+        return True
