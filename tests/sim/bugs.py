@@ -1,0 +1,261 @@
+"""Bugs that somebody might make, each put into the nodes of one run. The simulation must catch every one.
+
+They replace methods of the core's objects from outside: nothing in the package knows of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from interaction.core.admission import Ticket
+from interaction.core.lease import Lease
+from interaction.core.model import Acknowledgement, TaskOffer
+from interaction.core.session import Lose, Probe, ProbeAnswer, Session
+from interaction.core.task import TaskMachine
+from tests.sim.master import SimLink, SimMaster
+from tests.sim.run import Plant, Run
+from tests.sim.slave import SimSlave
+
+
+def put(target: object, name: str, function: Callable[..., Any]) -> None:
+    """Replace a method of one object."""
+    setattr(target, name, function)
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """Do nothing."""
+
+
+def each_slave(change: Callable[[SimSlave], None]) -> Plant:
+    """A bug in the slaves, in every life of theirs."""
+
+    def plant(master: SimMaster, slaves: list[SimSlave]) -> None:
+        for slave in slaves:
+            change(slave)
+
+    return plant
+
+
+def each_link(change: Callable[[SimMaster, SimLink], None]) -> Plant:
+    """A bug in all that a master keeps of a session."""
+
+    def plant(master: SimMaster, slaves: list[SimSlave]) -> None:
+        if "add" in vars(master.registry):  # planted before
+            return
+        add = master.registry.add
+
+        def adding(token: str, session: Session, link: SimLink) -> None:
+            change(master, link)
+            add(token, session, link)
+
+        put(master.registry, "add", adding)
+
+    return plant
+
+
+def each_lease(change: Callable[[SimSlave, Lease], None]) -> Plant:
+    """A bug in the lease of every session."""
+
+    def in_slave(slave: SimSlave) -> None:
+        begin = slave.tenancy.engagement._begin
+
+        def beginning(*arguments: Any) -> None:
+            begin(*arguments)
+            lease = slave.tenancy.engagement.lease
+            assert lease is not None
+            change(slave, lease)
+
+        put(slave.tenancy.engagement, "_begin", beginning)
+
+    return each_slave(in_slave)
+
+
+def each_machine(link: SimLink, change: Callable[[TaskMachine], None]) -> None:
+    """A bug in every task of a session."""
+    add = link.tasks.add
+
+    def adding(task_id: str, task: Any) -> None:
+        change(task.machine)
+        add(task_id, task)
+
+    put(link.tasks, "add", adding)
+
+
+# The slave's.
+
+
+def no_dedupe(slave: SimSlave) -> None:
+    """A task that comes again is taken for a new one."""
+    admission = slave.tenancy.admission
+    offer = admission.offer
+
+    def offering(task: TaskOffer, session: str, *, outbox_full: bool = False) -> tuple[Ticket, bool]:
+        admission._known.pop(task.task_id, None)
+        return offer(task, session, outbox_full=outbox_full)
+
+    put(admission, "offer", offering)
+
+
+def old_token_accepted(slave: SimSlave) -> None:
+    """A task that bears any token is taken in the session that lives."""
+    engagement = slave.tenancy.engagement
+    check = engagement.check
+    put(engagement, "check", lambda token: check(engagement.token or token))
+
+
+def place_never_freed(slave: SimSlave) -> None:
+    """A task that has ended keeps its place."""
+    put(slave.tenancy.admission, "ended", nothing)
+
+
+def lease_never_over(slave: SimSlave) -> None:
+    """The slave does not let go."""
+    put(slave.tenancy.engagement, "lease_over", lambda now: False)
+
+
+def result_forgotten_when_reported(slave: SimSlave) -> None:
+    """A result leaves the outbox when it is sent, not when it is acknowledged."""
+    outbox = slave.outbox
+    take = outbox.take_due
+
+    def taking(session: str, now: float) -> Any:
+        entries = take(session, now)
+        for entry in entries:
+            outbox.acknowledged(entry.task_id)
+        return entries
+
+    put(outbox, "take_due", taking)
+
+
+def report_never_tried_again(slave: SimSlave) -> None:
+    """A report that got no answer stays in flight."""
+    put(slave.outbox, "failed", nothing)
+
+
+def session_never_free(slave: SimSlave) -> None:
+    """A session whose lease ran out stands in the way of the next."""
+    engagement = slave.tenancy.engagement
+    lease_over = engagement.lease_over
+
+    def over(now: float) -> bool:
+        ended = lease_over(now)
+        if ended:
+            engagement.asking = "z" * 43  # as if somebody were being asked about for ever
+        return ended
+
+    put(engagement, "lease_over", over)
+
+
+def lease_from_receipt(slave: SimSlave, lease: Lease) -> None:
+    """The lease counts from the receipt of an acknowledgement."""
+    acknowledged = lease.acknowledged
+
+    def receiving(sequence: int, duration: float | None = None) -> None:
+        acknowledged(sequence, duration)
+        lease._renewed_at = slave.now
+
+    put(lease, "acknowledged", receiving)
+
+
+def lease_as_long_as_the_tolerance(slave: SimSlave, lease: Lease) -> None:
+    """The slave believes for twice as long as it was granted."""
+    lease.duration *= 2
+
+
+# The master's.
+
+
+def result_taken_twice(master: SimMaster, link: SimLink) -> None:
+    """A task that has its result stays open, and a second result ends it once more."""
+    put(link.tasks, "close", nothing)
+    each_machine(link, finishes_again)
+
+
+def finishes_again(task: TaskMachine) -> None:
+    """Every result is the first."""
+    finish = task.finish
+
+    def finishing(result: Any) -> Acknowledgement:
+        finish(result)
+        return Acknowledgement.RECORDED
+
+    put(task, "finish", finishing)
+
+
+def ended_tasks_are_lost(master: SimMaster, link: SimLink) -> None:
+    """The end of a session ends its tasks, those that have ended before too."""
+    put(link.tasks, "close", nothing)
+    each_machine(link, lambda task: put(task, "lose", lambda error: True))
+
+
+def lost_tasks_not_told(master: SimMaster, link: SimLink) -> None:
+    """The end of a session does not end its tasks."""
+    put(link.tasks, "take_all", list)
+
+
+def never_silent(master: SimMaster, link: SimLink) -> None:
+    """Silence is not noticed."""
+    tick = link.session.tick
+
+    def ticking(now: float) -> Probe | Lose | None:
+        decision = tick(min(now, link.session.last_heard))
+        return None if isinstance(decision, Lose) else decision
+
+    put(link.session, "tick", ticking)
+
+
+def restart_not_noticed(master: SimMaster, link: SimLink) -> None:
+    """Whoever answers a probe is taken for the slave."""
+    probed = link.session.probed
+
+    def probing(answer: ProbeAnswer) -> Lose | None:
+        known = link.session.incarnation
+        return probed(ProbeAnswer(known if answer.incarnation else None, answer.nobody))
+
+    put(link.session, "probed", probing)
+
+
+def stall_reaches_into_the_future(master: SimMaster, link: SimLink) -> None:
+    """A stall is added to what was heard after it."""
+
+    def excusing(seconds: float, now: float) -> None:
+        link.session.last_heard += 10 * seconds
+
+    put(link.session, "excuse", excusing)
+
+
+BUGS: dict[str, Plant] = {
+    **{
+        bug.__name__: each_slave(bug)
+        for bug in (
+            no_dedupe,
+            old_token_accepted,
+            place_never_freed,
+            lease_never_over,
+            result_forgotten_when_reported,
+            report_never_tried_again,
+            session_never_free,
+        )
+    },
+    **{bug.__name__: each_lease(bug) for bug in (lease_from_receipt, lease_as_long_as_the_tolerance)},
+    **{
+        bug.__name__: each_link(bug)
+        for bug in (
+            result_taken_twice,
+            ended_tasks_are_lost,
+            lost_tasks_not_told,
+            never_silent,
+            restart_not_noticed,
+            stall_reaches_into_the_future,
+        )
+    },
+}
+
+
+def caught_at(name: str, seeds: Iterable[int]) -> int | None:
+    """The first of the seeds at which a run with that bug is found to be wrong."""
+    for seed in seeds:
+        if Run(seed, BUGS[name]).go().violations:
+            return seed
+    return None
