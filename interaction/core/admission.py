@@ -6,7 +6,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from interaction.core.model import Data, TaskOffer
-from interaction.exception import ResponseException, SlaveTaskAlreadyExist, SlaveTaskDataInvalid, SlaveTaskRefused
+from interaction.exception import (
+    ResponseException,
+    SlaveSystemShuttingDown,
+    SlaveTaskAlreadyExist,
+    SlaveTaskDataInvalid,
+    SlaveTaskRefused,
+)
 
 REMEMBERED_TASKS = 1024  # ended or refused ones of the session, so that a duplicate gets the same answer
 
@@ -30,6 +36,7 @@ class Admission:
     def __init__(self, slots: int = 1, backlog: int = 0) -> None:
         self.slots = slots
         self.backlog = backlog
+        self.draining = False  # no new task is taken
         self._places: dict[int, Ticket] = {}  # by the ticket's own id: two sessions may use one task id
         self._known: OrderedDict[str, Ticket] = OrderedDict()  # of this session, by task id, oldest first
 
@@ -39,12 +46,15 @@ class Admission:
         Raises:
             SlaveTaskDataInvalid: the id is known, with other content.
             SlaveTaskAlreadyExist: there is no place.
+            SlaveSystemShuttingDown: the slave drains.
         """
         known = self._known.get(offer.task_id)
         if known is not None:
             if known.offer.digest != offer.digest:
                 raise SlaveTaskDataInvalid(f"task {offer.task_id} is known here with other data; ids are used once")
             return known, False
+        if self.draining:
+            raise SlaveSystemShuttingDown("this slave drains: it takes no new task")
         if len(self._places) >= self.slots + self.backlog:
             raise SlaveTaskAlreadyExist(f"this slave has {len(self._places)} task(s) and no place for a further one")
         if outbox_full:
@@ -84,6 +94,11 @@ class Admission:
         for ticket in (*self._known.values(), *self._places.values()):
             if ticket.session == session:
                 ticket.session = successor
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task waits or runs, or the user is being asked about one."""
+        return bool(self._places)
 
     def running(self, session: str) -> list[str]:
         """The ids of the session's tasks that wait or run."""

@@ -23,6 +23,7 @@ from interaction.exception import (
     SlaveMasterTokenInvalid,
     SlaveSlaveAlreadyConnected,
     SlaveSlaveNotConnected,
+    SlaveSystemShuttingDown,
 )
 
 REMEMBERED_TOKENS = 64  # of ended sessions, and as many of refused ones: what bears one of them changes nothing
@@ -57,6 +58,7 @@ class Engagement:
         self.token = ""  # of the session that is open, closing or over
         self.lease: Lease | None = None
         self.asking = ""  # the token of the Connect that the user is being asked about
+        self.draining = False  # no new session is opened
         self.farewell: Data = {}  # the answer to the Disconnect of the last ended session
         self._answer: ConnectAnswer | None = None  # to the Connect of `token`
         self._ended: deque[str] = deque(maxlen=REMEMBERED_TOKENS)
@@ -96,6 +98,8 @@ class Engagement:
             return Verdict.RESUME
         if self.open:
             raise SlaveSlaveAlreadyConnected("this slave has a living session; its master must disconnect first")
+        if self.draining:
+            raise SlaveSystemShuttingDown("this slave drains: it takes no new master")
         self.asking = token
         return Verdict.ASK
 

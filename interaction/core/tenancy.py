@@ -28,6 +28,17 @@ class Tenancy(Generic[T]):
         self.admission = Admission(slots, backlog)
         self.outbox = outbox
 
+    # Draining.
+
+    def drain(self) -> None:
+        """Take no new task and no new master from now on."""
+        self.admission.draining = self.engagement.draining = True
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that was taken has ended, and nothing waits that the session's master could still acknowledge."""
+        return not self.admission.busy and not (self.engagement.open and len(self.outbox))
+
     # Sessions.
 
     def opened(self, answer: ConnectAnswer, lease: float, now: float) -> None:

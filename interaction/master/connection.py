@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from interaction.address import Endpoint
 from interaction.config import MasterOptions
 from interaction.core.model import ConnectAnswer, Data
 from interaction.core.session import Session, SessionState
-from interaction.exception import RequestException, SlaveSlaveNotConnected
+from interaction.exception import LossReason, RequestException, SlaveSlaveNotConnected
 from interaction.master.hooks import MasterHooks
 from interaction.master.link import Link
 from interaction.master.roster import Names, Roster
@@ -129,10 +130,13 @@ class SlaveConnectionProxy:
         options = self._home.options
         client = SlaveClient(self._endpoint, options.client_tls, options.channel, options.max_message_bytes)
         token = secrets.token_urlsafe(32)
-        link = Link(self._name, token, Session(options.heartbeat_tolerance), client, roster)
+        link = Link(self._name, token, Session(options.heartbeat_tolerance), client, roster, self._lost)
         roster.add(link, self)
         self._link = link
         return await link.connect(address, data, self._policy)
+
+    def _lost(self, reason: LossReason) -> None:
+        self._strand.submit(partial(self._home.hooks._lost_slave, self._name, reason))
 
     def disconnect(self) -> Any:
         """End the session, and return when the slave has agreed. Unfinished tasks are LOST.

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from interaction.exception import RequestException
+from interaction.exception import LossReason, RequestException
 
 
 class MasterHooks:
     """The hooks of :class:`interaction.Master`, with the default behaviour of each.
 
-    They run on the thread that calls `connect()`, `disconnect()` or `Task.start()`. An exception in a `_before_*` hook
-    cancels the request, and one in any hook reaches the caller. The `_error_*` hooks get transport failures only:
-    what a slave refuses is raised as a `SlaveResponseException`.
+    All but `_lost_slave` run on the thread that calls `connect()`, `disconnect()` or `Task.start()`. An exception in a
+    `_before_*` hook cancels the request, and one in any of them reaches the caller. The `_error_*` hooks get transport
+    failures only: what a slave refuses is raised as a `SlaveResponseException`.
     """
 
     def _before_connect(self) -> Mapping[str, Any] | None:
@@ -37,6 +37,17 @@ class MasterHooks:
     def _error_connect(self, error: RequestException) -> Any:
         """Called when the slave did not answer. What it returns, `connect()` returns. The default raises the error."""
         raise error
+
+    def _lost_slave(self, name: str, reason: LossReason) -> Any:
+        """Called once when a slave is lost, or has left: not where the master ended the connection itself.
+
+        It runs on the thread of the connection's callbacks, after those of its unfinished tasks. The name is free
+        again, and the connection may be connected again.
+
+        Args:
+            name: the connection's.
+            reason: why, as in `task.error.reason`.
+        """
 
     def _before_disconnect(self) -> Mapping[str, Any] | None:
         """Called before a connection is ended. Returns the disconnection data for the slave; None means none."""

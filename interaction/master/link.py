@@ -39,15 +39,27 @@ class LinkOwner(Protocol):
 
 
 class Link:
-    """One session, from `connect()` until its end. All is called on the loop."""
+    """One session, from `connect()` until its end. All is called on the loop.
 
-    def __init__(self, name: str, token: str, session: Session, client: SlaveClient, owner: LinkOwner) -> None:
+    `lost` is called when it has ended otherwise than by the master's own will, after its tasks have ended.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        session: Session,
+        client: SlaveClient,
+        owner: LinkOwner,
+        lost: Callable[[LossReason], object],
+    ) -> None:
         self.name = name
         self.token = token
         self.session = session
         self.max_message_bytes = 0
         self._client = client
         self._owner = owner
+        self._lost = lost
         self._tasks: Ledger[Task] = Ledger()
         self._calls: set[asyncio.Task[object]] = set()  # under way: the end of the session ends them
         self._end_stream: _End | None = None
@@ -122,7 +134,7 @@ class Link:
             if not task.status.ended:  # else its result has come, or the session's end has closed it
                 self._tasks.close(task.id, by_result=False)
             if isinstance(error, (SlaveSlaveNotConnected, SlaveMasterTokenInvalid)):
-                self.lose(LossReason.DISCONNECTED, f"the slave says: {error.message}")
+                self.lose(LossReason.DISCONNECTED, f"the slave says: {error.message}", asked=False)
             raise
         task.accept()
         return answer
@@ -181,25 +193,27 @@ class Link:
             _log.info("%s: no heartbeat stream; asking who is there", self.name)
             self._owner.in_background(self._probe())
         elif isinstance(decision, Lose):
-            self._finish(decision.message, decision.reason)
+            self._finish(decision.message, decision.reason, asked=False)
 
     async def _probe(self) -> None:
         self._do(self.session.probed(await self._client.probe()))
 
     # The end.
 
-    def lose(self, reason: LossReason, message: str) -> None:
+    def lose(self, reason: LossReason, message: str, *, asked: bool = True) -> None:
         """The session ends here, by the will of either side; a slave that is still there is told."""
         if self.session.end():
-            self._finish(message, reason)
+            self._finish(message, reason, asked=asked)
 
-    def left(self, message: str) -> None:
+    def left(self, reason: LossReason, message: str) -> None:
         """The slave has ended the session, and with it the stream: there is nothing to tell."""
         self._end_stream = None
-        self.lose(LossReason.DISCONNECTED, message)
+        self.lose(reason, message, asked=False)
 
-    def _finish(self, message: str, reason: LossReason | None, *, keep_client: bool = False) -> None:
-        """Let go of everything. `reason` is None where the session had never begun."""
+    def _finish(
+        self, message: str, reason: LossReason | None, *, asked: bool = True, keep_client: bool = False
+    ) -> None:
+        """Let go of everything. `reason` is None where the session had never begun; `asked`: the master wanted it."""
         self.session.end()
         self._over_because = message
         self._owner.link_over(self)
@@ -211,11 +225,13 @@ class Link:
             if call is not current:
                 call.cancel()
         if reason is not None:
-            level = logging.INFO if reason is LossReason.DISCONNECTED else logging.WARNING
+            level = logging.INFO if reason in (LossReason.DISCONNECTED, LossReason.DRAINED) else logging.WARNING
             unfinished = self._tasks.take_all()
             _log.log(level, "%s: lost (%s): %s; unfinished tasks: %d", self.name, reason.name, message, len(unfinished))
             for task in unfinished:
                 task.lose(TaskLost(reason, f"connection {self.name!r} is lost: {message}"))
+            if not asked:
+                self._lost(reason)
         if not keep_client:
             self._owner.in_background(self._client.close())
 
@@ -232,9 +248,10 @@ class HeartbeatStream:
         session = self._link.session
         return session.newest_beat if session.beat(self._number, sequence, asyncio.get_running_loop().time()) else None
 
-    def leaving(self, reason: str) -> None:
+    def leaving(self, reason: str, drained: bool) -> None:
         """The slave leaves."""
-        self._link.left(f"the slave has left ({reason[:200]})" if reason else "the slave has left")
+        message = f"the slave has left ({reason[:200]})" if reason else "the slave has left"
+        self._link.left(LossReason.DRAINED if drained else LossReason.DISCONNECTED, message)
 
     def broken(self) -> None:
         """The stream ended without a word."""

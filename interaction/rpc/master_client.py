@@ -39,9 +39,10 @@ class HeartbeatCall:
         """Beat."""
         await self._write(pb.HeartbeatRequest(sequence=sequence))
 
-    async def leave(self, sequence: int, reason: str) -> None:
+    async def leave(self, sequence: int, reason: str, drained: bool) -> None:
         """Say that the slave leaves. The master ends the stream then."""
-        await self._write(pb.HeartbeatRequest(sequence=sequence, leaving=pb.HeartbeatLeaving(reason=reason)))
+        leaving = pb.HeartbeatLeaving(reason=reason, drained=drained)
+        await self._write(pb.HeartbeatRequest(sequence=sequence, leaving=leaving))
         await self._call.done_writing()
 
     async def receive(self) -> BeatAnswer | None:

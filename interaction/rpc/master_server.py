@@ -29,7 +29,7 @@ class HeartbeatHandler(Protocol):
     def beat(self, sequence: int) -> int | None:
         """A beat came. Returns the newest sequence, to acknowledge; None for no acknowledgement."""
 
-    def leaving(self, reason: str) -> None:
+    def leaving(self, reason: str, drained: bool) -> None:
         """The slave leaves. Nothing follows."""
 
     def broken(self) -> None:
@@ -128,7 +128,7 @@ class _Stream:
         async for request in requests:
             if request.HasField("leaving"):
                 self.left = True
-                self._handler.leaving(request.leaving.reason)
+                self._handler.leaving(request.leaving.reason, request.leaving.drained)
                 return
             newest = self._handler.beat(request.sequence)
             async with self._writing:

@@ -43,6 +43,11 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return port
 
+    async def drain(self) -> None:
+        """Tell who asks for the health that nothing new is served. What is served goes on."""
+        for name in ("", self._service):
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+
     async def stop(self) -> None:
         """Tell who watches the health, end what is under way, and let go of the port."""
         await self._health.enter_graceful_shutdown()

@@ -79,6 +79,8 @@ class Desk:
         self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what the user is being asked
         self._background: set[asyncio.Task[None]] = set()
         self._thread: LoopThread | None = None
+        self._drained = False
+        self._settled = asyncio.Event()  # something has come to its end that draining may wait for
 
     def start(self, thread: LoopThread) -> None:
         """Work on this loop from now on."""
@@ -158,7 +160,9 @@ class Desk:
         assert lease is not None, "the engagement is open"
         client = MasterClient(master, options.tls, options.channel, offer.token, options.max_message_bytes)
         heart = Heart(client, lease, self._let_go_if_due, self._ended_by_master)
-        reporter = Reporter(self._outbox, offer.token, client, options.request_timeout, self._ended_by_master)
+        reporter = Reporter(
+            self._outbox, offer.token, client, options.request_timeout, self._settled.set, self._ended_by_master
+        )
         self._session = Session(offer, client, heart, reporter)
         reporter.poke()
 
@@ -215,6 +219,7 @@ class Desk:
 
     def _end_session(self) -> None:
         session, self._session = self._session, None
+        self._settled.set()
         if session is not None:
             session.heart.stop()
             session.reporter.stop()
@@ -243,6 +248,7 @@ class Desk:
             said = await self._ask("_before_task", ticket.offer.data, SlaveTaskRefused, room)
         except ResponseException as refusal:
             self._tenancy.admission.refused(ticket, refusal)
+            self._settled.set()
             raise
         self._let_go_if_due()  # while the user was asked
         self._tenancy.accepted(ticket, said)
@@ -254,7 +260,9 @@ class Desk:
         thread.call(self._finished, ticket, run_task(self._hooks._process_task, ticket.offer, room))
 
     def _finished(self, ticket: Ticket, report: Report) -> None:
-        if not self._tenancy.finished(ticket, report, self._loop.time()):
+        wanted = self._tenancy.finished(ticket, report, self._loop.time())
+        self._settled.set()
+        if not wanted:
             _log.info("the result of task %s is dropped: its session is over", ticket.offer.task_id)
             return
         if self._session is not None:
@@ -298,6 +306,22 @@ class Desk:
     def _max_message_bytes(self) -> int:
         return self._options.max_message_bytes if self._session is None else self._session.max_message_bytes
 
+    async def drain(self, timeout: float | None) -> bool:
+        """Take nothing new, and wait until all is done and acknowledged. False where that took more than `timeout`."""
+        self._tenancy.drain()
+        _log.info("draining")
+        try:
+            await asyncio.wait_for(self._until_drained(), timeout)
+        except asyncio.TimeoutError:
+            _log.warning("not drained within %g s", timeout)
+        self._drained = self._tenancy.drained
+        return self._drained and not len(self._outbox)
+
+    async def _until_drained(self) -> None:
+        while not self._tenancy.drained:
+            self._settled.clear()
+            await self._settled.wait()
+
     async def shut_down(self) -> None:
         """Take nothing more, report what is there, and leave the session."""
         self.closing = True
@@ -305,7 +329,8 @@ class Desk:
         if session is not None:
             await session.reporter.flush(_FLUSH_PATIENCE)
             self._engagement.end()
-            await session.heart.leave("the slave shuts down", _LEAVE_PATIENCE)
+            reason = "the slave has drained" if self._drained else "the slave shuts down"
+            await session.heart.leave(reason, _LEAVE_PATIENCE, drained=self._drained)
             self._end_session()
         for task in list(self._deciding.values()):  # who waits for the user's answer is told that there will be none
             task.cancel()

@@ -34,6 +34,7 @@ class Heart:
         self._loop = asyncio.get_running_loop()
         self._leaving = False
         self._farewell = ""
+        self._drained = False
         self._no_pause = asyncio.Event()  # there is a reason not to wait for the next beat
         self._beating = asyncio.ensure_future(self._beat())
         self._watching = self._loop.call_at(lease.expires_at, self._watch)
@@ -43,9 +44,9 @@ class Heart:
         self._beating.cancel()
         self._watching.cancel()
 
-    async def leave(self, reason: str, patience: float) -> None:
+    async def leave(self, reason: str, patience: float, *, drained: bool) -> None:
         """Tell the master that the slave leaves, and wait until it has ended the stream, at most `patience` seconds."""
-        self._farewell, self._leaving = reason, True
+        self._farewell, self._drained, self._leaving = reason, drained, True
         self._no_pause.set()
         _, late = await asyncio.wait({self._beating}, timeout=patience)
         if late:
@@ -106,7 +107,7 @@ class Heart:
             while not self._leaving:  # a write that is cancelled would end the stream: none is
                 await call.send(self._lease.beat(self._loop.time()))
                 await self._pause(self._lease.pause(random.random()))  # noqa: S311 - not a secret
-            await call.leave(self._lease.beat(self._loop.time()), self._farewell)
+            await call.leave(self._lease.beat(self._loop.time()), self._farewell, self._drained)
         except (RequestException, MasterResponseException) as error:  # `receive` meets the same, and deals with it
             _log.debug("a beat could not be sent: %s", error)
 

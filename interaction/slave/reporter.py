@@ -24,7 +24,8 @@ _TRANSIENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")  # the same repor
 
 
 class Reporter:
-    """The reports of one session. `ended` is called when the master says that the session is over."""
+    """The reports of one session. `acknowledged` is called when a result has left the outbox, and `ended` when the
+    master says that the session is over."""
 
     def __init__(
         self,
@@ -32,12 +33,14 @@ class Reporter:
         token: str,
         client: MasterClient,
         timeout: float,
+        acknowledged: Callable[[], object],
         ended: Callable[[MasterResponseException], None],
     ) -> None:
         self._outbox = outbox
         self._token = token
         self._client = client
         self._timeout = timeout
+        self._acknowledged = acknowledged
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._reports: set[asyncio.Task[None]] = set()
@@ -89,6 +92,7 @@ class Reporter:
         finally:
             if answered:
                 self._outbox.acknowledged(entry.task_id)
+                self._acknowledged()
             else:
                 self._outbox.failed(entry.task_id, self._loop.time(), random.random())  # noqa: S311 - not a secret
                 self.poke()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import secrets
+import signal
+import threading
 from collections.abc import Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 from interaction.config import (
@@ -21,6 +24,7 @@ from interaction.config import (
     allow_list,
     given,
 )
+from interaction.exception import RequestException
 from interaction.rpc.loop import LoopThread
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
@@ -130,6 +134,49 @@ class Slave(Service):
         """
 
     # The service's life.
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Take no new task, let those that were taken end, deliver their results, leave the master, and shut down.
+
+        Meanwhile the health is NOT_SERVING, and the heartbeat goes on. The master loses this slave as DRAINED.
+
+        Args:
+            timeout: seconds after which it shuts down all the same; None waits as long as it takes.
+
+        Returns:
+            Whether every task had ended, and every result had been acknowledged.
+
+        Raises:
+            RuntimeError: it does not run, or the caller is a hook or a task of this slave, which it would wait for.
+        """
+        self._check_may_wait()
+        thread = self._check_running()
+        drained = thread.run(self._drain(timeout))
+        self.shutdown()
+        return drained
+
+    async def _drain(self, timeout: float | None) -> bool:
+        assert self._server is not None, "it runs"
+        await self._server.drain()
+        return await self._desk.drain(timeout)
+
+    def drain_at_sigterm(self, timeout: float | None = None) -> None:
+        """Drain when the process is asked to end by SIGTERM; `join()` returns then. A second SIGTERM ends it at once.
+
+        Raises ValueError outside of the main thread, where Python takes no signal handlers.
+        """
+
+        def work() -> None:
+            try:
+                self.drain(timeout)
+            except (RuntimeError, RequestException) as error:  # it was shut down meanwhile
+                _log.info("not drained: %s", error)
+
+        def asked(number: int, frame: FrameType | None) -> None:
+            signal.signal(number, signal.SIG_DFL)
+            threading.Thread(target=work, name="interaction-drain").start()
+
+        signal.signal(signal.SIGTERM, asked)
 
     async def _open(self, thread: LoopThread) -> int:
         self._desk.start(thread)

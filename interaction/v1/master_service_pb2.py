@@ -26,15 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from interaction.v1 import task_pb2 as interaction_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#interaction/v1/master_service.proto\x12\x0einteraction.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19interaction/v1/task.proto\"\x1a\n\x18MasterServicePingRequest\"P\n\x19MasterServicePingResponse\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\"a\n\x10HeartbeatRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x33\n\x07leaving\x18\x02 \x01(\x0b\x32 .interaction.v1.HeartbeatLeavingH\x00\x42\x06\n\x04news\"\"\n\x10HeartbeatLeaving\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x8c\x01\n\x11HeartbeatResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x07\x63losing\x18\x03 \x01(\x0b\x32 .interaction.v1.HeartbeatClosingH\x00\x42\x06\n\x04news\"\"\n\x10HeartbeatClosing\x12\x0e\n\x06reason\x18\x01 \x01(\t\"A\n\x13ReportResultRequest\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x1a.interaction.v1.TaskResult\"V\n\x14ReportResultResponse\x12>\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0e\x32%.interaction.v1.ResultAcknowledgement*\xac\x01\n\x15ResultAcknowledgement\x12&\n\"RESULT_ACKNOWLEDGEMENT_UNSPECIFIED\x10\x00\x12#\n\x1fRESULT_ACKNOWLEDGEMENT_RECORDED\x10\x01\x12$\n RESULT_ACKNOWLEDGEMENT_DUPLICATE\x10\x02\x12 \n\x1cRESULT_ACKNOWLEDGEMENT_STALE\x10\x03\x32\x9d\x02\n\rMasterService\x12[\n\x04Ping\x12(.interaction.v1.MasterServicePingRequest\x1a).interaction.v1.MasterServicePingResponse\x12T\n\tHeartbeat\x12 .interaction.v1.HeartbeatRequest\x1a!.interaction.v1.HeartbeatResponse(\x01\x30\x01\x12Y\n\x0cReportResult\x12#.interaction.v1.ReportResultRequest\x1a$.interaction.v1.ReportResultResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#interaction/v1/master_service.proto\x12\x0einteraction.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19interaction/v1/task.proto\"\x1a\n\x18MasterServicePingRequest\"P\n\x19MasterServicePingResponse\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\"a\n\x10HeartbeatRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x33\n\x07leaving\x18\x02 \x01(\x0b\x32 .interaction.v1.HeartbeatLeavingH\x00\x42\x06\n\x04news\"3\n\x10HeartbeatLeaving\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07\x64rained\x18\x02 \x01(\x08\"\x8c\x01\n\x11HeartbeatResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x07\x63losing\x18\x03 \x01(\x0b\x32 .interaction.v1.HeartbeatClosingH\x00\x42\x06\n\x04news\"\"\n\x10HeartbeatClosing\x12\x0e\n\x06reason\x18\x01 \x01(\t\"A\n\x13ReportResultRequest\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x1a.interaction.v1.TaskResult\"V\n\x14ReportResultResponse\x12>\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0e\x32%.interaction.v1.ResultAcknowledgement*\xac\x01\n\x15ResultAcknowledgement\x12&\n\"RESULT_ACKNOWLEDGEMENT_UNSPECIFIED\x10\x00\x12#\n\x1fRESULT_ACKNOWLEDGEMENT_RECORDED\x10\x01\x12$\n RESULT_ACKNOWLEDGEMENT_DUPLICATE\x10\x02\x12 \n\x1cRESULT_ACKNOWLEDGEMENT_STALE\x10\x03\x32\x9d\x02\n\rMasterService\x12[\n\x04Ping\x12(.interaction.v1.MasterServicePingRequest\x1a).interaction.v1.MasterServicePingResponse\x12T\n\tHeartbeat\x12 .interaction.v1.HeartbeatRequest\x1a!.interaction.v1.HeartbeatResponse(\x01\x30\x01\x12Y\n\x0cReportResult\x12#.interaction.v1.ReportResultRequest\x1a$.interaction.v1.ReportResultResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interaction.v1.master_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESULTACKNOWLEDGEMENT']._serialized_start=694
-  _globals['_RESULTACKNOWLEDGEMENT']._serialized_end=866
+  _globals['_RESULTACKNOWLEDGEMENT']._serialized_start=711
+  _globals['_RESULTACKNOWLEDGEMENT']._serialized_end=883
   _globals['_MASTERSERVICEPINGREQUEST']._serialized_start=114
   _globals['_MASTERSERVICEPINGREQUEST']._serialized_end=140
   _globals['_MASTERSERVICEPINGRESPONSE']._serialized_start=142
@@ -42,15 +42,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEARTBEATREQUEST']._serialized_start=224
   _globals['_HEARTBEATREQUEST']._serialized_end=321
   _globals['_HEARTBEATLEAVING']._serialized_start=323
-  _globals['_HEARTBEATLEAVING']._serialized_end=357
-  _globals['_HEARTBEATRESPONSE']._serialized_start=360
-  _globals['_HEARTBEATRESPONSE']._serialized_end=500
-  _globals['_HEARTBEATCLOSING']._serialized_start=502
-  _globals['_HEARTBEATCLOSING']._serialized_end=536
-  _globals['_REPORTRESULTREQUEST']._serialized_start=538
-  _globals['_REPORTRESULTREQUEST']._serialized_end=603
-  _globals['_REPORTRESULTRESPONSE']._serialized_start=605
-  _globals['_REPORTRESULTRESPONSE']._serialized_end=691
-  _globals['_MASTERSERVICE']._serialized_start=869
-  _globals['_MASTERSERVICE']._serialized_end=1154
+  _globals['_HEARTBEATLEAVING']._serialized_end=374
+  _globals['_HEARTBEATRESPONSE']._serialized_start=377
+  _globals['_HEARTBEATRESPONSE']._serialized_end=517
+  _globals['_HEARTBEATCLOSING']._serialized_start=519
+  _globals['_HEARTBEATCLOSING']._serialized_end=553
+  _globals['_REPORTRESULTREQUEST']._serialized_start=555
+  _globals['_REPORTRESULTREQUEST']._serialized_end=620
+  _globals['_REPORTRESULTRESPONSE']._serialized_start=622
+  _globals['_REPORTRESULTRESPONSE']._serialized_end=708
+  _globals['_MASTERSERVICE']._serialized_start=886
+  _globals['_MASTERSERVICE']._serialized_end=1171
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,9 @@ class SlaveServiceStub:
     token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
     every Connect
 
+    A slave that drains finishes what it has, and answers a Connect that would open a session, and a task whose id is new,
+    with SYSTEM_SHUTTING_DOWN; everything else goes on.
+
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
     MASTER_TOKEN_INVALID where it is malformed; then, in all but Connect, SLAVE_NOT_CONNECTED without a session,
@@ -96,6 +99,9 @@ class SlaveServiceServicer:
     channel   the integer that master and slave must share, as `-?[0-9]+`, a signed 64-bit number, compared as a number
     token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
     every Connect
+
+    A slave that drains finishes what it has, and answers a Connect that would open a session, and a task whose id is new,
+    with SYSTEM_SHUTTING_DOWN; everything else goes on.
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
@@ -254,6 +260,9 @@ class SlaveService:
     channel   the integer that master and slave must share, as `-?[0-9]+`, a signed 64-bit number, compared as a number
     token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
     every Connect
+
+    A slave that drains finishes what it has, and answers a Connect that would open a session, and a task whose id is new,
+    with SYSTEM_SHUTTING_DOWN; everything else goes on.
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
