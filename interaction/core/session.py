@@ -132,12 +132,15 @@ class Session:
             return None
         if now - self.last_heard >= self.tolerance:
             return self._lose(LossReason.SILENT, f"no heartbeat came for {now - self.last_heard:.1f} s")
-        if self.state is SessionState.SUSPECT and not self._probing and not self._parting:
+        if self.state is SessionState.SUSPECT and not self._probing:
             return self._suspect()
         return None
 
     def parting(self, under_way: bool) -> None:
-        """Disconnect is, or is no more, under way: a stream that breaks meanwhile says nothing new."""
+        """Disconnect is, or is no more, under way: a stream that breaks meanwhile is asked after with the next tick.
+
+        Until then the slave's answer has most likely come. It may also have died without one.
+        """
         self._parting = under_way
 
     def excuse(self, seconds: float, now: float) -> None:

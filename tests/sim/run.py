@@ -130,8 +130,9 @@ class Run:
                 self.history.wrong(now, f"{link.slave.name} was not heard since {silent_since:.3f} s, and is not lost")
             if link.slave.up and link.slave.incarnation == link.session.incarnation:
                 continue
-            # A process that stands still in its place answers nobody, and nobody can tell.
-            gone_since = max(self._gone_since.setdefault(link.token, now), self._excused_until, link.slave.paused_until)
+            if link.slave.paused_until > now:  # a process that stands still in its place answers nobody: who can tell?
+                self._gone_since[link.token] = now
+            gone_since = max(self._gone_since.setdefault(link.token, now), self._excused_until)
             if self.wired and now > gone_since + 4 * self.world.weather.slowest + self.check_span + PROBE_TIMEOUT + 1.0:
                 self.history.wrong(now, f"the process of {link.slave.name} is no more, and it is not lost")
         if not self.history.violations:
