@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
 
 from interaction import Master, Slave
 
@@ -56,10 +60,34 @@ def test_every_import_of_the_migration_guide_works() -> None:
             assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
 
 
-def test_the_code_of_the_other_documents_compiles() -> None:
-    for document in DOCUMENTS:
-        for block in blocks(document, "python"):
-            compile(block, str(document), "exec")
+@pytest.mark.parametrize("number", range(len(blocks(ROOT / "docs/operating.md", "python"))))
+def test_the_code_about_running_it_runs_as_printed(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    certificate.private_key_pem.write_to_path(str(tmp_path / "me.key"))
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "me.pem"))
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        exec(blocks(ROOT / "docs/operating.md", "python")[number], {})
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().out in ("", "True\n")
+
+
+def test_the_master_of_the_slave_in_javascript_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks(ROOT / "examples/node/README.md", "python")
+
+    class Adder(Slave):
+        def _process_task(self, task: Mapping[str, Any]) -> dict[str, Any]:
+            return {"sum": task["a"] + task["b"]}
+
+    with Adder("127.0.0.1", 0, channel=7) as slave:  # its twin; tests/foreign has the real one
+        exec(block.replace("7236", str(slave.port)), {"Master": Master})
+    assert capsys.readouterr().out == "{'sum': 3}\n"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
