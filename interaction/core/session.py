@@ -16,6 +16,7 @@ from enum import Enum, unique
 from interaction.exception import LossReason
 
 STREAM_GRACE = 0.5  # seconds after the opening within which a slave opens its heartbeat stream
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two probes, doubled each time
 LEASE_SHARE = 2 / 3  # of the tolerance: so the slave lets go of the session before the master does
 
 
@@ -31,7 +32,9 @@ class SessionState(Enum):
 
 @dataclass(frozen=True)
 class Probe:
-    """Decision: ask who is there."""
+    """Decision: ask who is there, in so many seconds."""
+
+    after: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Session:
         self._stream = 0  # streams are numbered; the newest one counts
         self._streaming = False
         self._probing = False
+        self._next_pause = FIRST_PAUSE
         self._parting = False
 
     @property
@@ -115,8 +119,8 @@ class Session:
             return None
         return self._suspect()
 
-    def probed(self, answer: ProbeAnswer) -> Lose | None:
-        """A probe has ended."""
+    def probed(self, answer: ProbeAnswer) -> Probe | Lose | None:
+        """A probe has ended. One that found out nothing is made again soon: a process that dies takes its moment."""
         self._probing = False
         if self.over:
             return None
@@ -124,6 +128,8 @@ class Session:
             return self._lose(LossReason.RESTARTED, "another process answers at its address")
         if answer.nobody and self.state is SessionState.SUSPECT:
             return self._lose(LossReason.EXITED, "nobody listens at its address any more")
+        if answer.incarnation is None and self.state is SessionState.SUSPECT:
+            return self._probe_again()
         return None
 
     def tick(self, now: float) -> Probe | Lose | None:
@@ -156,7 +162,13 @@ class Session:
     def _suspect(self) -> Probe:
         self.state = SessionState.SUSPECT
         self._probing = True
+        self._next_pause = FIRST_PAUSE
         return Probe()
+
+    def _probe_again(self) -> Probe:
+        self._probing = True
+        pause, self._next_pause = self._next_pause, min(2 * self._next_pause, LONGEST_PAUSE)
+        return Probe(pause)
 
     def _lose(self, reason: LossReason, message: str) -> Lose:
         self.state = SessionState.OVER

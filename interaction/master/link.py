@@ -190,13 +190,16 @@ class Link:
 
     def _do(self, decision: Probe | Lose | None) -> None:
         if isinstance(decision, Probe):
-            _log.info("%s: no heartbeat stream; asking who is there", self.name)
-            self._owner.in_background(self._probe())
+            if not decision.after:
+                _log.info("%s: no heartbeat stream; asking who is there", self.name)
+            self._owner.in_background(self._probe(decision.after))
         elif isinstance(decision, Lose):
             self._finish(decision.message, decision.reason, asked=False)
 
-    async def _probe(self) -> None:
-        self._do(self.session.probed(await self._client.probe()))
+    async def _probe(self, after: float) -> None:
+        await asyncio.sleep(after)
+        if not self.session.over:
+            self._do(self.session.probed(await self._client.probe()))
 
     # The end.
 

@@ -209,7 +209,7 @@ def restart_not_noticed(master: SimMaster, link: SimLink) -> None:
     """Whoever answers a probe is taken for the slave."""
     probed = link.session.probed
 
-    def probing(answer: ProbeAnswer) -> Lose | None:
+    def probing(answer: ProbeAnswer) -> Probe | Lose | None:
         known = link.session.incarnation
         return probed(ProbeAnswer(known if answer.incarnation else None, answer.nobody))
 
@@ -254,8 +254,12 @@ BUGS: dict[str, Plant] = {
 
 
 def caught_at(name: str, seeds: Iterable[int]) -> int | None:
-    """The first of the seeds at which a run with that bug is found to be wrong."""
+    """The first of the seeds at which a run with that bug is found to be wrong, or breaks down."""
     for seed in seeds:
-        if Run(seed, BUGS[name]).go().violations:
+        try:
+            violations = Run(seed, BUGS[name]).go().violations
+        except LookupError:
+            return seed
+        if violations:
             return seed
     return None

@@ -73,7 +73,7 @@ class SimMaster:
 
     def _do(self, link: SimLink, decision: Probe | Lose | None) -> None:
         if isinstance(decision, Probe):
-            self._probe(link)
+            self._world.on(self, self._world.now + decision.after, lambda: self._probe(link))
         elif isinstance(decision, Lose):
             self._over(link, decision.reason)
 
@@ -220,6 +220,13 @@ class SimMaster:
         return acknowledgement
 
     # Ends.
+
+    def judge_lease(self, name: str, token: str, expires_at: float) -> None:
+        """Promise 5, before it comes to the test: a slave must not believe for longer than its master would."""
+        found = self.registry.find(token)
+        link = None if found is None else found[1]
+        if link is not None and link.heard_at and expires_at > link.heard_at + self.tolerance:
+            self._history.wrong(self._world.now, f"{name} may believe for longer than its master does")
 
     def _over(self, link: SimLink, reason: LossReason | None) -> None:
         """A session has ended. `reason` is None where it had never begun."""

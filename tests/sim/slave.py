@@ -218,6 +218,7 @@ class SimSlave:
         self.let_go_if_due()
         if self.stream is stream and engagement.owns(stream.token) and engagement.lease is not None:
             engagement.lease.acknowledged(sequence)
+            self._master.judge_lease(self.name, stream.token, engagement.lease.expires_at)
 
     def told_that_it_is_over(self, token: str) -> None:
         """The master says that the session has ended."""

@@ -119,9 +119,33 @@ def test_what_the_master_missed_while_it_stood_still_is_excused() -> None:
 def test_a_broken_stream_is_asked_after_once_at_a_time() -> None:
     session = suspect_session()
     assert session.tick(1.0) is None
-    assert session.probed(UNCERTAIN) is None
+    assert session.probed(MYSELF) is None
     assert session.tick(2.0) == Probe()
     assert session.tick(3.0) is None
+
+
+def test_a_probe_that_found_out_nothing_is_made_again_after_growing_pauses() -> None:
+    session = suspect_session()
+    probes = [session.probed(UNCERTAIN) for _ in range(8)]
+    pauses = [probe.after for probe in probes if isinstance(probe, Probe)]
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+    assert session.tick(2.0) is None  # one probe at a time
+    assert reason_of(session.probed(NOBODY)) is LossReason.EXITED
+
+
+def test_pauses_between_probes_begin_anew_with_each_suspicion() -> None:
+    session = suspect_session()
+    session.probed(UNCERTAIN)
+    session.probed(UNCERTAIN)
+    stream = session.stream_opened(1.0)
+    assert session.stream_broken(stream) == Probe()
+    assert session.probed(UNCERTAIN) == Probe(0.05)
+
+
+def test_nobody_is_asked_after_who_has_opened_a_stream_again() -> None:
+    session = suspect_session()
+    session.stream_opened(1.0)
+    assert session.probed(UNCERTAIN) is None
 
 
 @pytest.mark.parametrize(
