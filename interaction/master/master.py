@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import weakref
-
-from interaction.address import Endpoint, check_host, is_any, parse_address
+from interaction.address import Endpoint, check_host
 from interaction.config import (
     DEFAULT_CHANNEL,
     DEFAULT_HEARTBEAT_CHECK_SPAN,
@@ -23,18 +20,11 @@ from interaction.config import (
 )
 from interaction.master.connection import SlaveConnectionProxy
 from interaction.master.hooks import MasterHooks
-from interaction.master.roster import Names, Roster
-from interaction.rpc.loop import LoopThread
-from interaction.rpc.master_server import master_server
-from interaction.rpc.server import Server
-from interaction.rpc.service import Service
-from interaction.rpc.strand import Strand
-from interaction.rpc.transport import address_seen_from
-
-_log = logging.getLogger("interaction.master")
+from interaction.master.service import MasterService
+from interaction.rpc.facade import Facade
 
 
-class Master(Service, MasterHooks):
+class Master(Facade, MasterHooks):
     """Hands tasks to slaves, knows which of them are alive, and gets every result back.
 
     Args:
@@ -58,7 +48,7 @@ class Master(Service, MasterHooks):
         TypeError, ValueError: an argument that can't be; the message names it.
     """
 
-    _options: MasterOptions
+    _interaction: MasterService
 
     def __init__(
         self,
@@ -92,11 +82,7 @@ class Master(Service, MasterHooks):
             my_address=my_address,
             client_tls=client_tls if client_tls is not None else tls,
         )
-        super().__init__(options, _log)
-        self._names: Names[SlaveConnectionProxy] = Names()
-        self._roster: Roster[SlaveConnectionProxy] = Roster(self._names, options.heartbeat_check_span)
-        self._server: Server | None = None
-        self._strands: weakref.WeakSet[Strand] = weakref.WeakSet()
+        self._interaction = MasterService(options, self)
 
     @property
     def my_address(self) -> str:
@@ -105,7 +91,7 @@ class Master(Service, MasterHooks):
         Where the server listens everywhere and no address was given, this is the machine's address on its default
         route; each slave is told the address on the route to it.
         """
-        return self.address_for(None)
+        return self._interaction.address_for(None)
 
     def new_connection(
         self, name: str, host: str, port: int | None = None, https: bool = False
@@ -131,19 +117,19 @@ class Master(Service, MasterHooks):
             raise TypeError(f"port must be an integer, not {number!r}")
         if not 1 <= number <= 65535:
             raise ValueError(f"port must be 1 to 65535, not {number}")
-        self._names.check_free(name)
-        connection = SlaveConnectionProxy(name, Endpoint(check_host(host), number, https), self)
-        self._strands.add(connection.strand)
+        self._interaction.names.check_free(name)
+        connection = SlaveConnectionProxy(name, Endpoint(check_host(host), number, https), self._interaction)
+        self._interaction.strands.add(connection.strand)
         return connection
 
     def __contains__(self, name: object) -> bool:
         """Whether a living connection has the name."""
-        connection = self._names.holder(name) if isinstance(name, str) else None
+        connection = self._interaction.names.holder(name) if isinstance(name, str) else None
         return connection is not None and connection.is_connected
 
     def __getitem__(self, name: str) -> SlaveConnectionProxy:
         """The living connection of that name. Raises KeyError."""
-        connection = self._names.holder(name)
+        connection = self._interaction.names.holder(name)
         if connection is None or not connection.is_connected:
             raise KeyError(f"this master has no living connection {name!r}")
         return connection
@@ -151,59 +137,3 @@ class Master(Service, MasterHooks):
     def __delitem__(self, name: str) -> None:
         """Close the living connection of that name, as its `close()` does. Raises KeyError."""
         self[name].close()
-
-    # What connections need.
-
-    @property
-    def options(self) -> MasterOptions:
-        """The options that this master was made with."""
-        return self._options
-
-    @property
-    def hooks(self) -> MasterHooks:
-        """The hooks: this object's own."""
-        return self
-
-    @property
-    def names(self) -> Names[SlaveConnectionProxy]:
-        """The names in use."""
-        return self._names
-
-    def running(self) -> tuple[LoopThread, Roster[SlaveConnectionProxy]]:
-        """The loop and the roster. Raises RuntimeError unless the master runs."""
-        return self._check_running(), self._roster
-
-    def address_for(self, endpoint: Endpoint | None) -> str:
-        """The address by which the slave at `endpoint` reaches this master; None: a slave in general."""
-        options = self._options
-        tls = options.tls is not None
-        if options.my_address is not None:
-            told = parse_address(options.my_address, self.port or DEFAULT_MASTER_PORT)
-            return str(Endpoint(told.host, told.port, told.tls or tls))
-        host = options.host
-        if is_any(host):
-            host = address_seen_from(None if endpoint is None else endpoint.dialled_host)
-        return str(Endpoint(host, self.port, tls))
-
-    # The service's life.
-
-    async def _open(self, thread: LoopThread) -> int:
-        server = master_server(self._options, self._roster)
-        port = await server.start()
-        self._server = server
-        self._roster.start()
-        return port
-
-    async def _close(self) -> None:
-        await self._roster.stop()
-        if self._server is not None:
-            await self._server.stop()
-        await self._roster.settle()
-
-    def _check_may_wait(self) -> None:
-        for strand in self._strands:
-            strand.check_not_mine()
-
-    def _join_strands(self) -> None:
-        for strand in list(self._strands):
-            strand.join()

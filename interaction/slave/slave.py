@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import signal
 import threading
 from collections.abc import Mapping, Sequence
@@ -25,16 +24,13 @@ from interaction.config import (
     given,
 )
 from interaction.exception import RequestException
-from interaction.rpc.loop import LoopThread
-from interaction.rpc.server import Server
-from interaction.rpc.service import Service
-from interaction.rpc.slave_server import slave_server
-from interaction.slave.desk import Desk
+from interaction.rpc.facade import Facade
+from interaction.slave.service import SlaveService
 
 _log = logging.getLogger("interaction.slave")
 
 
-class Slave(Service):
+class Slave(Facade):
     """Waits for a master, and runs its tasks one after another. Subclass it, and implement `_process_task`.
 
     `_process_task` runs on one thread, and the other hooks on another; heartbeats wait for neither.
@@ -59,7 +55,7 @@ class Slave(Service):
         TypeError, ValueError: an argument that can't be; the message names it.
     """
 
-    _options: SlaveOptions
+    _interaction: SlaveService
 
     def __init__(
         self,
@@ -89,9 +85,7 @@ class Slave(Service):
             heartbeat_span=given(heartbeat_span, DEFAULT_HEARTBEAT_SPAN),
             allowed_masters=allow_list(allowed_masters),
         )
-        super().__init__(options, _log)
-        self._desk = Desk(self, options, secrets.token_hex(16), Slave)
-        self._server: Server | None = None
+        self._interaction = SlaveService(options, self, Slave)
 
     # What a user implements.
 
@@ -149,16 +143,9 @@ class Slave(Service):
         Raises:
             RuntimeError: it does not run, or the caller is a hook or a task of this slave, which it would wait for.
         """
-        self._check_may_wait()
-        thread = self._check_running()
-        drained = thread.run(self._drain(timeout))
+        drained = self._interaction.drain(timeout)
         self.shutdown()
         return drained
-
-    async def _drain(self, timeout: float | None) -> bool:
-        assert self._server is not None, "it runs"
-        await self._server.drain()
-        return await self._desk.drain(timeout)
 
     def drain_at_sigterm(self, timeout: float | None = None) -> None:
         """Drain when the process is asked to end by SIGTERM; `join()` returns then. A second SIGTERM ends it at once.
@@ -177,23 +164,3 @@ class Slave(Service):
             threading.Thread(target=work, name="interaction-drain").start()
 
         signal.signal(signal.SIGTERM, asked)
-
-    async def _open(self, thread: LoopThread) -> int:
-        self._desk.start(thread)
-        server = slave_server(self._options, self._desk)
-        port = await server.start()
-        self._server = server
-        return port
-
-    async def _close(self) -> None:
-        await self._desk.shut_down()
-        if self._server is not None:
-            await self._server.stop()
-
-    def _check_may_wait(self) -> None:
-        self._desk.hooks_strand.check_not_mine()
-        self._desk.work_strand.check_not_mine()
-
-    def _join_strands(self) -> None:
-        self._desk.hooks_strand.join()
-        self._desk.work_strand.join()

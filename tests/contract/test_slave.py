@@ -301,8 +301,8 @@ def test_a_slaves_interrupt_ends_it_without_a_word_of_ours() -> None:
 import signal, interaction
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
 with interaction.Slave("127.0.0.1", 0) as slave:
-    print(slave.port, flush=True)
     try:
+        print(slave.port, flush=True)
         signal.pause()
     except KeyboardInterrupt:
         print("interrupted", flush=True)

@@ -36,7 +36,7 @@ def slave(**changes: Any) -> SlaveOptions:
 
 
 def options_of(facade: Master | Slave) -> dict[str, Any]:
-    return dict(vars(facade._options))
+    return dict(vars(facade._interaction.options))
 
 
 def test_the_documented_defaults_of_a_master() -> None:

@@ -1,0 +1,57 @@
+"""A slave behind its facade: its server and its desk."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from interaction.config import SlaveOptions
+from interaction.rpc.loop import LoopThread
+from interaction.rpc.server import Server
+from interaction.rpc.service import Service
+from interaction.rpc.slave_server import slave_server
+from interaction.slave.desk import Desk, SlaveHooks
+
+_log = logging.getLogger("interaction.slave")
+
+
+class SlaveService(Service):
+    """One slave. `hooks` are its user's, and `default` is the class of those that are not overridden."""
+
+    options: SlaveOptions
+
+    def __init__(self, options: SlaveOptions, hooks: SlaveHooks, default: type[SlaveHooks]) -> None:
+        super().__init__(options, type(hooks).__name__, _log)
+        self._desk = Desk(hooks, options, secrets.token_hex(16), default)
+        self._server: Server | None = None
+
+    def drain(self, timeout: float | None) -> bool:
+        """As `Slave.drain()`, without the end."""
+        self.check_may_wait()
+        return self.check_running().run(self._drain(timeout))
+
+    async def _drain(self, timeout: float | None) -> bool:
+        assert self._server is not None, "it runs"
+        await self._server.drain()
+        return await self._desk.drain(timeout)
+
+    async def _open(self, thread: LoopThread) -> int:
+        self._desk.start(thread)
+        server = slave_server(self.options, self._desk)
+        port = await server.start()
+        self._server = server
+        return port
+
+    async def _close(self) -> None:
+        await self._desk.shut_down()
+        if self._server is not None:
+            await self._server.stop()
+
+    def check_may_wait(self) -> None:
+        """Raise RuntimeError on a thread that `join()` would wait for."""
+        self._desk.hooks_strand.check_not_mine()
+        self._desk.work_strand.check_not_mine()
+
+    def _join_strands(self) -> None:
+        self._desk.hooks_strand.join()
+        self._desk.work_strand.join()
