@@ -60,7 +60,7 @@ class Session:
         self.tolerance = tolerance
         self.state = SessionState.OPENING
         self.incarnation = ""
-        self.newest_beat = 0
+        self.newest_beat = 0  # of the newest stream
         self.last_heard = 0.0  # until then nobody looks at it
         self._stream = 0  # streams are numbered; the newest one counts
         self._streaming = False
@@ -91,8 +91,13 @@ class Session:
         return self._suspect() if self.state is SessionState.LIVE and not self._streaming else None
 
     def stream_opened(self, now: float) -> int:
-        """The slave opened a heartbeat stream, which takes the place of an older one. Returns the stream's number."""
+        """The slave opened a heartbeat stream, which takes the place of an older one. Returns the stream's number.
+
+        What is acknowledged on it are its own beats: a slave that was restarted while Connect was tried again counts from
+        1, and must not take the beats of its former life for its own.
+        """
         self._stream += 1
+        self.newest_beat = 0
         self._streaming = True
         self.last_heard = now
         if self.state is SessionState.SUSPECT:

@@ -39,7 +39,7 @@ class Facade:
 
         Raises:
             OSError: the port can't be had.
-            RuntimeError: it was started before.
+            RuntimeError: it was started before, or protobuf runs in pure Python.
         """
         self._interaction.start()
 

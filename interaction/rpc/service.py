@@ -8,6 +8,8 @@ import os
 import threading
 from enum import Enum
 
+from google.protobuf.internal import api_implementation
+
 from interaction.address import Endpoint, is_loopback, join_host
 from interaction.config import ServiceOptions
 from interaction.rpc import loop as shared_loop
@@ -48,6 +50,11 @@ class Service:
 
     def start(self) -> None:
         """As `Facade.start()`."""
+        if api_implementation.Type() == "python":  # tens of times slower, and more lenient about what it reads
+            raise RuntimeError(
+                "protobuf runs in pure Python here: unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION, or install a "
+                "protobuf wheel for this platform"
+            )
         with self._transition:
             if self._state is not _State.NEW:
                 was = "is running" if self._state is _State.RUNNING else "was stopped"

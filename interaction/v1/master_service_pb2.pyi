@@ -166,7 +166,9 @@ class HeartbeatResponse(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     CLOSING_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The sequence of the newest beat that the master has received: it acknowledges all up to it. Required, but with closing."""
+    """The sequence of the newest beat that the master has received on this stream: it acknowledges all up to it. Required,
+    but with closing.
+    """
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
         """The lease from now on. Absent means as before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -341,3 +342,17 @@ def test_a_slave_on_another_interface_is_told_an_address_that_leads_back() -> No
 
 def test_a_connection_without_a_port_goes_to_7236(master: Master) -> None:
     assert "slave.example:7236" in repr(master.new_connection("conn", "slave.example"))
+
+
+def test_protobuf_in_pure_python_is_refused_with_the_remedy() -> None:
+    script = "import interaction; interaction.Slave('127.0.0.1', 0).start()"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: protobuf runs in pure Python here: unset PROTOCOL_BUFFERS" in done.stderr

@@ -124,6 +124,15 @@ def test_a_broken_stream_is_asked_after_once_at_a_time() -> None:
     assert session.tick(3.0) is None
 
 
+def test_a_new_stream_acknowledges_its_own_beats_alone() -> None:
+    """The slave may be another process, that counts from 1: Connect was tried again while it restarted."""
+    session = Session(15.0)
+    session.beat(session.stream_opened(0.0), 7, 0.0)
+    stream = session.stream_opened(1.0)
+    assert session.beat(stream, 1, 1.0)
+    assert session.newest_beat == 1
+
+
 def test_a_probe_that_found_out_nothing_is_made_again_after_growing_pauses() -> None:
     session = suspect_session()
     probes = [session.probed(UNCERTAIN) for _ in range(8)]
