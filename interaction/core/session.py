@@ -93,8 +93,8 @@ class Session:
     def stream_opened(self, now: float) -> int:
         """The slave opened a heartbeat stream, which takes the place of an older one. Returns the stream's number.
 
-        What is acknowledged on it are its own beats: a slave that was restarted while Connect was tried again counts from
-        1, and must not take the beats of its former life for its own.
+        What is acknowledged on it are its own beats: a slave that was restarted while Connect was tried again counts
+        from 1, and must not take the beats of its former life for its own.
         """
         self._stream += 1
         self.newest_beat = 0
