@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from interaction.exception import (
     MasterChannelInvalid,
     MasterChannelNotGiven,
+    MasterRequestInvalid,
     MasterSlaveTokenInvalid,
     MasterSlaveTokenNotGiven,
     MasterSystemShuttingDown,
@@ -21,6 +23,7 @@ from interaction.exception import (
     SlaveChannelNotFound,
     SlaveMasterTokenInvalid,
     SlaveMasterTokenNotFound,
+    SlaveRequestInvalid,
     SlaveSystemShuttingDown,
 )
 from interaction.rpc.metadata import Credentials, read_metadata
@@ -50,6 +53,7 @@ class Refusals:
     wrong_channel: type[ResponseException]
     no_token: type[ResponseException]
     malformed_token: type[ResponseException]
+    malformed_message: type[ResponseException]
 
 
 BY_SLAVE = Refusals(
@@ -58,6 +62,7 @@ BY_SLAVE = Refusals(
     SlaveChannelInvalid,
     SlaveMasterTokenNotFound,
     SlaveMasterTokenInvalid,
+    SlaveRequestInvalid,
 )
 BY_MASTER = Refusals(
     MasterSystemShuttingDown,
@@ -65,6 +70,7 @@ BY_MASTER = Refusals(
     MasterChannelInvalid,
     MasterSlaveTokenNotGiven,
     MasterSlaveTokenInvalid,
+    MasterRequestInvalid,
 )
 
 
@@ -76,6 +82,7 @@ class Guard(grpc.aio.ServerInterceptor):
         self._channel = channel
         self._refusals = refusals
         self._gatekeeper = gatekeeper
+        self._checked: dict[str, _Handler] = {}  # by method: handlers that are met by no message that can't be read
 
     async def intercept_service(
         self,
@@ -85,13 +92,19 @@ class Guard(grpc.aio.ServerInterceptor):
         """Called by gRPC for each call, with the way to its handler."""
         handler = await continuation(handler_call_details)
         service, _, method = handler_call_details.method.lstrip("/").partition("/")
-        if handler is None or service != self._service or method == "Ping":
+        if handler is None or service != self._service:
             return handler
         try:
-            self._check(method, read_metadata(handler_call_details.invocation_metadata))
+            if method != "Ping":
+                self._check(method, read_metadata(handler_call_details.invocation_metadata))
         except ResponseException as refusal:
             return _refusing(handler, refusal)
-        return handler
+        if handler.request_streaming:
+            return handler
+        known = self._checked.get(method)
+        if known is None:
+            known = self._checked[method] = _checking(handler, self._refusals.malformed_message)
+        return known
 
     def _check(self, method: str, brought: Credentials) -> None:
         """The order is the contract's."""
@@ -106,6 +119,25 @@ class Guard(grpc.aio.ServerInterceptor):
         if not brought.token:
             raise self._refusals.malformed_token("the call's token is malformed: 32 to 128 of 0-9, A-Z, a-z, _ and -")
         self._gatekeeper.admit(method, brought.token)
+
+
+def _checking(handler: _Handler, malformed: type[ResponseException]) -> _Handler:
+    """The same unary handler; but a message that can't be parsed is refused, where gRPC would log a traceback."""
+    parse = cast(Callable[[bytes], object], handler.request_deserializer)
+    behave = cast(Callable[[object, Context], Awaitable[object]], handler.unary_unary)
+
+    def read(content: bytes) -> object:
+        try:
+            return parse(content)
+        except DecodeError:
+            return None
+
+    async def check(request: object, context: Context) -> object:
+        if request is None:
+            await abort(context, malformed("the message can't be parsed"))
+        return await behave(request, context)
+
+    return grpc.unary_unary_rpc_method_handler(check, read, handler.response_serializer)
 
 
 def _refusing(handler: _Handler, refusal: ResponseException) -> _Handler:
