@@ -38,6 +38,11 @@ class Outcome:
     wrong_results: int = 0
     seconds: float = 0.0
 
+    def figures(self) -> dict[str, object]:
+        """All of it as JSON takes it; `known_after` by its percentiles."""
+        percentiles = {f"p{round(100 * share)}": self.percentile(share) for share in (0.5, 0.9, 0.99, 1.0)}
+        return {**vars(self), "known_after": percentiles}
+
     def percentile(self, share: float) -> float:
         """Of `known_after`; NaN where no kill hit a task."""
         ordered = sorted(self.known_after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,4 +18,5 @@ def test_slaves_are_killed_at_any_moment_and_no_task_hangs_doubles_or_runs_twice
     assert outcome.kills == 12
     assert outcome.ended["COMPLETED"] > 12
     assert outcome.ended["LOST"] >= 3, "most kills hit a task"
+    assert json.loads(json.dumps(outcome.figures()))["kills"] == 12
     assert max(outcome.known_after) < 5.0  # the tolerance is 15 s; scripts/chaos measures how long it takes
