@@ -101,8 +101,12 @@ class Kills:
         began = time.monotonic()
         with Master("127.0.0.1", 0, request_retries=2, request_retry_waiting=0.1) as master:
             with ThreadPoolExecutor(self._slaves) as threads:
-                for life in [threads.submit(self._live, master, f"slave-{n}") for n in range(self._slaves)]:
-                    life.result()
+                try:
+                    for life in [threads.submit(self._live, master, f"slave-{n}") for n in range(self._slaves)]:
+                        life.result()
+                except BaseException:
+                    self._left = 0  # those that live are the last
+                    raise
             self._wait_for_all()
         self.outcome.seconds = time.monotonic() - began
         self._judge()
