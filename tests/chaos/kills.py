@@ -60,6 +60,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is for the master, which ends this
         )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())

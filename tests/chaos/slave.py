@@ -6,7 +6,6 @@ python -m tests.chaos.slave LOG      prints its port
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Mapping
@@ -29,7 +28,6 @@ class Doomed(Slave):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the master, which ends this
     with Doomed(sys.argv[1]) as slave:
         print(slave.port, flush=True)
         sys.stdin.read()
