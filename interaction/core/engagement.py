@@ -107,7 +107,7 @@ class Engagement:
         """What was answered to a Connect that is repeated. Raises the refusal if it was one."""
         refusal = self._refusal(token)
         if refusal is not None:
-            raise refusal
+            raise refusal.with_traceback(None)  # else each duplicate would make it longer
         assert self._answer is not None, "the session is open"
         return self._answer
 

@@ -136,7 +136,9 @@ class SlaveConnectionProxy:
         return await link.connect(address, data, self._policy)
 
     def _lost(self, reason: LossReason) -> None:
-        self._strand.submit(partial(self._home.hooks._lost_slave, self._name, reason))
+        hooks = self._home.hooks
+        if type(hooks)._lost_slave is not MasterHooks._lost_slave:  # one that is not overridden needs no thread
+            self._strand.submit(partial(hooks._lost_slave, self._name, reason))
 
     def disconnect(self) -> Any:
         """End the session, and return when the slave has agreed. Unfinished tasks are LOST.

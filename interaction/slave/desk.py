@@ -239,7 +239,7 @@ class Desk:
             answer: Data = await self._heard(self._deciding[id(ticket)])
             return answer
         if isinstance(ticket.answer, ResponseException):
-            raise ticket.answer
+            raise ticket.answer.with_traceback(None)  # else each duplicate would make it longer
         return ticket.answer
 
     async def _ask_to_take(self, ticket: Ticket) -> Data:
