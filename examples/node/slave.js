@@ -84,7 +84,8 @@ function disconnect({ request }) {
   return {};
 }
 
-function newTask({ request: { task } }) {
+function newTask({ request: { task, incarnation } }) {
+  if (incarnation && incarnation !== who.incarnation) throw new Refusal('SLAVE_NOT_CONNECTED', 'this slave was restarted');
   const id = task?.id ?? '';
   if (!UUID.test(id)) throw new Refusal('REQUEST_INVALID', 'task.id: a UUID in lower case');
   const data = mappingOf(task.data, 'TASK_DATA_INVALID');

@@ -55,11 +55,15 @@ class HeldTask:
 
 @dataclass(frozen=True)
 class TaskOffer:
-    """A task for a slave. `digest` stands for the content: equal content, equal digest."""
+    """A task for a slave. `digest` stands for the content: equal content, equal digest.
+
+    `incarnation` is that of the slave that it is for; empty means any.
+    """
 
     task_id: str
     data: Data
     digest: bytes
+    incarnation: str = ""
 
 
 class ResultStatus(Enum):

@@ -12,7 +12,7 @@ from interaction.core.admission import Admission, Ticket
 from interaction.core.engagement import Engagement, Verdict
 from interaction.core.model import ConnectAnswer, Data, HeldTask, TaskOffer
 from interaction.core.outbox import Outbox
-from interaction.exception import ResponseException
+from interaction.exception import ResponseException, SlaveSlaveNotConnected
 
 T = TypeVar("T")
 
@@ -23,7 +23,10 @@ class Tenancy(Generic[T]):
     Times are readings of one monotonic clock, in seconds.
     """
 
-    def __init__(self, heartbeat_span: float, outbox: Outbox[T], *, slots: int = 1, backlog: int = 0) -> None:
+    def __init__(
+        self, incarnation: str, heartbeat_span: float, outbox: Outbox[T], *, slots: int = 1, backlog: int = 0
+    ) -> None:
+        self.incarnation = incarnation
         self.engagement = Engagement(heartbeat_span)
         self.admission = Admission(slots, backlog)
         self.outbox = outbox
@@ -87,9 +90,14 @@ class Tenancy(Generic[T]):
     def offer(self, token: str, offer: TaskOffer) -> tuple[Ticket, bool]:
         """A master hands over a task. Returns its ticket, and whether the user is to be asked about it.
 
+        A slave may have been restarted while Connect was tried again: then it has the session of a token under which
+        its former life ran tasks, and must not run them again.
+
         Raises what `Engagement.check` and `Admission.offer` raise.
         """
         self.engagement.check(token)
+        if offer.incarnation and offer.incarnation != self.incarnation:
+            raise SlaveSlaveNotConnected("this slave was restarted: the task is for the one that was here before")
         return self.admission.offer(offer, self.engagement.token, outbox_full=self.outbox.full)
 
     def accepted(self, ticket: Ticket, answer: Data) -> None:

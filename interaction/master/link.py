@@ -129,7 +129,9 @@ class Link:
             raise RequestException(f"connection {self.name!r} is over: {self._over_because}", "CANCELLED")
         self._tasks.add(task.id, task)
         try:
-            answer = await self._call(self._client.new_task(self.token, task.id, data, policy))
+            answer = await self._call(
+                self._client.new_task(self.token, self.session.incarnation, task.id, data, policy)
+            )
         except BaseException as error:
             if not task.status.ended:  # else its result has come, or the session's end has closed it
                 self._tasks.close(task.id, by_result=False)

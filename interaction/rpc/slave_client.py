@@ -104,9 +104,11 @@ class SlaveClient:
         )
         return await self._read(answer.data)
 
-    async def new_task(self, token: str, task_id: str, data: payload_pb2.Payload, policy: Policy) -> Data:
-        """Hand over one task."""
-        message = pb.NewTaskRequest(task=task_pb2.Task(id=task_id, data=data))
+    async def new_task(
+        self, token: str, incarnation: str, task_id: str, data: payload_pb2.Payload, policy: Policy
+    ) -> Data:
+        """Hand over one task to the slave of this incarnation."""
+        message = pb.NewTaskRequest(task=task_pb2.Task(id=task_id, data=data), incarnation=incarnation)
         metadata = self._metadata(token)
         answer = await request(
             lambda seconds: self._stub.NewTask(message, timeout=seconds, metadata=metadata), policy, self._translate

@@ -133,7 +133,7 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
             data, digest = await convert.read_payload(_read_and_digest, task.data, "data")
         except PayloadError as error:
             raise SlaveTaskDataInvalid(str(error)) from None
-        return TaskOffer(task.id, data, digest)
+        return TaskOffer(task.id, data, digest, request.incarnation)
 
     async def Work(self, requests: AsyncIterator[pb.WorkRequest], context: Context) -> None:  # type: ignore[override]  # noqa: N802
         """Not served yet, and not among the features."""

@@ -73,7 +73,7 @@ class Desk:
         self._incarnation = incarnation
         self._default = default
         self._outbox: Outbox[Report] = Outbox(options.request_retries, options.request_retry_waiting)
-        self._tenancy: Tenancy[Report] = Tenancy(options.heartbeat_span, self._outbox)
+        self._tenancy: Tenancy[Report] = Tenancy(incarnation, options.heartbeat_span, self._outbox)
         self._engagement = self._tenancy.engagement
         self._session: Session | None = None
         self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what the user is being asked

@@ -27,7 +27,7 @@ from interaction.v1 import payload_pb2 as interaction_dot_v1_dot_payload__pb2
 from interaction.v1 import task_pb2 as interaction_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"interaction/v1/slave_service.proto\x12\x0einteraction.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cinteraction/v1/payload.proto\x1a\x19interaction/v1/task.proto\"\x19\n\x17SlaveServicePingRequest\"d\n\x18SlaveServicePingResponse\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\"\x94\x01\n\x0e\x43onnectRequest\x12\x16\n\x0emaster_address\x18\x01 \x01(\t\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x17.interaction.v1.Payload\x12\x19\n\x11max_message_bytes\x18\x05 \x01(\x04\"\xae\x02\n\x0f\x43onnectResponse\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\r\x12\x0f\n\x07\x62\x61\x63klog\x18\x03 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12;\n\x06labels\x18\x05 \x03(\x0b\x32+.interaction.v1.ConnectResponse.LabelsEntry\x12&\n\x04held\x18\x06 \x03(\x0b\x32\x18.interaction.v1.HeldTask\x12%\n\x04\x64\x61ta\x18\x07 \x01(\x0b\x32\x17.interaction.v1.Payload\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\x04\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\x08HeldTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65nded\x18\x02 \x01(\x08\":\n\x11\x44isconnectRequest\x12%\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x17.interaction.v1.Payload\";\n\x12\x44isconnectResponse\x12%\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x17.interaction.v1.Payload\"4\n\x0eNewTaskRequest\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x14.interaction.v1.Task\"8\n\x0fNewTaskResponse\x12%\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x17.interaction.v1.Payload\"H\n\x0bWorkRequest\x12#\n\x05tasks\x18\x01 \x03(\x0b\x32\x14.interaction.v1.Task\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x03(\t\"=\n\x0cWorkResponse\x12-\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1b.interaction.v1.WorkOutcome\"\xb9\x01\n\x0bWorkOutcome\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x0b\x32\x1c.interaction.v1.WorkAcceptedH\x00\x12.\n\x07refused\x18\x03 \x01(\x0b\x32\x1b.interaction.v1.WorkRefusedH\x00\x12,\n\x06result\x18\x04 \x01(\x0b\x32\x1a.interaction.v1.TaskResultH\x00\x42\t\n\x07outcome\"5\n\x0cWorkAccepted\x12%\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x17.interaction.v1.Payload\"U\n\x0bWorkRefused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x17.interaction.v1.Payload\"$\n\x11\x43\x61ncelTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"\x14\n\x12\x43\x61ncelTaskResponse2\xf2\x03\n\x0cSlaveService\x12Y\n\x04Ping\x12\'.interaction.v1.SlaveServicePingRequest\x1a(.interaction.v1.SlaveServicePingResponse\x12J\n\x07\x43onnect\x12\x1e.interaction.v1.ConnectRequest\x1a\x1f.interaction.v1.ConnectResponse\x12S\n\nDisconnect\x12!.interaction.v1.DisconnectRequest\x1a\".interaction.v1.DisconnectResponse\x12J\n\x07NewTask\x12\x1e.interaction.v1.NewTaskRequest\x1a\x1f.interaction.v1.NewTaskResponse\x12\x45\n\x04Work\x12\x1b.interaction.v1.WorkRequest\x1a\x1c.interaction.v1.WorkResponse(\x01\x30\x01\x12S\n\nCancelTask\x12!.interaction.v1.CancelTaskRequest\x1a\".interaction.v1.CancelTaskResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"interaction/v1/slave_service.proto\x12\x0einteraction.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cinteraction/v1/payload.proto\x1a\x19interaction/v1/task.proto\"\x19\n\x17SlaveServicePingRequest\"d\n\x18SlaveServicePingResponse\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\"\x94\x01\n\x0e\x43onnectRequest\x12\x16\n\x0emaster_address\x18\x01 \x01(\t\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x17.interaction.v1.Payload\x12\x19\n\x11max_message_bytes\x18\x05 \x01(\x04\"\xae\x02\n\x0f\x43onnectResponse\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\r\x12\x0f\n\x07\x62\x61\x63klog\x18\x03 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12;\n\x06labels\x18\x05 \x03(\x0b\x32+.interaction.v1.ConnectResponse.LabelsEntry\x12&\n\x04held\x18\x06 \x03(\x0b\x32\x18.interaction.v1.HeldTask\x12%\n\x04\x64\x61ta\x18\x07 \x01(\x0b\x32\x17.interaction.v1.Payload\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\x04\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\x08HeldTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65nded\x18\x02 \x01(\x08\":\n\x11\x44isconnectRequest\x12%\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x17.interaction.v1.Payload\";\n\x12\x44isconnectResponse\x12%\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x17.interaction.v1.Payload\"I\n\x0eNewTaskRequest\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x14.interaction.v1.Task\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\"8\n\x0fNewTaskResponse\x12%\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x17.interaction.v1.Payload\"H\n\x0bWorkRequest\x12#\n\x05tasks\x18\x01 \x03(\x0b\x32\x14.interaction.v1.Task\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x03(\t\"=\n\x0cWorkResponse\x12-\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1b.interaction.v1.WorkOutcome\"\xb9\x01\n\x0bWorkOutcome\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x0b\x32\x1c.interaction.v1.WorkAcceptedH\x00\x12.\n\x07refused\x18\x03 \x01(\x0b\x32\x1b.interaction.v1.WorkRefusedH\x00\x12,\n\x06result\x18\x04 \x01(\x0b\x32\x1a.interaction.v1.TaskResultH\x00\x42\t\n\x07outcome\"5\n\x0cWorkAccepted\x12%\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x17.interaction.v1.Payload\"U\n\x0bWorkRefused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x17.interaction.v1.Payload\"$\n\x11\x43\x61ncelTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"\x14\n\x12\x43\x61ncelTaskResponse2\xf2\x03\n\x0cSlaveService\x12Y\n\x04Ping\x12\'.interaction.v1.SlaveServicePingRequest\x1a(.interaction.v1.SlaveServicePingResponse\x12J\n\x07\x43onnect\x12\x1e.interaction.v1.ConnectRequest\x1a\x1f.interaction.v1.ConnectResponse\x12S\n\nDisconnect\x12!.interaction.v1.DisconnectRequest\x1a\".interaction.v1.DisconnectResponse\x12J\n\x07NewTask\x12\x1e.interaction.v1.NewTaskRequest\x1a\x1f.interaction.v1.NewTaskResponse\x12\x45\n\x04Work\x12\x1b.interaction.v1.WorkRequest\x1a\x1c.interaction.v1.WorkResponse(\x01\x30\x01\x12S\n\nCancelTask\x12!.interaction.v1.CancelTaskRequest\x1a\".interaction.v1.CancelTaskResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,23 +53,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DISCONNECTRESPONSE']._serialized_start=832
   _globals['_DISCONNECTRESPONSE']._serialized_end=891
   _globals['_NEWTASKREQUEST']._serialized_start=893
-  _globals['_NEWTASKREQUEST']._serialized_end=945
-  _globals['_NEWTASKRESPONSE']._serialized_start=947
-  _globals['_NEWTASKRESPONSE']._serialized_end=1003
-  _globals['_WORKREQUEST']._serialized_start=1005
-  _globals['_WORKREQUEST']._serialized_end=1077
-  _globals['_WORKRESPONSE']._serialized_start=1079
-  _globals['_WORKRESPONSE']._serialized_end=1140
-  _globals['_WORKOUTCOME']._serialized_start=1143
-  _globals['_WORKOUTCOME']._serialized_end=1328
-  _globals['_WORKACCEPTED']._serialized_start=1330
-  _globals['_WORKACCEPTED']._serialized_end=1383
-  _globals['_WORKREFUSED']._serialized_start=1385
-  _globals['_WORKREFUSED']._serialized_end=1470
-  _globals['_CANCELTASKREQUEST']._serialized_start=1472
-  _globals['_CANCELTASKREQUEST']._serialized_end=1508
-  _globals['_CANCELTASKRESPONSE']._serialized_start=1510
-  _globals['_CANCELTASKRESPONSE']._serialized_end=1530
-  _globals['_SLAVESERVICE']._serialized_start=1533
-  _globals['_SLAVESERVICE']._serialized_end=2031
+  _globals['_NEWTASKREQUEST']._serialized_end=966
+  _globals['_NEWTASKRESPONSE']._serialized_start=968
+  _globals['_NEWTASKRESPONSE']._serialized_end=1024
+  _globals['_WORKREQUEST']._serialized_start=1026
+  _globals['_WORKREQUEST']._serialized_end=1098
+  _globals['_WORKRESPONSE']._serialized_start=1100
+  _globals['_WORKRESPONSE']._serialized_end=1161
+  _globals['_WORKOUTCOME']._serialized_start=1164
+  _globals['_WORKOUTCOME']._serialized_end=1349
+  _globals['_WORKACCEPTED']._serialized_start=1351
+  _globals['_WORKACCEPTED']._serialized_end=1404
+  _globals['_WORKREFUSED']._serialized_start=1406
+  _globals['_WORKREFUSED']._serialized_end=1491
+  _globals['_CANCELTASKREQUEST']._serialized_start=1493
+  _globals['_CANCELTASKREQUEST']._serialized_end=1529
+  _globals['_CANCELTASKRESPONSE']._serialized_start=1531
+  _globals['_CANCELTASKRESPONSE']._serialized_end=1551
+  _globals['_SLAVESERVICE']._serialized_start=1554
+  _globals['_SLAVESERVICE']._serialized_end=2052
 # @@protoc_insertion_point(module_scope)

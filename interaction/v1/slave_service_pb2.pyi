@@ -283,6 +283,11 @@ class NewTaskRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    incarnation: _builtins.str
+    """The slave that it is for, as in ConnectResponse; any other answers SLAVE_NOT_CONNECTED. So a slave that was restarted,
+    and met a Connect that was on its way meanwhile, does not run what the slave before it has run. Empty means any.
+    """
     @_builtins.property
     def task(self) -> _task_pb2.Task:
         """The task. Required."""
@@ -291,10 +296,11 @@ class NewTaskRequest(_message.Message):
         self,
         *,
         task: _task_pb2.Task | None = ...,
+        incarnation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

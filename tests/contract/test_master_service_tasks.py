@@ -11,6 +11,7 @@ import pytest
 from interaction import Master, SlaveConnectionProxy, TaskStatus
 from interaction.exception import LossReason, SlaveSlaveNotConnected, TaskFailed
 from interaction.v1 import master_service_pb2 as messages
+from interaction.v1 import slave_service_pb2 as slave_messages
 from interaction.v1.task_pb2 import TASK_RESULT_STATUS_FAILED, TaskError, TaskResult
 from tests.contract.conftest import MakeMaster
 from tests.contract.recording_master import Failure
@@ -48,6 +49,12 @@ def test_a_task_is_handed_over_again_unchanged(make_master: MakeMaster, scripted
     started(connection)
     first, *others = [scripted.tasks.get(timeout=WAIT) for _ in range(3)]
     assert others == [first, first]
+
+
+def test_a_task_names_the_slave_that_it_is_for(linked: SlaveConnectionProxy, scripted: ScriptedSlave) -> None:
+    started(linked)
+    request = slave_messages.NewTaskRequest.FromString(scripted.tasks.get(timeout=WAIT)[0])
+    assert request.incarnation == scripted.incarnation
 
 
 def test_a_slave_without_the_session_ends_it(linked: SlaveConnectionProxy, scripted: ScriptedSlave) -> None:

@@ -19,6 +19,7 @@ from tests.contract.wire import (
     GONE,
     ILLEGAL,
     NO_MAPPINGS,
+    NOT_CONNECTED,
     REQUEST_INVALID,
     SUM,
     TASK_ALREADY_EXIST,
@@ -239,6 +240,13 @@ def test_a_message_as_long_as_the_slave_says_is_read_and_a_longer_one_harms_noth
     assert caller.value() == {"sum": 3}
     assert refused(caller.new_task, {**SUM, "c": "x" * limit}) == (FULL, "")
     caller.new_task(SUM)
+    assert caller.value() == {"sum": 3}
+
+
+def test_a_task_for_a_slave_that_was_here_before_is_refused(caller: Caller) -> None:
+    incarnation = caller.connect().incarnation
+    assert refused(caller.new_task, SUM, incarnation="f" * 32) == NOT_CONNECTED
+    caller.new_task(SUM, incarnation=incarnation)
     assert caller.value() == {"sum": 3}
 
 

@@ -162,10 +162,17 @@ class Caller:
         request = messages.DisconnectRequest(data=payload_of(data))
         return self.stub.Disconnect(request, metadata=metadata_of(token or self.token), timeout=WAIT)
 
-    def new_task(self, data: Payload | dict[str, Any] | None, task_id: str | None = None, *, token: str = "") -> str:
+    def new_task(
+        self,
+        data: Payload | dict[str, Any] | None,
+        task_id: str | None = None,
+        *,
+        token: str = "",
+        incarnation: str = "",
+    ) -> str:
         """Hand over a task. Returns its id."""
         task = Task(id=new_id() if task_id is None else task_id, data=payload_of(data))
-        request = messages.NewTaskRequest(task=task)
+        request = messages.NewTaskRequest(task=task, incarnation=incarnation)
         self.stub.NewTask(request, metadata=metadata_of(token or self.token), timeout=WAIT)
         return task.id
 

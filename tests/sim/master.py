@@ -138,7 +138,7 @@ class SimMaster:
         self._history.started(self._world.now, task_id, link.token)
         task.machine.start()
         link.tasks.add(task_id, task)
-        offer = TaskOffer(task_id, {}, task_id.encode())
+        offer = TaskOffer(task_id, {}, task_id.encode(), link.session.incarnation)
 
         def done(answer: object) -> None:
             if task.machine.status.ended:

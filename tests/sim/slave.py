@@ -56,7 +56,7 @@ class SimSlave:
         self.up, self.life, self.paused_until = True, self.life + 1, 0.0
         self.incarnation = f"{self.name}-{self.life}"
         self.outbox: Outbox[TaskResult] = Outbox(1, 0.5)
-        self.tenancy: Tenancy[TaskResult] = Tenancy(self._span, self.outbox, slots=2)
+        self.tenancy: Tenancy[TaskResult] = Tenancy(self.incarnation, self._span, self.outbox, slots=2)
         self.stream = None
         self._later.clear()
 
