@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from interaction import Master, RequestException, SlaveConnectionProxy, Task, TaskStatus
 from interaction.exception import LossReason, SlaveResponseException, TaskLost
@@ -80,6 +81,17 @@ class Process:
                     pipe.close()
 
 
+class Mourning(Master):
+    """Tells who waits for it that a slave is lost."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lost: dict[str, threading.Event] = {}
+
+    def _lost_slave(self, name: str, reason: LossReason) -> None:
+        self.lost[name].set()
+
+
 class Kills:
     """`kills` kills in all, of `slaves` slaves that work side by side. `watch` is called after each, with the count."""
 
@@ -100,7 +112,7 @@ class Kills:
     def run(self) -> Outcome:
         """Do it, and look at what is left."""
         began = time.monotonic()
-        with Master("127.0.0.1", 0, request_retries=2, request_retry_waiting=0.1) as master:
+        with Mourning("127.0.0.1", 0, request_retries=2, request_retry_waiting=0.1) as master:
             with ThreadPoolExecutor(self._slaves) as threads:
                 try:
                     for life in [threads.submit(self._live, master, f"slave-{n}") for n in range(self._slaves)]:
@@ -113,7 +125,7 @@ class Kills:
         self._judge()
         return self.outcome
 
-    def _live(self, master: Master, name: str) -> None:
+    def _live(self, master: Mourning, name: str) -> None:
         """One slave after the other, each until it is killed."""
         while True:
             with self._lock:
@@ -123,20 +135,25 @@ class Kills:
                 lives = self._random.expovariate(1 / LIFE)
             process = Process(self._log)
             death = threading.Timer(lives, process.kill)
+            lost = master.lost[name] = threading.Event()
             try:
                 connection = master.new_connection(name, "127.0.0.1", process.port)
                 with suppress(RequestException):
                     connection.connect()
                     death.start()
                     self._work(connection, process)
-                while name in master:  # its loss is known soon; `del` must not be what ends it
-                    threading.Event().wait(0.001)
+                    if not lost.wait(HANGING):
+                        self._hang()
             finally:
                 death.cancel()
                 process.close()
             with self._lock:
                 self.outcome.kills += 1
                 self._watch(self.outcome.kills)
+
+    def _hang(self) -> None:
+        with self._lock:
+            self.outcome.hanging += 1
 
     def _work(self, connection: SlaveConnectionProxy, process: Process) -> None:
         while True:

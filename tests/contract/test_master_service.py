@@ -10,6 +10,7 @@ from interaction.exception import LossReason
 from interaction.v1 import master_service_pb2 as messages
 from interaction.v1 import master_service_pb2_grpc as services
 from interaction.v1 import slave_service_pb2 as slave_messages
+from interaction.v1.master_service_pb2 import RESULT_ACKNOWLEDGEMENT_RECORDED
 from interaction.v1.payload_pb2 import Payload
 from tests.contract.conftest import MakeMaster
 from tests.contract.recording_master import Failure
@@ -32,9 +33,6 @@ from tests.contract.wire import (
 NO_CHANNEL, WRONG_CHANNEL = (ILLEGAL, "CHANNEL_NOT_GIVEN"), (FORBIDDEN, "CHANNEL_INVALID")
 NO_TOKEN, WRONG_TOKEN = (NOBODY, "SLAVE_TOKEN_NOT_GIVEN"), (FORBIDDEN, "SLAVE_TOKEN_INVALID")
 TOKEN = ("token", "t" * 64)
-RECORDED = messages.RESULT_ACKNOWLEDGEMENT_RECORDED
-DUPLICATE = messages.RESULT_ACKNOWLEDGEMENT_DUPLICATE
-STALE = messages.RESULT_ACKNOWLEDGEMENT_STALE
 
 
 # What a call must bring.
@@ -180,7 +178,7 @@ def test_a_stream_that_ends_is_asked_after_and_may_come_again(
     assert scripted.heartbeat().beat(2) == 2
     assert linked.is_connected
     task = started(linked)
-    assert scripted.report(completed(scripted.accepted_task(), '{"x":1}')) == RECORDED
+    assert scripted.report(completed(scripted.accepted_task(), '{"x":1}')) == RESULT_ACKNOWLEDGEMENT_RECORDED
     assert task.join(WAIT).result == {"x": 1}
 
 

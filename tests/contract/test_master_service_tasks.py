@@ -20,9 +20,7 @@ from tests.contract.slave_programs import WAIT
 from tests.contract.wire import (
     FORBIDDEN,
     GONE,
-    ILLEGAL,
     NO_STATE,
-    NOBODY,
     REQUEST_INVALID,
     TASK_DATA_INVALID,
     metadata_of,
@@ -31,9 +29,7 @@ from tests.contract.wire import (
     refused,
 )
 
-NO_CHANNEL, WRONG_CHANNEL = (ILLEGAL, "CHANNEL_NOT_GIVEN"), (FORBIDDEN, "CHANNEL_INVALID")
-NO_TOKEN, WRONG_TOKEN = (NOBODY, "SLAVE_TOKEN_NOT_GIVEN"), (FORBIDDEN, "SLAVE_TOKEN_INVALID")
-TOKEN = ("token", "t" * 64)
+WRONG_TOKEN = (FORBIDDEN, "SLAVE_TOKEN_INVALID")
 RECORDED = messages.RESULT_ACKNOWLEDGEMENT_RECORDED
 DUPLICATE = messages.RESULT_ACKNOWLEDGEMENT_DUPLICATE
 STALE = messages.RESULT_ACKNOWLEDGEMENT_STALE

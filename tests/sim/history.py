@@ -17,7 +17,6 @@ class TaskStory:
     token: str
     executions: list[float] = field(default_factory=list)
     ends: list[tuple[float, TaskStatus]] = field(default_factory=list)
-    callbacks: int = 0
     value: object = None  # what its execution gave
     result: object = None  # what its owner has
 
@@ -52,11 +51,10 @@ class History:
             self.wrong(now, f"task {task_id} began after its owner knew it as lost")
 
     def ended(self, now: float, task_id: str, status: TaskStatus, result: object) -> None:
-        """The owner's task has come to an end; its callbacks are called with this."""
+        """The owner's task has come to an end, and its callbacks are called: once for each time that this is."""
         story = self.tasks[task_id]
         story.ends.append((now, status))
         story.result = result
-        story.callbacks += 1
         self.counts[status.name] += 1
         if len(story.ends) > 1:
             self.wrong(now, f"task {task_id} ended twice: {[end.name for _, end in story.ends]}")

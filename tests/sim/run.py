@@ -126,7 +126,7 @@ class Run:
             if link.session.state not in (SessionState.LIVE, SessionState.SUSPECT):
                 continue
             silent_since = max(link.heard_at, self._excused_until)
-            if now > silent_since + self.tolerance + 2 * self.check_span + SLACK:
+            if now > silent_since + self.tolerance + self.check_span + SLACK:
                 self.history.wrong(now, f"{link.slave.name} was not heard since {silent_since:.3f} s, and is not lost")
             if link.slave.up and link.slave.incarnation == link.session.incarnation:
                 continue

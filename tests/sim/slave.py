@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from interaction.core.admission import Ticket
@@ -18,7 +19,7 @@ from interaction.exception import (
 )
 from tests.sim.history import History
 from tests.sim.master import SimMaster
-from tests.sim.world import Later, World
+from tests.sim.world import Later, Work, World
 
 RETRY_PAUSE = 0.05
 
@@ -151,13 +152,12 @@ class SimSlave:
         self._world.on(self, self._world.now + duration, lambda: self._finished(ticket, value))
         return {}
 
-    def _ask(self, key: object, decide: object) -> Later:
+    def _ask(self, key: object, decide: Callable[[], object]) -> Later:
         """The user takes a moment. Who calls again meanwhile waits for the same answer."""
         later = self._later[key] = Later()
 
         def answer() -> None:
             del self._later[key]
-            assert callable(decide)
             later.give(decide())
 
         self._world.on(self, self._world.now + self._world.random.choice((0.0, 0.3)), answer)
@@ -201,15 +201,14 @@ class SimSlave:
         self._up(stream, lambda: self._master.beat(self, stream, sequence))
         self._world.on(self, self._world.now + lease.pause(self._world.random.random()), lambda: self._beat(stream))
 
-    def _up(self, stream: Stream, deliver: object, not_there: object = None) -> None:
+    def _up(self, stream: Stream, deliver: Work, not_there: Work | None = None) -> None:
         """A message on the stream: in order, or not at all."""
-        assert callable(deliver)
         if (self.name, self._master.name) in self._world.cut:
             return
         stream.last_up = max(stream.last_up, self._world.now + self._world.delay())
         if self._master.up:
             self._world.on(self._master, stream.last_up, lambda: None if stream.broken else deliver())
-        elif callable(not_there):
+        elif not_there is not None:
             self._world.on(self, stream.last_up, not_there)
 
     def acknowledged(self, stream: Stream, sequence: int) -> None:
