@@ -121,6 +121,7 @@ class MasterOptions(ServiceOptions):
     heartbeat_check_span: float
     my_address: str | None
     client_tls: TLS | None  # by which slaves are dialled that were added with https=True
+    journal: str | None = None  # where sessions and unfinished tasks are written down; None: nowhere
 
     def __post_init__(self) -> None:
         super().__post_init__()

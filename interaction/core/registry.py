@@ -22,6 +22,7 @@ class Registry(Generic[T]):
     def __init__(self, check_span: float) -> None:
         self._check_span = check_span
         self._living: dict[bytes, tuple[Session, T]] = {}
+        self._also: dict[bytes, bytes] = {}  # further tokens of living sessions
         self._ended: OrderedDict[bytes, tuple[Session, T | None]] = OrderedDict()
         self._last_tick: float | None = None
 
@@ -35,19 +36,30 @@ class Registry(Generic[T]):
         """Know a session from now on: its slave may call before Connect has returned."""
         self._living[fingerprint(token)] = (session, owner)
 
+    def also(self, token: str, successor: str) -> None:
+        """The session of `token` is known by `successor` as well: it is being resumed under that."""
+        self._also[fingerprint(successor)] = fingerprint(token)
+
     def find(self, token: str) -> tuple[Session, T | None] | None:
         """The session of a token with its owner, or one that ended not long ago without; None for an unknown token."""
         key = fingerprint(token)
-        return self._living.get(key) or self._ended.get(key)
+        return self._living.get(self._also.get(key, key)) or self._ended.get(key)
 
-    def retire(self, token: str) -> None:
-        """A session is over."""
+    def retire(self, token: str, *successors: str) -> None:
+        """The session of `token` is over, by whatever further tokens it is known."""
         key = fingerprint(token)
         known = self._living.pop(key, None)
-        if known is not None:
-            self._ended[key] = (known[0], None)
-            if len(self._ended) > REMEMBERED_SESSIONS:
-                self._ended.popitem(last=False)
+        if known is None:
+            return
+        for also in map(fingerprint, successors):
+            self._also.pop(also, None)
+            self._remember(also, known[0])
+        self._remember(key, known[0])
+
+    def _remember(self, key: bytes, session: Session) -> None:
+        self._ended[key] = (session, None)
+        if len(self._ended) > REMEMBERED_SESSIONS:
+            self._ended.popitem(last=False)
 
     def tick(self, now: float) -> list[tuple[T, Probe | Lose]]:
         """Time has passed: what is to be done about which session.
@@ -76,6 +88,9 @@ class Ledger(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(list(self._open.values()))
 
     def add(self, task_id: str, task: T) -> None:
         """A task is on its way to the slave."""

@@ -35,7 +35,7 @@ class TaskStatus(IntEnum):
         return self is TaskStatus.START_FAILED or self >= TaskStatus.COMPLETED
 
 
-_BY_RESULT = {
+STATUS_BY_RESULT = {
     ResultStatus.COMPLETED: TaskStatus.COMPLETED,
     ResultStatus.FAILED: TaskStatus.FAILED,
     ResultStatus.CANCELLED: TaskStatus.CANCELLED,
@@ -49,6 +49,13 @@ class TaskMachine:
         self.status = TaskStatus.IDLE
         self.result: Any = None
         self.error: BaseException | None = None
+
+    @classmethod
+    def started(cls) -> TaskMachine:
+        """A task that was started in an earlier life of the master. It may have been accepted, and counts as such."""
+        machine = cls()
+        machine.status = TaskStatus.STARTED
+        return machine
 
     def start(self) -> None:
         """The owner starts the task. Raises ValueError where that has happened before."""
@@ -72,11 +79,11 @@ class TaskMachine:
 
     def finish(self, result: TaskResult) -> Acknowledgement:
         """A result came. It implies that the task was accepted."""
-        if self.status in _BY_RESULT.values():
+        if self.status in STATUS_BY_RESULT.values():
             return Acknowledgement.DUPLICATE
         if self.status not in (TaskStatus.STARTING, TaskStatus.STARTED):
             return Acknowledgement.STALE
-        self.status, self.result, self.error = _BY_RESULT[result.status], result.value, _error_of(result)
+        self.status, self.result, self.error = STATUS_BY_RESULT[result.status], result.value, _error_of(result)
         return Acknowledgement.RECORDED
 
     def lose(self, error: BaseException) -> bool:

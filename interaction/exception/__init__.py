@@ -17,6 +17,7 @@
     ├── TaskFailed                       it ran and failed: type, message, traceback
     ├── TaskLost                         its slave is gone: reason
     └── TaskCancelled                    it was asked to end
+    JournalError                         the master's journal can't be opened, read or written
     LeaseExpired                         a slave heard nothing from its master for the whole of its lease
     PayloadError (ValueError)            data that can't be carried or read: path
     └── PayloadTooLarge                  data over the message limit: size, limit
@@ -24,7 +25,7 @@
 
 from __future__ import annotations
 
-from interaction.exception.base import RequestException, ResponseException
+from interaction.exception.base import JournalError, RequestException, ResponseException
 from interaction.exception.code import LossReason, MasterErrorCode, SlaveErrorCode
 from interaction.exception.master import (
     MasterChannelInvalid,
@@ -62,6 +63,7 @@ from interaction.exception.slave import (
 from interaction.exception.task import LeaseExpired, TaskCancelled, TaskException, TaskFailed, TaskLost
 
 __all__ = [
+    "JournalError",
     "LeaseExpired",
     "LossReason",
     "MasterChannelInvalid",

@@ -1,4 +1,4 @@
-"""A request that was refused, and one that got no answer."""
+"""A request that was refused, one that got no answer, and a journal that can't be used."""
 
 from __future__ import annotations
 
@@ -47,3 +47,10 @@ class RequestException(OSError):
 
     def __reduce__(self) -> tuple[type[RequestException], tuple[str, str]]:
         return type(self), (self.message, self.code)
+
+
+class JournalError(Exception):
+    """The master's journal can't be opened, read or written; the message says which, and why.
+
+    Raised by `Master.start()`, and by `connect()` and `Task.start()`: what could not be written down did not happen.
+    """

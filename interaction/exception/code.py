@@ -54,3 +54,4 @@ class LossReason(Enum):
     SILENT = "silent"  # no heartbeat for the whole tolerance
     DISCONNECTED = "disconnected"  # either side ended the session
     DRAINED = "drained"  # the slave finished its work and left
+    NOT_HELD = "not held"  # the slave is there, and does not have the task: of tasks only, after a master's restart

@@ -11,14 +11,17 @@ from typing import Any, Protocol
 
 from interaction.address import Endpoint
 from interaction.config import MasterOptions
+from interaction.core.journal import SessionRecord
 from interaction.core.model import ConnectAnswer, Data
 from interaction.core.session import Session, SessionState
 from interaction.exception import LossReason, RequestException, SlaveSlaveNotConnected
+from interaction.master.archive import Archive
 from interaction.master.hooks import MasterHooks
 from interaction.master.link import Link
+from interaction.master.notes import Notes
 from interaction.master.roster import Names, Roster
-from interaction.master.task import Task
-from interaction.rpc import payload
+from interaction.master.task import Diary, Task
+from interaction.rpc import convert, payload
 from interaction.rpc.loop import LoopThread
 from interaction.rpc.payload import Encoded
 from interaction.rpc.retry import Policy
@@ -29,8 +32,16 @@ _log = logging.getLogger("interaction.master")
 _CLOSE_PATIENCE = 0.5  # seconds that `close()` waits for a slave's answer
 
 
-class Home(Protocol):
+class Home(Diary, Protocol):
     """What a connection needs of its master."""
+
+    @property
+    def notes(self) -> Notes:
+        """What the master writes down, once it runs."""
+
+    @property
+    def archive(self) -> Archive:
+        """The master's tasks."""
 
     @property
     def options(self) -> MasterOptions:
@@ -127,13 +138,23 @@ class SlaveConnectionProxy:
         return self._home.hooks._after_connect(200, True, 0, "The slave has accepted the connection.", answer.data)
 
     async def _open(self, roster: Roster[SlaveConnectionProxy], address: str, data: Encoded) -> ConnectAnswer:
+        endpoint, token = self._endpoint, secrets.token_urlsafe(32)
+        record = SessionRecord(self._name, endpoint.host, endpoint.port, endpoint.tls, token, "", convert.pack(data))
+        return await self._link_to(roster, record).connect(address, self._policy)
+
+    def _link_to(self, roster: Roster[SlaveConnectionProxy], record: SessionRecord) -> Link:
         options = self._home.options
         client = SlaveClient(self._endpoint, options.client_tls, options.channel, options.max_message_bytes)
-        token = secrets.token_urlsafe(32)
-        link = Link(self._name, token, Session(options.heartbeat_tolerance), client, roster, self._lost)
+        session = Session(options.heartbeat_tolerance)
+        link = Link(record, session, client, roster, self._home.notes, self._lost)
         roster.add(link, self)
         self._link = link
-        return await link.connect(address, data, self._policy)
+        return link
+
+    def recover(self, roster: Roster[SlaveConnectionProxy], record: SessionRecord) -> Link:
+        """The session that an earlier life of the master had, to be resumed. Called on the loop, before it serves."""
+        self._home.names.take(self._name, self)
+        return self._link_to(roster, record)
 
     def _lost(self, reason: LossReason) -> None:
         hooks = self._home.hooks
@@ -193,12 +214,13 @@ class SlaveConnectionProxy:
 
     def new_task(self, data: Mapping[str, Any] | None = None) -> Task:
         """A task for the slave, not started yet. `data` is a mapping; None is an empty one."""
-        return Task(data, self._home.hooks, self, self._strand)
+        return Task(data, self._home.hooks, self, self._strand, self._home)
 
     def hand_over(self, task: Task, data: Encoded) -> Data:
         """Send a task, and wait until the slave has answered. Called by `Task.start()`."""
         link = self._living_link()
         thread, _ = self._home.running()
+        self._home.archive.add(task)
         return thread.run(link.new_task(task, data, self._policy))
 
     def _living_link(self) -> Link:

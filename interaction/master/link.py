@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol, TypeVar
 
+from interaction.core.custody import Custody, Ending
+from interaction.core.journal import SessionRecord
 from interaction.core.model import Acknowledgement, ConnectAnswer, Data, TaskResult
-from interaction.core.registry import Ledger
 from interaction.core.session import STREAM_GRACE, Lose, Probe, Session
 from interaction.exception import (
+    JournalError,
     LossReason,
     MasterSlaveTokenInvalid,
     RequestException,
+    ResponseException,
     SlaveMasterTokenInvalid,
     SlaveSlaveNotConnected,
-    TaskLost,
 )
+from interaction.master.notes import Notes
 from interaction.master.task import Task
+from interaction.rpc.convert import Report
 from interaction.rpc.payload import Encoded
 from interaction.rpc.retry import Policy
 from interaction.rpc.slave_client import SlaveClient
@@ -41,57 +46,96 @@ class LinkOwner(Protocol):
 class Link:
     """One session, from `connect()` until its end. All is called on the loop.
 
-    `lost` is called when it has ended otherwise than by the master's own will, after its tasks have ended.
+    `record` is what is written down of it; the slave's incarnation is empty there until it is known. `lost` is called
+    when the session has ended otherwise than by the master's own will, after its tasks have ended.
     """
 
     def __init__(
         self,
-        name: str,
-        token: str,
+        record: SessionRecord,
         session: Session,
         client: SlaveClient,
         owner: LinkOwner,
+        notes: Notes,
         lost: Callable[[LossReason], object],
     ) -> None:
-        self.name = name
-        self.token = token
+        self.record = record
         self.session = session
+        self.custody: Custody[Task] = Custody(record.name, session)
+        self.client = client
+        self.tokens = [record.token]  # by which the slave may call: its first one, and those by which it was resumed
         self.max_message_bytes = 0
-        self._client = client
         self._owner = owner
+        self._notes = notes
         self._lost = lost
-        self._tasks: Ledger[Task] = Ledger()
+        self._recording: dict[str, asyncio.Future[Acknowledgement]] = {}  # by task id
         self._calls: set[asyncio.Task[object]] = set()  # under way: the end of the session ends them
         self._end_stream: _End | None = None
         self._stream_awaited: asyncio.Future[None] | None = None
-        self._over_because = ""
 
-    async def connect(self, address: str, data: Encoded, policy: Policy) -> ConnectAnswer:
+    @property
+    def name(self) -> str:
+        """The connection's name."""
+        return self.record.name
+
+    @property
+    def token(self) -> str:
+        """The session's token."""
+        return self.record.token
+
+    async def connect(self, address: str, policy: Policy) -> ConnectAnswer:
         """Open the session. Where that fails the session is over."""
         try:
-            answer = await self._call(self._client.connect(self.token, address, self.session.lease, data, policy))
+            answer = await self._call(self._open(address, policy))
         except BaseException:
-            self._finish("the connection was not made", None)
+            self._over(self.custody.end(None, "the connection was not made", asked=True))
             raise
+        self.opened(answer)
+        return answer
+
+    async def _open(self, address: str, policy: Policy) -> ConnectAnswer:
+        record = self.record
+        answer = await self.client.connect(record.token, None, address, self.session.lease, record.data, policy)
+        record = SessionRecord(**{**vars(record), "incarnation": answer.incarnation})
+        try:
+            await self._notes.session(record)
+        except BaseException:  # what is not written down has not happened: the slave is free again
+            self._notes.session_dropped(record)
+            await self.client.leave(record.token, policy)
+            raise
+        self.record = record
+        return answer
+
+    def opened(self, answer: ConnectAnswer) -> None:
+        """The slave has accepted, or has taken the session up again."""
         self.max_message_bytes = answer.max_message_bytes
         loop = asyncio.get_running_loop()
         probe = self.session.opened(answer.incarnation, loop.time())
-        loop.call_later(STREAM_GRACE, lambda: self._do(self.session.expect_stream()))
+        loop.call_later(STREAM_GRACE, lambda: self.do(self.session.expect_stream()))
         _log.info("%s: connected to a slave of incarnation %s", self.name, answer.incarnation[:8])
-        self._do(probe)
-        return answer
+        self.do(probe)
+
+    def resumed(self, record: SessionRecord, answer: ConnectAnswer) -> None:
+        """The slave has taken the session up again, under the token of the record. What it does not hold is lost."""
+        self.record = record
+        missing = self.custody.missing(answer.held)
+        self.opened(answer)
+        if missing:
+            _log.warning("%s: the slave does not hold %d unfinished task(s): lost", self.name, len(missing))
+            self._notes.lost(missing)
 
     async def disconnect(self, data: Encoded, policy: Policy) -> Data:
         """End the session by asking the slave."""
         self.session.parting(True)
         try:
-            answer = await self._call(self._client.disconnect(self.token, data, policy))
-        except (SlaveSlaveNotConnected, SlaveMasterTokenInvalid) as refusal:
-            self.lose(LossReason.DISCONNECTED, f"the slave says: {refusal.message}")
+            answer = await self._call(self.client.disconnect(self.token, data, policy))
+        except ResponseException as refusal:
+            self._over(self.custody.disconnect_refused(refusal))
             raise
         finally:
             self.session.parting(False)
-        self.lose(LossReason.DISCONNECTED, "it was disconnected")
+        self.end(LossReason.DISCONNECTED, "it was disconnected")
+        await self._notes.flush()
         return answer
 
     async def release(self, data: Encoded, policy: Policy, patience: float) -> Data | None:
@@ -100,46 +144,77 @@ class Link:
         Returns the slave's answer, or None where it did not come in time. Raises what the slave refuses with.
         """
         self.session.parting(True)
-        asking = asyncio.ensure_future(self._client.disconnect(self.token, data, policy))
+        asking = asyncio.ensure_future(self.client.disconnect(self.token, data, policy))
         await asyncio.wait({asking}, timeout=patience)
         self.session.parting(False)
         if asking.done() and asking.exception() is None:
-            self.lose(LossReason.DISCONNECTED, "it was disconnected")
+            self.end(LossReason.DISCONNECTED, "it was disconnected")
+            await self._notes.flush()
             return asking.result()
         failure = asking.exception() if asking.done() else None
         if failure is not None and not isinstance(
             failure, (RequestException, SlaveSlaveNotConnected, SlaveMasterTokenInvalid)
         ):
             raise failure
-        if not asking.done():
+        ending = self.custody.end(LossReason.DISCONNECTED, "it was given up: the slave did not answer", asked=True)
+        if asking.done():
+            self._over(ending)
+        else:
+            self._over(ending, keep_client=True)
             self._owner.in_background(self._close_after(asking))
-        self._finish(
-            "it was given up: the slave did not answer", LossReason.DISCONNECTED, keep_client=not asking.done()
-        )
+        await self._notes.flush()
         return None
 
     async def _close_after(self, asking: asyncio.Future[Data]) -> None:
         await asyncio.wait({asking})
         asking.exception()  # nobody waits for it any more
-        await self._client.close()
+        await self.client.close()
+
+    # Tasks.
 
     async def new_task(self, task: Task, data: Encoded, policy: Policy) -> Data:
         """Hand over one task, and mark it as accepted before anything else can happen to it."""
         if self.session.over:
-            raise RequestException(f"connection {self.name!r} is over: {self._over_because}", "CANCELLED")
-        self._tasks.add(task.id, task)
+            raise self._is_over()
+        self.custody.hand_over(task)
         try:
-            answer = await self._call(
-                self._client.new_task(self.token, self.session.incarnation, task.id, data, policy)
-            )
+            answer = await self._call(self._send(task, data, policy))
         except BaseException as error:
-            if not task.status.ended:  # else its result has come, or the session's end has closed it
-                self._tasks.close(task.id, by_result=False)
-            if isinstance(error, (SlaveSlaveNotConnected, SlaveMasterTokenInvalid)):
-                self.lose(LossReason.DISCONNECTED, f"the slave says: {error.message}", asked=False)
+            ends, ending = self.custody.not_started(task, error)
+            self._over(ending)
+            if ends:
+                await self._notes.not_started(task)
             raise
         task.accept()
         return answer
+
+    async def _send(self, task: Task, data: Encoded, policy: Policy) -> Data:
+        await self._notes.started(task, self.name, data)
+        return await self.client.new_task(self.token, self.session.incarnation, task.id, data, policy)
+
+    async def report(self, result: TaskResult, report: Report) -> Acknowledgement:
+        """The slave reports how a task ended. Raises JournalError where that can't be written: as if it had not."""
+        task = self.custody.report(result)
+        if isinstance(task, Acknowledgement):
+            return task
+        if self._notes.journal is None:
+            return self.custody.recorded(result)
+        recording = self._recording.get(task.id)
+        if recording is None:  # on its own: the call that brought it may be cancelled
+            recording = self._recording[task.id] = asyncio.ensure_future(self._record(task, result, report))
+        return await asyncio.shield(recording)
+
+    async def _record(self, task: Task, result: TaskResult, report: Report) -> Acknowledgement:
+        try:
+            await self._notes.ended(task, result, report)
+        except JournalError:
+            lost = self.custody.not_recorded(task.id)
+            if lost is not None:
+                self._notes.lost([(task, lost)])
+            raise
+        finally:
+            del self._recording[task.id]
+        return self.custody.recorded(result)
 
     async def _call(self, call: Awaitable[_T]) -> _T:
         """Wait for a call, which the end of the session ends with a RequestException."""
@@ -151,16 +226,22 @@ class Link:
         except asyncio.CancelledError:
             if not self.session.over:
                 raise
-            raise RequestException(f"connection {self.name!r} is over: {self._over_because}", "CANCELLED") from None
+            raise self._is_over() from None
         finally:
             self._calls.discard(waiting)
 
-    # The slave's calls.
+    def _is_over(self) -> RequestException:
+        return RequestException(f"connection {self.name!r} is over: {self.custody.over_because}", "CANCELLED")
 
-    def open_heartbeat(self, end: _End) -> HeartbeatStream:
+    # The heartbeat.
+
+    def open_heartbeat(self, token: str, end: _End) -> HeartbeatStream:
         """The slave opens a heartbeat stream; an older one ends."""
         if self.session.over:
             raise MasterSlaveTokenInvalid("the session of this token is over")
+        if token in self.tokens[: self.tokens.index(self.token)]:  # it comes late: the slave beats under the new one
+            end(None)
+            return HeartbeatStream(self, 0)
         if self._end_stream is not None:
             self._end_stream(None)
         self._end_stream = end
@@ -177,68 +258,70 @@ class Link:
             self._stream_awaited = self._stream_awaited or asyncio.get_running_loop().create_future()
             await self._stream_awaited
 
-    def report(self, result: TaskResult) -> Acknowledgement:
-        """The slave reports how a task ended."""
-        task = self._tasks.get(result.task_id)
-        if task is None:
-            return self._tasks.acknowledge_again(result.task_id)
-        acknowledgement = task.finish(result)
-        self._tasks.close(result.task_id, by_result=acknowledgement is Acknowledgement.RECORDED)
-        return acknowledgement
-
     def do(self, decision: Probe | Lose | None) -> None:
         """Carry out what the core has decided."""
-        self._do(decision)
-
-    def _do(self, decision: Probe | Lose | None) -> None:
         if isinstance(decision, Probe):
             if not decision.after:
                 _log.info("%s: no heartbeat stream; asking who is there", self.name)
             self._owner.in_background(self._probe(decision.after))
         elif isinstance(decision, Lose):
-            self._finish(decision.message, decision.reason, asked=False)
+            self._over(self.custody.close(decision.reason, decision.message, asked=False))
 
     async def _probe(self, after: float) -> None:
         await asyncio.sleep(after)
         if not self.session.over:
-            self._do(self.session.probed(await self._client.probe()))
+            self.do(self.session.probed(await self.client.probe()))
 
     # The end.
 
-    def lose(self, reason: LossReason, message: str, *, asked: bool = True) -> None:
+    def end(self, reason: LossReason, message: str, *, asked: bool = True) -> None:
         """The session ends here, by the will of either side; a slave that is still there is told."""
-        if self.session.end():
-            self._finish(message, reason, asked=asked)
+        self._over(self.custody.end(reason, message, asked=asked))
 
-    def left(self, reason: LossReason, message: str) -> None:
+    def left(self, why: str, drained: bool) -> None:
         """The slave has ended the session, and with it the stream: there is nothing to tell."""
         self._end_stream = None
-        self.lose(reason, message, asked=False)
+        self._over(self.custody.left(why, drained))
 
-    def _finish(
-        self, message: str, reason: LossReason | None, *, asked: bool = True, keep_client: bool = False
-    ) -> None:
-        """Let go of everything. `reason` is None where the session had never begun; `asked`: the master wanted it."""
-        self.session.end()
-        self._over_because = message
+    def abandon(self) -> None:
+        """Let go of everything, and leave the session as it is, for the next master on the same journal."""
+        self._end_stream = None
+        for call in self._calls:
+            call.cancel()
+        self._owner.in_background(self.client.close())
+
+    def _over(self, ending: Ending[Task] | None, *, keep_client: bool = False) -> None:
+        """Let go of everything. The slave is told at once, and the owners of the tasks when it is written down."""
+        if ending is None:
+            return
         self._owner.link_over(self)
         if self._end_stream is not None:
-            self._end_stream(message)
+            self._end_stream(ending.message)
             self._end_stream = None
         current = asyncio.current_task()
         for call in self._calls:
             if call is not current:
                 call.cancel()
-        if reason is not None:
-            level = logging.INFO if reason in (LossReason.DISCONNECTED, LossReason.DRAINED) else logging.WARNING
-            unfinished = self._tasks.take_all()
-            _log.log(level, "%s: lost (%s): %s; unfinished tasks: %d", self.name, reason.name, message, len(unfinished))
-            for task in unfinished:
-                task.lose(TaskLost(reason, f"connection {self.name!r} is lost: {message}"))
-            if not asked:
-                self._lost(reason)
+        if ending.reason is not None:
+            asked = ending.reason in (LossReason.DISCONNECTED, LossReason.DRAINED)
+            _log.log(
+                logging.INFO if asked else logging.WARNING,
+                "%s: lost (%s): %s; unfinished tasks: %d",
+                self.name,
+                ending.reason.name,
+                ending.message,
+                len(ending.unfinished),
+            )
+            self._notes.over(self.token, ending, partial(self._tell, ending))
         if not keep_client:
-            self._owner.in_background(self._client.close())
+            self._owner.in_background(self.client.close())
+
+    def _tell(self, ending: Ending[Task]) -> None:
+        """The owners of the tasks learn of their end, then who watches the slaves."""
+        for task in ending.unfinished:
+            task.lose(ending.error)
+        if not ending.asked and ending.reason is not None:
+            self._lost(ending.reason)
 
 
 class HeartbeatStream:
@@ -255,8 +338,7 @@ class HeartbeatStream:
 
     def leaving(self, reason: str, drained: bool) -> None:
         """The slave leaves."""
-        message = f"the slave has left ({reason[:200]})" if reason else "the slave has left"
-        self._link.left(LossReason.DRAINED if drained else LossReason.DISCONNECTED, message)
+        self._link.left(reason, drained)
 
     def broken(self) -> None:
         """The stream ended without a word."""

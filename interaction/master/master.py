@@ -18,9 +18,11 @@ from interaction.config import (
     MasterOptions,
     given,
 )
+from interaction.journal import check_url
 from interaction.master.connection import SlaveConnectionProxy
 from interaction.master.hooks import MasterHooks
 from interaction.master.service import MasterService
+from interaction.master.task import Task
 from interaction.rpc.facade import Facade
 
 
@@ -43,9 +45,13 @@ class Master(Facade, MasterHooks):
         client_tls: the TLS by which slaves are dialled that were added with `https=True`. None means the authorities
             of `tls`, or without that the system's.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
+        journal: where sessions and unfinished tasks are written down, such as `sqlite:///master.db`; it needs the extra
+            `interaction[journal]`. A master that starts on the journal of one that died resumes its sessions, and gets
+            the results of its tasks. None: nowhere.
 
     Raises:
         TypeError, ValueError: an argument that can't be; the message names it.
+        ImportError: a journal without SQLAlchemy.
     """
 
     _interaction: MasterService
@@ -66,7 +72,10 @@ class Master(Facade, MasterHooks):
         tls: TLS | None = None,
         client_tls: TLS | None = None,
         reflection: bool = True,
+        journal: str | None = None,
     ) -> None:
+        if journal is not None:
+            check_url(journal)
         options = MasterOptions(
             host=given(host, GLOBAL_HOST),
             port=given(port, DEFAULT_MASTER_PORT),
@@ -81,6 +90,7 @@ class Master(Facade, MasterHooks):
             heartbeat_check_span=given(heartbeat_check_span, DEFAULT_HEARTBEAT_CHECK_SPAN),
             my_address=my_address,
             client_tls=client_tls if client_tls is not None else tls,
+            journal=journal,
         )
         self._interaction = MasterService(options, self)
 
@@ -118,9 +128,32 @@ class Master(Facade, MasterHooks):
         if not 1 <= number <= 65535:
             raise ValueError(f"port must be 1 to 65535, not {number}")
         self._interaction.names.check_free(name)
-        connection = SlaveConnectionProxy(name, Endpoint(check_host(host), number, https), self._interaction)
-        self._interaction.strands.add(connection.strand)
-        return connection
+        return self._interaction.connection_to(name, Endpoint(check_host(host), number, https))
+
+    def tasks(self) -> list[Task]:
+        """The tasks that were started and have not ended.
+
+        With a journal also those that have ended unnoticed: no callback of theirs was called and no `join()` returned,
+        in this life of the master or an earlier one. Callbacks can be added to each as to a new task.
+
+        Raises JournalError.
+        """
+        return self._interaction.tasks()
+
+    def task(self, task_id: str) -> Task:
+        """The task of that id, whether or not it has ended, as long as somebody holds it or the journal has it.
+
+        Raises KeyError, and JournalError.
+        """
+        return self._interaction.task(task_id)
+
+    def wait_until_resumed(self, timeout: float | None = None) -> list[SlaveConnectionProxy]:
+        """Wait until each session that the journal knew is resumed, or over. Returns the living connections.
+
+        Raises:
+            TimeoutError: the timeout (seconds) passed first. It goes on.
+        """
+        return self._interaction.wait_until_resumed(timeout)
 
     def __contains__(self, name: object) -> bool:
         """Whether a living connection has the name."""

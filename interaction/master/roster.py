@@ -12,6 +12,7 @@ from interaction.core.model import Acknowledgement, TaskResult
 from interaction.core.registry import Registry
 from interaction.exception import LossReason, MasterSlaveTokenInvalid
 from interaction.master.link import HeartbeatStream, Link
+from interaction.rpc.convert import Report
 
 T = TypeVar("T")
 _log = logging.getLogger("interaction.master")
@@ -42,6 +43,11 @@ class Names(Generic[T]):
             if self._holders.get(name) is holder:
                 del self._holders[name]
 
+    def holders(self) -> list[T]:
+        """All who have a name."""
+        with self._lock:
+            return list(self._holders.values())
+
     def holder(self, name: str) -> T | None:
         """Who has the name."""
         return self._holders.get(name)
@@ -51,6 +57,7 @@ class Roster(Generic[T]):
     """What the master's service calls, and where its links live."""
 
     def __init__(self, names: Names[T], check_span: float) -> None:
+        self.abandoned = False  # the sessions are left to the next master on the same journal
         self.closing = False
         self._names = names
         self._check_span = check_span
@@ -66,6 +73,9 @@ class Roster(Generic[T]):
 
     async def stop(self) -> None:
         """End all sessions, and tell the slaves: those who have just connected as soon as they can be told."""
+        if self.abandoned:
+            self._leave_all()
+            return
         streams = [asyncio.ensure_future(link.streaming()) for _, link in self._registry]
         if streams:
             _, late = await asyncio.wait(streams, timeout=_PATIENCE)
@@ -75,7 +85,13 @@ class Roster(Generic[T]):
         if self._watching is not None:
             self._watching.cancel()
         for _, link in self._registry:
-            link.lose(LossReason.DISCONNECTED, "the master shuts down")
+            link.end(LossReason.DISCONNECTED, "the master shuts down")
+
+    def _leave_all(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        for _, link in self._registry:
+            link.abandon()
 
     async def settle(self) -> None:
         """Wait for what was begun in the background, not long."""
@@ -89,11 +105,16 @@ class Roster(Generic[T]):
         self._holders[link] = holder
         self._registry.add(link.token, link.session, link)
 
+    def also(self, link: Link, token: str) -> None:
+        """A link is known by another token as well: that under which it is being resumed."""
+        link.tokens.append(token)
+        self._registry.also(link.tokens[0], token)
+
     # What links tell.
 
     def link_over(self, link: Link) -> None:
         """A session has ended."""
-        self._registry.retire(link.token)
+        self._registry.retire(*link.tokens)
         holder = self._holders.pop(link, None)
         if holder is not None:
             self._names.free(link.name, holder)
@@ -123,13 +144,13 @@ class Roster(Generic[T]):
         link = None if found is None else found[1]
         if link is None:
             raise MasterSlaveTokenInvalid("the session of this token is over")
-        return link.open_heartbeat(end)
+        return link.open_heartbeat(token, end)
 
-    def report(self, token: str, result: TaskResult) -> Acknowledgement:
+    async def report(self, token: str, result: TaskResult, report: Report) -> Acknowledgement:
         """A slave reports how a task ended. What comes after the end of its session is stale."""
         found = self._registry.find(token)
         link = None if found is None else found[1]
-        return Acknowledgement.STALE if link is None else link.report(result)
+        return Acknowledgement.STALE if link is None else await link.report(result, report)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()

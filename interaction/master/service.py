@@ -1,15 +1,25 @@
-"""A master behind its facade: its server, its roster, and what its connections need of it."""
+"""A master behind its facade: its server, its roster, its journal, and what its connections need of it."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 import weakref
+from collections.abc import Callable
 
 from interaction.address import Endpoint, is_any, parse_address
-from interaction.config import DEFAULT_MASTER_PORT, MasterOptions
+from interaction.config import DEFAULT_MASTER_PORT, DEFAULT_SLAVE_PORT, MasterOptions
+from interaction.core.journal import SessionRecord, Snapshot, TaskRecord
+from interaction.journal import Journal
+from interaction.master.archive import Archive
 from interaction.master.connection import SlaveConnectionProxy
 from interaction.master.hooks import MasterHooks
+from interaction.master.link import Link
+from interaction.master.notes import Notes
+from interaction.master.recovery import Comeback
 from interaction.master.roster import Names, Roster
+from interaction.master.task import Task
 from interaction.rpc.loop import LoopThread
 from interaction.rpc.master_server import master_server
 from interaction.rpc.server import Server
@@ -29,11 +39,17 @@ class MasterService(Service):
         super().__init__(options, type(hooks).__name__, _log)
         self.hooks = hooks
         self.names: Names[SlaveConnectionProxy] = Names()
-        self.strands: weakref.WeakSet[Strand] = weakref.WeakSet()  # of the connections
+        self.archive = Archive(self._revive)
+        self.notes = Notes(None, None)
+        self._strands: weakref.WeakSet[Strand] = weakref.WeakSet()  # of the connections
+        self._recovered: dict[str, SlaveConnectionProxy] = {}  # by name: of the sessions that the journal knew
         self._roster: Roster[SlaveConnectionProxy] = Roster(self.names, options.heartbeat_check_span)
         self._server: Server | None = None
+        self._comeback: Comeback | None = None
+        self._all_resumed = threading.Event()
+        self._closing_journal: threading.Thread | None = None
 
-    # What connections need.
+    # What connections and tasks need.
 
     def running(self) -> tuple[LoopThread, Roster[SlaveConnectionProxy]]:
         """The loop and the roster. Raises RuntimeError unless the master runs."""
@@ -51,26 +67,123 @@ class MasterService(Service):
             host = address_seen_from(None if endpoint is None else endpoint.dialled_host)
         return str(Endpoint(host, self.port, tls))
 
+    def delivering(self, task_id: str, then: Callable[[], object]) -> None:
+        """As `Diary.delivering()`."""
+        self.notes.delivering(task_id, then)
+
+    def had(self, task_id: str) -> None:
+        """As `Diary.had()`."""
+        self.notes.had(task_id)
+
+    # What the facade needs.
+
+    def connection_to(self, name: str, endpoint: Endpoint) -> SlaveConnectionProxy:
+        """A connection, not connected yet."""
+        connection = SlaveConnectionProxy(name, endpoint, self)
+        self._strands.add(connection.strand)
+        return connection
+
+    def tasks(self) -> list[Task]:
+        """As `Master.tasks()`."""
+        return self.archive.tasks(self.notes.journal)
+
+    def task(self, task_id: str) -> Task:
+        """As `Master.task()`."""
+        return self.archive.task(task_id, self.notes.journal)
+
+    def wait_until_resumed(self, timeout: float | None) -> list[SlaveConnectionProxy]:
+        """As `Master.wait_until_resumed()`."""
+        self.check_running()
+        if not self._all_resumed.wait(timeout):
+            left = 0 if self._comeback is None else len(self._comeback)
+            raise TimeoutError(f"{left} session(s) of the journal are neither resumed nor over within {timeout} s")
+        return [connection for connection in self.names.holders() if connection.is_connected]
+
     # The service's life.
 
     async def _open(self, thread: LoopThread) -> int:
+        journal, snapshot = None, Snapshot()
+        if self.options.journal is not None:
+            journal = await asyncio.to_thread(Journal.open, self.options.journal)
+        self.notes = Notes(journal, thread)
         server = master_server(self.options, self._roster)
-        port = await server.start()
+        try:
+            if journal is not None:
+                snapshot = await asyncio.to_thread(journal.load)
+            links = self._recover(snapshot)  # before it serves: who calls by a token of the journal is known
+            self.port = await server.start()
+        except BaseException:
+            if journal is not None:
+                await asyncio.to_thread(journal.close)
+            raise
         self._server = server
         self._roster.start()
-        return port
+        self._comeback = Comeback(links, self.options, self.notes, self._address_for_link, self._roster.also)
+        self._roster.in_background(self._come_back(self._comeback))
+        return self.port
+
+    def _recover(self, snapshot: Snapshot) -> list[Link]:
+        links = []
+        for record in snapshot.sessions:
+            connection = self.connection_to(record.name, _endpoint_of(record))
+            self._recovered[record.name] = connection
+            link = connection.recover(self._roster, record)
+            unfinished = [task for task in snapshot.tasks if task.connection == record.name]
+            link.custody.adopt(map(self.archive.of_record, unfinished))
+            links.append(link)
+        return links
+
+    def _revive(self, record: TaskRecord, data: dict[str, object]) -> Task:
+        connection = self._recovered.get(record.connection)
+        if connection is None:  # its session is over: what is left are the name and the callbacks' thread
+            connection = self.connection_to(record.connection, Endpoint("localhost", DEFAULT_SLAVE_PORT))
+            self._recovered[record.connection] = connection
+        return connection.new_task(data)
+
+    def _address_for_link(self, link: Link) -> str:
+        return self.address_for(_endpoint_of(link.record))
+
+    async def _come_back(self, comeback: Comeback) -> None:
+        try:
+            await comeback.run()
+        finally:
+            self._all_resumed.set()
+
+    def exit(self) -> None:
+        """The process ends: what stands in the journal is left to the next life of this master."""
+        self._roster.abandoned = self.notes.journal is not None
+        self.shutdown()
+        if self._closing_journal is not None:
+            self._closing_journal.join(1.0)
 
     async def _close(self) -> None:
         await self._roster.stop()
         if self._server is not None:
             await self._server.stop()
         await self._roster.settle()
+        await self.notes.flush()
+        if self.notes.journal is not None:  # callbacks that run still have something to write
+            self._closing_journal = threading.Thread(
+                target=self._close_journal, args=[self.notes.journal], name="interaction-journal-end", daemon=True
+            )
+            self._closing_journal.start()
+
+    def _close_journal(self, journal: Journal) -> None:
+        for strand in list(self._strands):
+            strand.join()
+        journal.close()
 
     def check_may_wait(self) -> None:
         """Raise RuntimeError on a thread that `join()` would wait for."""
-        for strand in self.strands:
+        for strand in self._strands:
             strand.check_not_mine()
 
     def _join_strands(self) -> None:
-        for strand in list(self.strands):
+        for strand in list(self._strands):
             strand.join()
+        if self._closing_journal is not None:
+            self._closing_journal.join()
+
+
+def _endpoint_of(record: SessionRecord) -> Endpoint:
+    return Endpoint(record.host, record.port, record.tls)

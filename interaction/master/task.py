@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -34,22 +34,42 @@ class Road(Protocol):
         """Send the task, and wait until the slave has answered. Raises what the request came to."""
 
 
+class Diary(Protocol):
+    """Where it is written down that a task's owner has had its end: no later life of the master tells him again."""
+
+    def delivering(self, task_id: str, then: Callable[[], object]) -> None:
+        """Callbacks are to be called; `then` is called, on any thread, when that is written down."""
+
+    def had(self, task_id: str) -> None:
+        """The owner has had the end: the callbacks have run, or `join()` has returned."""
+
+
 class Task:
     """A unit of work for one slave. Made by `connection.new_task(data)`; nothing is sent until `start()`.
 
     All members may be used from any thread, callbacks included.
     """
 
-    def __init__(self, data: Mapping[str, Any] | None, hooks: MasterHooks, road: Road, strand: Strand) -> None:
+    def __init__(
+        self, data: Mapping[str, Any] | None, hooks: MasterHooks, road: Road, strand: Strand, diary: Diary
+    ) -> None:
         self.id = str(uuid.uuid4())
         self._data: Mapping[str, Any] = {} if data is None else data
         self._hooks = hooks
         self._road = road
         self._strand = strand
+        self._diary = diary
         self._machine = TaskMachine()
         self._callbacks: list[tuple[bool, Callback]] = []  # whether for the good end, and what to call
         self._changed = threading.Condition()
         self._settled = False  # it has ended, and the callbacks that were there have run
+        self._marked = False  # it is written down that callbacks are called
+        self._had = False  # it is written down that the owner has had the end
+
+    def adopt(self, task_id: str, delivered: bool) -> Task:
+        """This is a task that an earlier life of the master started. Returns itself."""
+        self.id, self._marked, self._machine = task_id, delivered, TaskMachine.started()
+        return self
 
     def __repr__(self) -> str:
         return f"<Task {self.id} {self.status.name}>"
@@ -126,6 +146,8 @@ class Task:
                 done = self._changed.wait_for(lambda: self.status.ended, timeout)
             else:
                 done = self._changed.wait_for(lambda: self._settled, timeout)
+            if done and self._settled:
+                self._forget()
         if not done:
             raise TimeoutError(f"task {self.id} has not ended within {timeout} s; it is {self.status.name}")
         return self
@@ -149,7 +171,7 @@ class Task:
             if not self.status.ended:
                 self._callbacks.append((good, callback))
             elif self._concerns(good):
-                self._strand.submit(partial(self._call, callback))
+                self._deliver([partial(self._call, callback), self._forget])
         return self
 
     def _concerns(self, good: bool) -> bool:
@@ -184,17 +206,36 @@ class Task:
             if self._machine.lose(error):
                 self._end()
 
+    def mark(self) -> bool:
+        """Its end is being written down. Says whether its callbacks will have had it."""
+        with self._changed:
+            self._marked = self._marked or bool(self._callbacks)
+            return self._marked
+
     def _end(self) -> None:
         """Wake who waits, and have the callbacks run. Called once, with the lock held."""
         calls = [partial(self._call, callback) for good, callback in self._callbacks if self._concerns(good)]
+        unconcerned = bool(self._callbacks) and not calls
         self._callbacks.clear()
-        for call in calls:
-            self._strand.submit(call)
         if calls:
-            self._strand.submit(self._settle)
+            self._deliver([*calls, self._settle])
         else:
             self._settled = True
+        if unconcerned:
+            self._forget()
         self._changed.notify_all()
+
+    def _deliver(self, calls: Sequence[Callable[[], object]]) -> None:
+        """Have users' code called, once it is written down that it is."""
+        if self._marked:
+            self._submit(calls)
+        else:
+            self._diary.delivering(self.id, partial(self._submit, calls))
+
+    def _submit(self, calls: Sequence[Callable[[], object]]) -> None:
+        self._marked = True
+        for call in calls:
+            self._strand.submit(call)
 
     def _call(self, callback: Callback) -> None:
         try:
@@ -206,3 +247,10 @@ class Task:
         with self._changed:
             self._settled = True
             self._changed.notify_all()
+        self._forget()
+
+    def _forget(self) -> None:
+        """The owner has had the end."""
+        if not self._had:
+            self._had = True
+            self._diary.had(self.id)

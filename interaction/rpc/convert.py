@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf import duration_pb2
+from google.protobuf.message import DecodeError
 
 from interaction.core.model import Failure, ResultStatus, TaskResult
+from interaction.exception import PayloadError
 from interaction.rpc import payload
 from interaction.rpc.metadata import Credentials, read_metadata
 from interaction.rpc.status import Context
@@ -69,10 +71,41 @@ def write_result(task_id: str, status: ResultStatus, result: payload_pb2.Payload
 Report = task_pb2.TaskResult
 
 
+def pack(message: payload_pb2.Payload | Report) -> bytes:
+    """A message as it is written down."""
+    return message.SerializeToString()
+
+
+def unpack(content: bytes) -> payload_pb2.Payload:
+    """Data that was written down, ready to be sent again. Raises PayloadError."""
+    try:
+        return payload_pb2.Payload.FromString(content)
+    except DecodeError:
+        raise PayloadError("data", "what was written down can't be parsed") from None
+
+
+def unpack_mapping(content: bytes) -> dict[str, Any]:
+    """Data that was written down, as a mapping. Raises PayloadError."""
+    return payload.decode_mapping(unpack(content), "data")
+
+
+def unpack_result(content: bytes) -> TaskResult:
+    """A task's end that was written down. One that can't be read is a failure that says so."""
+    try:
+        message = task_pb2.TaskResult.FromString(content)
+        return _result_of(message, payload.decode(message.result, "result"))
+    except (DecodeError, ValueError) as error:
+        failure = Failure("PayloadError", f"the slave's result can't be read: {error}")
+        return TaskResult("", ResultStatus.FAILED, {}, failure)
+
+
 async def read_result(message: task_pb2.TaskResult) -> TaskResult:
     """A task's end as a model. Raises PayloadError."""
+    return _result_of(message, await read_payload(payload.decode, message.result, "result"))
+
+
+def _result_of(message: task_pb2.TaskResult, value: Any) -> TaskResult:
     failure = None
     if message.HasField("error"):
         failure = Failure(message.error.type, message.error.message, message.error.traceback)
-    value = await read_payload(payload.decode, message.result, "result")
     return TaskResult(message.task_id, ResultStatus(message.status), value, failure)

@@ -11,8 +11,14 @@ import grpc.aio
 
 from interaction.config import MasterOptions
 from interaction.core.model import Acknowledgement, Failure, ResultStatus, TaskResult
-from interaction.exception import MasterRequestInvalid, MasterTaskDataInvalid, PayloadError, ResponseException
-from interaction.rpc import convert
+from interaction.exception import (
+    JournalError,
+    MasterRequestInvalid,
+    MasterTaskDataInvalid,
+    PayloadError,
+    ResponseException,
+)
+from interaction.rpc import convert, payload
 from interaction.rpc.guard import BY_MASTER, Gatekeeper, Guard
 from interaction.rpc.server import Server
 from interaction.rpc.status import Context, abort
@@ -43,8 +49,8 @@ class MasterHandler(Gatekeeper, Protocol):
         """A slave opens a heartbeat stream. `end` ends it: None says that a newer one has taken its place, a text that
         the session is over, and why."""
 
-    def report(self, token: str, result: TaskResult) -> Acknowledgement:
-        """A slave reports how a task ended."""
+    async def report(self, token: str, result: TaskResult, report: convert.Report) -> Acknowledgement:
+        """A slave reports how a task ended: read, and as it came. May raise JournalError: as if it had not come."""
 
 
 def master_server(options: MasterOptions, handler: MasterHandler) -> Server:
@@ -102,14 +108,18 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
             if message.status not in {status.value for status in ResultStatus}:
                 raise MasterRequestInvalid(f"result.status: {message.status} is no status of a result")
             try:
-                acknowledgement = self._handler.report(token, await convert.read_result(message))
+                acknowledgement = await self._handler.report(token, await convert.read_result(message), message)
             except PayloadError as error:
                 # The task has ended, whatever it gave: its owner learns that, and the slave what was wrong.
                 failure = Failure("PayloadError", f"the slave's result can't be read: {error}")
-                self._handler.report(token, TaskResult(message.task_id, ResultStatus.FAILED, {}, failure))
+                result = TaskResult(message.task_id, ResultStatus.FAILED, {}, failure)
+                unread = convert.write_result(message.task_id, result.status, payload.encode({}, "result"), failure)
+                await self._handler.report(token, result, unread)
                 raise MasterTaskDataInvalid(str(error)) from None
         except ResponseException as refusal:
             await abort(context, refusal)
+        except JournalError:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the master can't write the result down now; try again")
         return pb.ReportResultResponse(acknowledgement=acknowledgement.value)  # type: ignore[arg-type]  # an enum's number
 
 

@@ -93,6 +93,10 @@ class Service:
                 self._down.set()
         self._log.info("%s at %s is shut down", self._name, join_host(self.options.host, self.port))
 
+    def exit(self) -> None:
+        """The process ends, and nobody has shut this down."""
+        self.shutdown()
+
     def join(self) -> None:
         """As `Facade.join()`."""
         self.check_may_wait()
@@ -145,7 +149,7 @@ def _shut_down_at_exit() -> None:
     """What nobody closed does not keep the process alive, and its peers are told."""
     for service in list(_running):
         if service.mine:
-            service.shutdown()
+            service.exit()
 
 
 atexit.register(_shut_down_at_exit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 import grpc.aio
@@ -22,6 +23,7 @@ from interaction.v1 import payload_pb2, slave_service_pb2_grpc, task_pb2
 from interaction.v1 import slave_service_pb2 as pb
 
 PROBE_TIMEOUT = 1.0
+_log = logging.getLogger("interaction.master")
 
 
 class SlaveClient:
@@ -73,16 +75,16 @@ class SlaveClient:
         return False
 
     async def connect(
-        self, token: str, master_address: str, lease: float, data: payload_pb2.Payload, policy: Policy
+        self, token: str, previous: str | None, master_address: str, lease: float, data: bytes, policy: Policy
     ) -> ConnectAnswer:
-        """Open a session."""
+        """Open a session, or with the token `previous` resume that one. `data` is packed (`convert.pack`)."""
         message = pb.ConnectRequest(
             master_address=master_address,
             lease=convert.to_duration(lease),
-            data=data,
+            data=convert.unpack(data),
             max_message_bytes=self._max_message_bytes,
         )
-        metadata = self._metadata(token)
+        metadata = self._metadata(token, previous)
         answer = await request(
             lambda seconds: self._stub.Connect(message, timeout=seconds, metadata=metadata), policy, self._translate
         )
@@ -103,6 +105,13 @@ class SlaveClient:
             lambda seconds: self._stub.Disconnect(message, timeout=seconds, metadata=metadata), policy, self._translate
         )
         return await self._read(answer.data)
+
+    async def leave(self, token: str, policy: Policy) -> None:
+        """End a session that is not wanted after all. Where the slave does not hear it, its lease runs out."""
+        try:
+            await self.disconnect(token, payload_pb2.Payload(), policy)
+        except (ResponseException, RequestException) as error:
+            _log.info("%s was not told that its session is not wanted: %s", self._peer, error)
 
     async def new_task(
         self, token: str, incarnation: str, task_id: str, data: payload_pb2.Payload, policy: Policy

@@ -16,9 +16,10 @@ LONGEST = 350
 # Each room, and the rooms that it may use beside itself. Whoever is not named here has no place in the package.
 ROOMS: dict[str, set[str]] = {
     "__init__": {"master", "slave", "address", "config", "exception", "version"},
-    "master": {"rpc", "core", "address", "config", "exception", "version"},
+    "master": {"rpc", "journal", "core", "address", "config", "exception", "version"},
     "slave": {"rpc", "core", "address", "config", "exception", "version"},
     "rpc": {"core", "address", "config", "exception", "version", "v1"},
+    "journal": {"core", "exception"},
     "core": {"config", "exception"},
     "config": {"address"},
     "exception": set(),

@@ -1,0 +1,175 @@
+"""A master's whole side of one session: its state, its tasks from start to end, and what the end of it means for them.
+
+An end of a task is decided here once, then written down, and only then does the task show it: between the two it is in
+`_recording`. Where there is no journal the one follows the other at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from interaction.core.model import Acknowledgement, HeldTask, TaskResult
+from interaction.core.registry import Ledger
+from interaction.core.session import Session
+from interaction.core.task import TaskStatus
+from interaction.exception import (
+    LossReason,
+    ResponseException,
+    SlaveMasterTokenInvalid,
+    SlaveSlaveNotConnected,
+    TaskLost,
+)
+
+
+class Charge(Protocol):
+    """A task in custody, as `core.task.TaskMachine` is behind it."""
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+
+    @property
+    def status(self) -> TaskStatus:
+        """Where it stands."""
+
+    def accept(self) -> object:
+        """The slave has accepted it."""
+
+    def fail_to_start(self, error: BaseException) -> object:
+        """It was refused, or not sent."""
+
+    def finish(self, result: TaskResult) -> Acknowledgement:
+        """Its result is written down."""
+
+    def lose(self, error: BaseException) -> object:
+        """Its loss is written down."""
+
+
+T = TypeVar("T", bound=Charge)
+
+
+@dataclass(frozen=True)
+class Ending(Generic[T]):
+    """How a session ended. `reason` is None where it had never begun; `asked`: the master wanted it.
+
+    `lost` are the tasks that were accepted, `unsent` those that were still on their way: each gets `error` once that is
+    written.
+    """
+
+    reason: LossReason | None
+    message: str
+    asked: bool
+    error: TaskLost
+    lost: Sequence[T] = ()
+    unsent: Sequence[T] = ()
+
+    @property
+    def unfinished(self) -> Sequence[T]:
+        """All tasks that the end of the session ends."""
+        return [*self.lost, *self.unsent]
+
+
+class Custody(Generic[T]):
+    """One session of a master's, with its tasks. Each event answers what is to be done about it."""
+
+    def __init__(self, name: str, session: Session) -> None:
+        self.name = name
+        self.session = session
+        self.over_because = ""
+        self._tasks: Ledger[T] = Ledger()
+        self._recording: dict[str, T] = {}  # whose results are being written down
+        self._late_loss: TaskLost | None = None  # for those of them that can't be
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    # Tasks.
+
+    def hand_over(self, task: T) -> None:
+        """A task is on its way to the slave."""
+        self._tasks.add(task.id, task)
+
+    def not_started(self, task: T, error: BaseException) -> tuple[bool, Ending[T] | None]:
+        """It was refused, or got no answer. Says whether that is how it ends, and what else ends with it.
+
+        Its result may have come all the same, or the end of the session has ended it.
+        """
+        ends = not task.status.ended and task.id not in self._recording and self._tasks.get(task.id) is task
+        if ends:
+            self._tasks.close(task.id, by_result=False)
+        ending = None
+        if isinstance(error, (SlaveSlaveNotConnected, SlaveMasterTokenInvalid)):
+            ending = self.end(LossReason.DISCONNECTED, f"the slave says: {error.message}", asked=False)
+        return ends, ending
+
+    def report(self, result: TaskResult) -> T | Acknowledgement:
+        """A result came: the answer, or the task that it ends, once it is `recorded`.
+
+        While it is being recorded, the same comes again: who asks waits for the first.
+        """
+        task = self._recording.get(result.task_id) or self._tasks.get(result.task_id)
+        if task is None:
+            return self._tasks.acknowledge_again(result.task_id)
+        self._recording[task.id] = task
+        return task
+
+    def recorded(self, result: TaskResult) -> Acknowledgement:
+        """The result is written down, or there is nothing to write it in: its task ends."""
+        acknowledgement = self._recording.pop(result.task_id).finish(result)
+        self._tasks.close(result.task_id, by_result=acknowledgement is Acknowledgement.RECORDED)
+        return acknowledgement
+
+    def not_recorded(self, task_id: str) -> TaskLost | None:
+        """The result can't be written down: as if it had not come. A session that has ended meanwhile ends the task."""
+        del self._recording[task_id]
+        return self._late_loss
+
+    # After a restart of the master.
+
+    def adopt(self, tasks: Iterable[T]) -> None:
+        """The session goes on after a restart of the master: these had not ended before."""
+        for task in tasks:
+            self._tasks.add(task.id, task)
+
+    def missing(self, held: Sequence[HeldTask]) -> list[tuple[T, TaskLost]]:
+        """The slave has said what it holds: what it does not hold is lost. Returns that, with the reason of each."""
+        there = {task.task_id for task in held}
+        message = f"the slave of connection {self.name!r} does not hold the task: it never came there, or was given up"
+        missing = [task for task in self._tasks if task.id not in there and task.id not in self._recording]
+        for task in missing:
+            self._tasks.close(task.id, by_result=False)
+        return [(task, TaskLost(LossReason.NOT_HELD, message)) for task in missing]
+
+    # The end.
+
+    def disconnect_refused(self, error: ResponseException) -> Ending[T] | None:
+        """The slave refuses to disconnect. One that has no such session any more has ended it."""
+        if isinstance(error, (SlaveSlaveNotConnected, SlaveMasterTokenInvalid)):
+            return self.end(LossReason.DISCONNECTED, f"the slave says: {error.message}", asked=True)
+        return None
+
+    def left(self, why: str, drained: bool) -> Ending[T] | None:
+        """The slave has left."""
+        message = f"the slave has left ({why[:200]})" if why else "the slave has left"
+        return self.end(LossReason.DRAINED if drained else LossReason.DISCONNECTED, message, asked=False)
+
+    def end(self, reason: LossReason | None, message: str, *, asked: bool) -> Ending[T] | None:
+        """The session ends, by the will of either side. None where it was over before."""
+        return self.close(reason, message, asked=asked) if self.session.end() else None
+
+    def close(self, reason: LossReason | None, message: str, *, asked: bool) -> Ending[T]:
+        """The session has ended, as it has decided itself: its tasks end with it."""
+        self.over_because = message
+        unfinished = [task for task in self._tasks.take_all() if task.id not in self._recording]
+        error = TaskLost(reason or LossReason.DISCONNECTED, f"connection {self.name!r} is lost: {message}")
+        self._late_loss = error
+        return Ending(
+            reason,
+            message,
+            asked,
+            error,
+            lost=[task for task in unfinished if task.status is not TaskStatus.STARTING],
+            unsent=[task for task in unfinished if task.status is TaskStatus.STARTING],
+        )

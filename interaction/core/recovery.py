@@ -1,0 +1,116 @@
+"""After a restart of the master: how it comes back to its slaves, at what pace, and when it gives one up.
+
+For twice the lease nobody is given up who has not said himself that the session is over. Then those are who have not
+come back; but not while most of the slaves look lost at once: it is rather the network, or they too were restarted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import Generic, TypeVar
+
+from interaction.core.outbox import RETENTION
+from interaction.exception import ResponseException, SlaveMasterTokenInvalid, SlaveSlaveAlreadyConnected
+
+IN_FLIGHT = 200  # Connects at once
+QUIET_LEASES = 2.0
+LOST_SHARE = 0.55  # more than this share of the slaves looks lost: none of them is given up
+FEW = 3  # slaves: of fewer than that any share says little
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two tries, doubled each time
+
+T = TypeVar("T")
+
+
+@unique
+class Refused(Enum):
+    """What a refused Connect means for the session that it was to resume."""
+
+    AGAIN = "again"  # it may pass
+    NEXT = "next"  # the slave knows that token, and its lease is over: resume from there under another one
+    OVER = "over"  # there is nothing to resume
+
+
+def meaning_of(refusal: ResponseException, *, tried_before: bool) -> Refused:
+    """What a slave's refusal says. `tried_before`: its token was sent in an earlier life of the master's."""
+    if isinstance(refusal, SlaveSlaveAlreadyConnected):  # with a slave that can't resume: until its lease is over
+        return Refused.AGAIN
+    if isinstance(refusal, SlaveMasterTokenInvalid) and tried_before:
+        return Refused.NEXT
+    return Refused.OVER
+
+
+@dataclass
+class _Absent:
+    """A slave that has not come back yet."""
+
+    due_at: float
+    in_flight: bool = False
+    pause: float = SHORTEST_PAUSE
+
+
+class Recovery(Generic[T]):
+    """The sessions that a master found in its journal, until the fate of each is decided. `T` is what it keeps of each.
+
+    Times are readings of one monotonic clock, in seconds.
+    """
+
+    def __init__(self, owners: Iterable[T], lease: float, now: float) -> None:
+        self._absent: dict[T, _Absent] = {owner: _Absent(now) for owner in owners}
+        self._all = len(self._absent)
+        self._quiet_until = now + QUIET_LEASES * lease
+        self._patient_until = now + max(RETENTION, QUIET_LEASES * lease)  # by then no slave has any results left
+
+    def __len__(self) -> int:
+        return len(self._absent)
+
+    def __contains__(self, owner: T) -> bool:
+        return owner in self._absent
+
+    def take_due(self, now: float) -> list[T]:
+        """Whom to call now; each is in flight until it has `failed` or is `settled`."""
+        room = IN_FLIGHT - sum(absent.in_flight for absent in self._absent.values())
+        due = [owner for owner, absent in self._absent.items() if not absent.in_flight and absent.due_at <= now]
+        for owner in due[:room]:
+            self._absent[owner].in_flight = True
+        return due[:room]
+
+    def failed(self, owner: T, now: float, chance: float) -> None:
+        """A call led to nothing: the next comes after a pause, with jitter (`chance` is 0 to 1)."""
+        absent = self._absent.get(owner)
+        if absent is not None:
+            absent.in_flight = False
+            absent.due_at = now + absent.pause * (0.5 + chance / 2)
+            absent.pause = min(2 * absent.pause, LONGEST_PAUSE)
+
+    def settled(self, owner: T) -> None:
+        """The session is resumed, or over."""
+        self._absent.pop(owner, None)
+
+    def next_due(self, now: float) -> float | None:
+        """When to look again, unless something happens before; None where all is settled."""
+        if not self._absent:
+            return None
+        waiting = [absent.due_at for absent in self._absent.values() if not absent.in_flight]
+        end = self._quiet_until if now < self._quiet_until else self._patient_until
+        return min([*waiting, end], default=end)
+
+    def held_back(self, now: float) -> bool:
+        """Whether slaves look lost and are not given up, because they are so many."""
+        return bool(self._absent) and self._quiet_until <= now < self._patient_until and self._too_many
+
+    def given_up(self, now: float) -> list[T]:
+        """Who is to be given up now: the sessions of these are over."""
+        if now < self._quiet_until or self.held_back(now):
+            return []
+        gone = list(self._absent)
+        self._absent.clear()
+        return gone
+
+    @property
+    def _too_many(self) -> bool:
+        return self._all >= FEW and len(self._absent) > LOST_SHARE * self._all
+
+    def __str__(self) -> str:
+        return f"{len(self._absent)} of {self._all} slaves"

@@ -1,0 +1,175 @@
+"""A journal and its thread: entries that come while one commit is under way go into the next one, together."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from interaction.core.journal import Entry, Snapshot, TaskRecord
+from interaction.exception import JournalError
+
+if TYPE_CHECKING:
+    from interaction.journal.store import Store
+
+_log = logging.getLogger("interaction.master")
+_T = TypeVar("_T")
+_RETRY = 1.0  # seconds after which what could not be written, and must be, is tried again
+_BATCH = 1000  # entries in one commit
+Done = Callable[["JournalError | None"], object]
+
+
+def check_url(url: object) -> None:
+    """Raise TypeError or ValueError for what names no journal, and ImportError where SQLAlchemy is not there."""
+    if not isinstance(url, str):
+        raise TypeError(f"journal must be a URL such as 'sqlite:///master.db', not {url!r}")
+    if not url.startswith("sqlite:///") or url in ("sqlite:///", "sqlite:///:memory:"):
+        raise ValueError(f"journal must be a URL of the form sqlite:///FILE, not {url!r}")
+    if importlib.util.find_spec("sqlalchemy") is None:
+        raise ImportError("a journal needs SQLAlchemy: pip install 'interaction[journal]'")
+
+
+@dataclass
+class _Work:
+    """Entries that go into one commit. `must`: they are written again and again until they are."""
+
+    entries: Sequence[Entry]
+    done: Done | None
+    must: bool = False
+    read: Callable[[Store], object] | None = None
+    answer: Future[object] = field(default_factory=Future)
+
+
+class Journal:
+    """A journal that is open. All methods may be called from any thread; what they call back is called on its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queue: list[_Work] = []
+        self._owed: list[Entry] = []  # could not be written when it had to be
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="interaction-journal", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, url: str) -> Journal:
+        """Open the journal of that URL. Raises JournalError."""
+        import sqlalchemy as sa
+
+        from interaction.journal.sqlite import open_sqlite
+        from interaction.journal.store import Store
+
+        store = Store(open_sqlite(sa.make_url(url)))
+        try:
+            store.prepare()
+        except JournalError:
+            store.close()
+            raise
+        return cls(store)
+
+    def write(self, entries: Sequence[Entry], done: Done) -> None:
+        """Write all of the entries or none. `done` gets None when they are on the disk, or why they can't be."""
+        self._put(_Work(entries, done))
+
+    def keep(self, entries: Sequence[Entry], done: Done | None = None) -> None:
+        """Write what has happened already: where that can't be, later. `done` is called after the first try."""
+        self._put(_Work(entries, done, must=True))
+
+    def load(self) -> Snapshot:
+        """The sessions, and the tasks that have not ended. Raises JournalError, as all that reads does."""
+        return self._read(lambda store: store.load())
+
+    def ended(self) -> list[TaskRecord]:
+        """The tasks that have ended, and whose end nobody has had yet."""
+        return self._read(lambda store: store.ended())
+
+    def find(self, task_id: str) -> TaskRecord | None:
+        """The task of that id, if the journal has it."""
+        return self._read(lambda store: store.find(task_id))
+
+    def close(self) -> None:
+        """Write what has come, and let go of the file."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _read(self, read: Callable[[Store], _T]) -> _T:
+        work = _Work((), None, read=read)
+        self._put(work)
+        return work.answer.result()  # type: ignore[return-value]  # what `read` returned
+
+    def _put(self, work: _Work) -> None:
+        with self._changed:
+            if not self._closing:
+                self._queue.append(work)
+                self._changed.notify_all()
+                return
+        closed = JournalError("the journal is closed: the master was shut down")
+        work.answer.set_exception(closed)
+        if work.done is not None:
+            work.done(closed)
+
+    # The journal's thread.
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closing, _RETRY if self._owed else None)
+                batch, self._queue = self._take(self._queue)
+                closing = self._closing and not batch
+            self._commit([work for work in batch if work.read is None])
+            for work in batch:
+                if work.read is not None:
+                    self._answer(work)
+            if closing:
+                if self._owed:
+                    _log.error("the journal is closed, and %d entries could not be written", len(self._owed))
+                self._store.close()
+                return
+
+    @staticmethod
+    def _take(queue: list[_Work]) -> tuple[list[_Work], list[_Work]]:
+        """What goes into the next commit, up to the first read, and what is left."""
+        for position, work in enumerate(queue):
+            if work.read is not None or position == _BATCH:
+                return queue[: position + 1], queue[position + 1 :]
+        return queue, []
+
+    def _commit(self, batch: list[_Work]) -> None:
+        """Write what is owed and what has come; where that can't be, what must be is owed."""
+        entries = [*self._owed, *(entry for work in batch for entry in work.entries)]
+        failure = self._try(entries) if entries else None
+        if failure is not None and len(batch) > 1:  # it may be due to one of them
+            for work in batch:
+                self._commit([work])
+            return
+        if failure is None and self._owed:
+            _log.warning("the journal can be written again")
+            self._owed = []
+        elif failure is not None:
+            if not self._owed:
+                _log.error("%s; until it can, nothing new is taken, and what has happened is kept in memory", failure)
+            self._owed.extend(entry for work in batch if work.must for entry in work.entries)
+        for work in batch:
+            if work.done is not None:
+                work.done(failure)
+
+    def _try(self, entries: Sequence[Entry]) -> JournalError | None:
+        try:
+            self._store.apply(entries)
+        except JournalError as failure:
+            return failure
+        return None
+
+    def _answer(self, work: _Work) -> None:
+        assert work.read is not None, "it is a read"
+        try:
+            work.answer.set_result(work.read(self._store))
+        except JournalError as failure:
+            work.answer.set_exception(failure)

@@ -1,0 +1,70 @@
+"""The tasks of a master by their ids: those of this life, and those that its journal remembers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+from interaction.core.journal import TaskRecord
+from interaction.exception import LossReason, PayloadError, TaskLost
+from interaction.journal import Journal
+from interaction.master.task import Task, TaskStatus
+from interaction.rpc import convert
+
+
+class Archive:
+    """All methods may be called from any thread. `revive` makes a task of a record's id and data, not ended yet."""
+
+    def __init__(self, revive: Callable[[TaskRecord, dict[str, object]], Task]) -> None:
+        self._revive = revive
+        self._tasks: WeakValueDictionary[str, Task] = WeakValueDictionary()
+        self._lock = threading.Lock()
+
+    def add(self, task: Task) -> None:
+        """Know a task: it is being started."""
+        with self._lock:
+            self._tasks[task.id] = task
+
+    def task(self, task_id: str, journal: Journal | None) -> Task:
+        """The task of that id. Raises KeyError for one that is not known (any more), and JournalError."""
+        with self._lock:
+            task = self._tasks.get(task_id)
+        if task is not None:
+            return task
+        record = None if journal is None else journal.find(task_id)
+        if record is None:
+            raise KeyError(f"this master knows no task {task_id!r}, or its owner has had its end")
+        return self.of_record(record)
+
+    def tasks(self, journal: Journal | None) -> list[Task]:
+        """The tasks that were started and have not ended, and, with a journal, those whose end nobody has had.
+
+        Raises JournalError.
+        """
+        records = [] if journal is None else journal.ended()
+        with self._lock:
+            known = list(self._tasks.values())
+        running = [task for task in known if task.status is not TaskStatus.IDLE and not task.status.ended]
+        ended = {task.id: task for task in map(self.of_record, records)}
+        return [*ended.values(), *(task for task in running if task.id not in ended)]
+
+    def of_record(self, record: TaskRecord) -> Task:
+        """The task of a record: the same object for the same id, as long as anybody holds it."""
+        with self._lock:
+            known = self._tasks.get(record.id)
+            if known is None:
+                known = self._tasks[record.id] = self._revived(record)
+            return known
+
+    def _revived(self, record: TaskRecord) -> Task:
+        try:
+            data = convert.unpack_mapping(record.data)
+        except PayloadError:
+            data = {}
+        task = self._revive(record, data).adopt(record.id, record.delivered)
+        if record.status is TaskStatus.LOST:
+            task.lose(TaskLost(LossReason[record.reason], record.message))
+        elif record.status is not TaskStatus.STARTED:
+            task.finish(convert.unpack_result(record.outcome))
+        return task

@@ -1,0 +1,255 @@
+"""A master that is killed and started again on its journal: sessions, running tasks and results are there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from tests.contract.conftest import ROOT, Worker
+from tests.contract.slave_programs import WAIT
+
+TOLERANCE = 30.0
+SHORT = 3.0
+
+
+class MasterProcess:
+    """A master in a process of its own, on a journal."""
+
+    def __init__(self, journal: Path, port: int = 0, tolerance: float = TOLERANCE) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.contract.journaled_master", str(journal), str(port), str(tolerance)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._lines: Queue[dict[str, Any]] = Queue()
+        Thread(target=self._read, daemon=True).start()
+        self.port: int = self.next("port")["port"]
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(json.loads(line))
+
+    def do(self, **command: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+
+    def next(self, word: str) -> dict[str, Any]:
+        """The next line, which must be about that."""
+        line = self._lines.get(timeout=WAIT)
+        assert word in line, line
+        return line
+
+    def any(self) -> dict[str, Any]:
+        """The next line, whatever it is about."""
+        return self._lines.get(timeout=WAIT)
+
+    def ask(self, word: str, **command: Any) -> Any:
+        self.do(**command)
+        return self.next(word)[word]
+
+    def connect(self, name: str, port: int) -> None:
+        self.ask("connected", connect=name, port=port)
+
+    def start(self, name: str, data: dict[str, Any], *, tell: bool = True) -> str:
+        started: str = self.ask("started", start=name, data=data, tell=tell)
+        return started
+
+    def said_more(self) -> list[dict[str, Any]]:
+        """What it has said that nobody asked for, once it has answered one more time."""
+        self.do(resumed=WAIT)
+        more = []
+        while "resumed" not in (line := self._lines.get(timeout=WAIT)):
+            more.append(line)
+        return more
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> int:
+        """Let it end of itself."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return self._process.wait(WAIT)
+
+    def close(self) -> None:
+        self.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None and not pipe.closed:
+                pipe.close()
+
+
+MakeProcess = Callable[..., MasterProcess]
+
+
+@pytest.fixture
+def on_journal(stack: ExitStack, tmp_path: Path) -> MakeProcess:
+    """Starts a master on the one journal of the test."""
+
+    def make(port: int = 0, **options: Any) -> MasterProcess:
+        process = MasterProcess(tmp_path / "master.db", port, **options)
+        stack.callback(process.close)
+        return process
+
+    return make
+
+
+@pytest.fixture
+def first(on_journal: MakeProcess, slave: Worker) -> MasterProcess:
+    master = on_journal()
+    master.connect("conn", slave.port)
+    return master
+
+
+def test_a_task_that_still_runs_is_adopted_and_ends(
+    first: MasterProcess, on_journal: MakeProcess, slave: Worker
+) -> None:
+    task = first.start("conn", {"wait": 1})
+    first.kill()
+    second = on_journal(first.port)
+    assert second.ask("tasks", tasks=True) == {task: "STARTED"}
+    assert second.ask("resumed", resumed=WAIT) == ["conn"]
+    slave.go_on.set()
+    assert second.next("completed") == {"completed": task, "data": {"wait": 1}, "result": {"waited": 1}}
+    assert slave.ran == [{"wait": 1}]
+    assert slave.lost == []
+
+
+def test_a_result_that_was_computed_meanwhile_is_collected(
+    first: MasterProcess, on_journal: MakeProcess, slave: Worker
+) -> None:
+    task = first.start("conn", {"wait": 1})
+    first.kill()
+    slave.go_on.set()
+    second = on_journal(first.port)
+    second.ask("resumed", resumed=WAIT)
+    second.ask("tasks", tasks=True)
+    assert second.next("completed")["completed"] == task
+    assert slave.ran == [{"wait": 1}]
+
+
+def test_the_session_goes_on_and_takes_tasks(first: MasterProcess, on_journal: MakeProcess, slave: Worker) -> None:
+    first.kill()
+    second = on_journal(first.port)
+    assert second.ask("resumed", resumed=WAIT) == ["conn"]
+    second.start("conn", {"a": 1, "b": 2})
+    assert second.next("completed")["result"] == {"sum": 3}
+    assert slave.lost == []
+
+
+def test_it_is_killed_again_and_again(first: MasterProcess, on_journal: MakeProcess, slave: Worker) -> None:
+    task = first.start("conn", {"wait": 1})
+    master = first
+    for _ in range(3):
+        master.kill()
+        master = on_journal(master.port)
+        assert master.ask("resumed", resumed=WAIT) == ["conn"]
+    slave.go_on.set()
+    master.ask("tasks", tasks=True)
+    assert master.next("completed")["completed"] == task
+
+
+def test_a_slave_whose_lease_is_over_is_resumed_by_a_master_at_another_port(
+    on_journal: MakeProcess, slave: Worker
+) -> None:
+    first = on_journal(tolerance=SHORT)
+    first.connect("conn", slave.port)
+    task = first.start("conn", {"wait": 1})
+    first.kill()
+    assert slave.lost_connection.wait(WAIT)
+    slave.go_on.set()
+    second = on_journal()
+    assert second.port != first.port
+    assert second.ask("resumed", resumed=WAIT) == ["conn"]
+    second.ask("tasks", tasks=True)
+    assert second.next("completed")["completed"] == task
+
+
+def test_callbacks_are_called_once_whatever_becomes_of_the_master(
+    first: MasterProcess, on_journal: MakeProcess
+) -> None:
+    task = first.start("conn", {"a": 1, "b": 2})
+    assert first.next("completed")["completed"] == task
+    first.kill()
+    second = on_journal(first.port)
+    assert second.ask("tasks", tasks=True) == {}
+    assert second.said_more() == []
+
+
+def test_an_end_that_nobody_had_is_there_until_somebody_has_it(first: MasterProcess, on_journal: MakeProcess) -> None:
+    task = first.start("conn", {"a": 1, "b": 2}, tell=False)
+    failing = first.start("conn", {"nothing": 0}, tell=False)
+    first.kill()
+    second = on_journal(first.port)
+    second.ask("resumed", resumed=WAIT)
+    second.kill()
+    third = on_journal(first.port)
+    third.ask("resumed", resumed=WAIT)
+    assert third.ask("tasks", tasks=True).keys() == {task, failing}
+    assert third.next("completed")["completed"] == task
+    assert third.next("failed")["failed"] == failing
+    third.kill()
+    fourth = on_journal(first.port)
+    assert fourth.ask("tasks", tasks=True) == {}
+
+
+def test_a_slave_that_died_meanwhile_is_lost_and_its_tasks_too(
+    on_journal: MakeProcess, slave_process: Callable[..., Any]
+) -> None:
+    slave, first = slave_process(), on_journal(tolerance=1.0)
+    first.connect("conn", slave.port)
+    task = first.start("conn", {"wait": 1})
+    first.kill()
+    slave.kill()
+    second = on_journal(first.port, tolerance=1.0)
+    assert second.ask("tasks", tasks=True) == {task: "STARTED"}
+    assert second.next("failed")["status"] == "LOST"
+    assert second.next("lost") == {"lost": "conn", "reason": "SILENT"}
+    assert second.ask("resumed", resumed=WAIT) == []
+
+
+def test_a_slave_that_was_restarted_meanwhile_is_lost(
+    on_journal: MakeProcess, slave_process: Callable[..., Any]
+) -> None:
+    slave, first = slave_process(), on_journal()
+    first.connect("conn", slave.port)
+    first.start("conn", {"wait": 1})
+    first.kill()
+    slave.kill()
+    again = slave_process("--port", str(slave.port))
+    second = on_journal(first.port)
+    second.ask("tasks", tasks=True)
+    said = [second.any() for _ in range(2)]  # in either order: the callback may have been added too late
+    assert {"lost": "conn", "reason": "RESTARTED"} in said
+    assert "LOST" in [line.get("status") for line in said]
+    second.connect("conn", again.port)
+
+
+def test_a_session_that_was_ended_is_not_resumed(first: MasterProcess, on_journal: MakeProcess, slave: Worker) -> None:
+    first.ask("disconnected", disconnect="conn")
+    first.kill()
+    second = on_journal(first.port)
+    assert second.ask("resumed", resumed=WAIT) == []
+    second.connect("conn", slave.port)
+
+
+def test_shutting_down_ends_the_sessions_for_good(first: MasterProcess, on_journal: MakeProcess, slave: Worker) -> None:
+    first.start("conn", {"wait": 1}, tell=False)
+    assert first.end() == 0
+    assert slave.lost_connection.wait(WAIT)
+    second = on_journal(first.port)
+    assert second.ask("resumed", resumed=WAIT) == []
+    assert list(second.ask("tasks", tasks=False).values()) == ["LOST"]
