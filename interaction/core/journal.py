@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interaction.core.task import TaskStatus
+from interaction.exception import LossReason
 
 
 @dataclass(frozen=True)
@@ -103,3 +104,17 @@ class Snapshot:
 
     sessions: Sequence[SessionRecord] = ()
     tasks: Sequence[TaskRecord] = ()
+
+    def of(self, session: SessionRecord) -> list[TaskRecord]:
+        """The tasks of a session."""
+        return [task for task in self.tasks if task.connection == session.name]
+
+    def orphans(self) -> list[TaskEnded]:
+        """The ends of the tasks whose session is over: their results could not be written down before."""
+        names = {session.name for session in self.sessions}
+        message = "its session was over before its result could be written down"
+        return [
+            TaskEnded(task.id, TaskStatus.LOST, reason=LossReason.NOT_HELD.name, message=message)
+            for task in self.tasks
+            if task.connection not in names
+        ]

@@ -6,12 +6,13 @@ come back; but not while most of the slaves look lost at once: it is rather the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Generic, TypeVar
 
 from interaction.core.outbox import RETENTION
+from interaction.core.session import Session
 from interaction.exception import ResponseException, SlaveMasterTokenInvalid, SlaveSlaveAlreadyConnected
 
 IN_FLIGHT = 200  # Connects at once
@@ -43,11 +44,17 @@ def meaning_of(refusal: ResponseException, *, tried_before: bool) -> Refused:
 
 @dataclass
 class _Absent:
-    """A slave that has not come back yet."""
+    """A slave that has not come back yet. Under its old token it may beat all the same."""
 
+    session: Session
     due_at: float
     in_flight: bool = False
     pause: float = SHORTEST_PAUSE
+
+    @property
+    def silent_at(self) -> float:
+        """When it was not heard for the whole tolerance."""
+        return self.session.last_heard + self.session.tolerance
 
 
 class Recovery(Generic[T]):
@@ -56,9 +63,12 @@ class Recovery(Generic[T]):
     Times are readings of one monotonic clock, in seconds.
     """
 
-    def __init__(self, owners: Iterable[T], lease: float, now: float) -> None:
-        self._absent: dict[T, _Absent] = {owner: _Absent(now) for owner in owners}
+    def __init__(self, sessions: Mapping[T, Session], now: float) -> None:
+        self._absent = {owner: _Absent(session, now) for owner, session in sessions.items()}
         self._all = len(self._absent)
+        for session in sessions.values():
+            session.last_heard = now
+        lease = max((session.lease for session in sessions.values()), default=0.0)
         self._quiet_until = now + QUIET_LEASES * lease
         self._patient_until = now + max(RETENTION, QUIET_LEASES * lease)  # by then no slave has any results left
 
@@ -67,6 +77,9 @@ class Recovery(Generic[T]):
 
     def __contains__(self, owner: T) -> bool:
         return owner in self._absent
+
+    def __str__(self) -> str:
+        return f"{len(self._absent)} of {self._all} slaves"
 
     def take_due(self, now: float) -> list[T]:
         """Whom to call now; each is in flight until it has `failed` or is `settled`."""
@@ -92,25 +105,22 @@ class Recovery(Generic[T]):
         """When to look again, unless something happens before; None where all is settled."""
         if not self._absent:
             return None
-        waiting = [absent.due_at for absent in self._absent.values() if not absent.in_flight]
-        end = self._quiet_until if now < self._quiet_until else self._patient_until
-        return min([*waiting, end], default=end)
+        room = sum(absent.in_flight for absent in self._absent.values()) < IN_FLIGHT
+        calls = [absent.due_at for absent in self._absent.values() if room and not absent.in_flight]
+        patient = self._patient_until if self.held_back(now) else self._quiet_until
+        return min([*calls, *(max(patient, absent.silent_at) for absent in self._absent.values())])
 
     def held_back(self, now: float) -> bool:
         """Whether slaves look lost and are not given up, because they are so many."""
-        return bool(self._absent) and self._quiet_until <= now < self._patient_until and self._too_many
+        if self._all < FEW or not self._quiet_until <= now < self._patient_until:
+            return False
+        return sum(absent.silent_at <= now for absent in self._absent.values()) > LOST_SHARE * self._all
 
     def given_up(self, now: float) -> list[T]:
-        """Who is to be given up now: the sessions of these are over."""
+        """Who is to be given up now: the sessions of these are over. Whoever beats is not."""
         if now < self._quiet_until or self.held_back(now):
             return []
-        gone = list(self._absent)
-        self._absent.clear()
+        gone = [owner for owner, absent in self._absent.items() if absent.silent_at <= now]
+        for owner in gone:
+            del self._absent[owner]
         return gone
-
-    @property
-    def _too_many(self) -> bool:
-        return self._all >= FEW and len(self._absent) > LOST_SHARE * self._all
-
-    def __str__(self) -> str:
-        return f"{len(self._absent)} of {self._all} slaves"

@@ -51,6 +51,7 @@ class Journal:
         self._store = store
         self._queue: list[_Work] = []
         self._owed: list[Entry] = []  # could not be written when it had to be
+        self._failing = False
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="interaction-journal", daemon=True)
@@ -149,16 +150,22 @@ class Journal:
             for work in batch:
                 self._commit([work])
             return
-        if failure is None and self._owed:
-            _log.warning("the journal can be written again")
-            self._owed = []
-        elif failure is not None:
-            if not self._owed:
-                _log.error("%s; until it can, nothing new is taken, and what has happened is kept in memory", failure)
+        if failure is not None:
             self._owed.extend(entry for work in batch if work.must for entry in work.entries)
+        elif entries:
+            self._owed = []
+        self._be_loud(failure)
         for work in batch:
             if work.done is not None:
                 work.done(failure)
+
+    def _be_loud(self, failure: JournalError | None) -> None:
+        """Say when it begins to fail and when it does no more, not each time."""
+        if failure is not None and not self._failing:
+            _log.error("%s; until it can, nothing new is taken, and what has happened is kept in memory", failure)
+        elif failure is None and self._failing:
+            _log.warning("the journal can be written again")
+        self._failing = failure is not None
 
     def _try(self, entries: Sequence[Entry]) -> JournalError | None:
         try:

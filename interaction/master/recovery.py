@@ -40,8 +40,7 @@ class Comeback:
         self._also = also
         # One try: when to make the next is decided here. It may be as long as a busy slave needs.
         self._policy = Policy(0, 0.0, min(options.request_timeout, 5.0))
-        lease = links[0].session.lease if links else 0.0
-        self._recovery: Recovery[Link] = Recovery(links, lease, self._loop.time())
+        self._recovery: Recovery[Link] = Recovery({link: link.session for link in links}, self._loop.time())
         self._inherited = {link for link in links if link.record.successor}  # tried in an earlier life
         self._changed = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()

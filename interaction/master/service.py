@@ -110,6 +110,7 @@ class MasterService(Service):
         try:
             if journal is not None:
                 snapshot = await asyncio.to_thread(journal.load)
+                journal.keep(snapshot.orphans())
             links = self._recover(snapshot)  # before it serves: who calls by a token of the journal is known
             self.port = await server.start()
         except BaseException:
@@ -128,8 +129,7 @@ class MasterService(Service):
             connection = self.connection_to(record.name, _endpoint_of(record))
             self._recovered[record.name] = connection
             link = connection.recover(self._roster, record)
-            unfinished = [task for task in snapshot.tasks if task.connection == record.name]
-            link.custody.adopt(map(self.archive.of_record, unfinished))
+            link.custody.adopt(map(self.archive.of_record, snapshot.of(record)))
             links.append(link)
         return links
 

@@ -5,17 +5,20 @@ They replace methods of the core's objects from outside: nothing in the package 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from interaction.core.admission import Ticket
+from interaction.core.journal import Entry, SessionKept
 from interaction.core.lease import Lease
-from interaction.core.model import Acknowledgement, TaskOffer
+from interaction.core.model import Acknowledgement, TaskOffer, TaskResult
 from interaction.core.session import Lose, Probe, ProbeAnswer, Session
 from interaction.core.task import TaskMachine
+from tests.sim.journal import Done, SimJournal
 from tests.sim.master import SimLink, SimMaster
 from tests.sim.run import Plant, Run
 from tests.sim.slave import SimSlave
+from tests.sim.task import SimTask
 
 
 def put(target: object, name: str, function: Callable[..., Any]) -> None:
@@ -73,13 +76,13 @@ def each_lease(change: Callable[[SimSlave, Lease], None]) -> Plant:
 
 def each_machine(link: SimLink, change: Callable[[TaskMachine], None]) -> None:
     """A bug in every task of a session."""
-    add = link.tasks.add
+    add = link.custody._tasks.add
 
-    def adding(task_id: str, task: Any) -> None:
+    def adding(task_id: str, task: SimTask) -> None:
         change(task.machine)
         add(task_id, task)
 
-    put(link.tasks, "add", adding)
+    put(link.custody._tasks, "add", adding)
 
 
 # The slave's.
@@ -168,7 +171,7 @@ def lease_as_long_as_the_tolerance(slave: SimSlave, lease: Lease) -> None:
 
 def result_taken_twice(master: SimMaster, link: SimLink) -> None:
     """A task that has its result stays open, and a second result ends it once more."""
-    put(link.tasks, "close", nothing)
+    put(link.custody._tasks, "close", nothing)
     each_machine(link, finishes_again)
 
 
@@ -185,13 +188,13 @@ def finishes_again(task: TaskMachine) -> None:
 
 def ended_tasks_are_lost(master: SimMaster, link: SimLink) -> None:
     """The end of a session ends its tasks, those that have ended before too."""
-    put(link.tasks, "close", nothing)
+    put(link.custody._tasks, "close", nothing)
     each_machine(link, lambda task: put(task, "lose", lambda error: True))
 
 
 def lost_tasks_not_told(master: SimMaster, link: SimLink) -> None:
     """The end of a session does not end its tasks."""
-    put(link.tasks, "take_all", list)
+    put(link.custody._tasks, "take_all", list)
 
 
 def never_silent(master: SimMaster, link: SimLink) -> None:
@@ -225,6 +228,75 @@ def stall_reaches_into_the_future(master: SimMaster, link: SimLink) -> None:
     put(link.session, "excuse", excusing)
 
 
+# The journal's.
+
+
+def acknowledged_before_written(master: SimMaster, link: SimLink) -> None:
+    """A result is acknowledged while it is still on its way to the disk."""
+    report = link.custody.report
+
+    def reporting(result: TaskResult) -> SimTask | Acknowledgement:
+        task = report(result)
+        if isinstance(task, Acknowledgement):
+            return task
+        link.custody.recorded(result)
+        return Acknowledgement.RECORDED
+
+    put(link.custody, "report", reporting)
+
+
+def adopted_without_question(master: SimMaster, link: SimLink) -> None:
+    """What the slave does not hold is believed to run."""
+    put(link.custody, "missing", lambda held: [])
+
+
+def each_journal(change: Callable[[SimJournal], None]) -> Plant:
+    """A bug in the journal of every life of the master."""
+
+    def plant(master: SimMaster, slaves: list[SimSlave]) -> None:
+        if master.journal is not None:
+            change(master.journal)
+
+    return plant
+
+
+def sent_before_written(journal: SimJournal) -> None:
+    """What depends on a commit does not wait for it."""
+    write = journal.write
+
+    def writing(entries: Sequence[Entry], done: Done) -> None:
+        done(None)
+        write(entries, nothing)
+
+    put(journal, "write", writing)
+
+
+def told_before_written(journal: SimJournal) -> None:
+    """What has happened is told before it is on the disk."""
+    keep = journal.keep
+
+    def keeping(entries: Sequence[Entry], done: Done) -> None:
+        done(None)
+        keep(entries, nothing)
+
+    put(journal, "keep", keeping)
+
+
+def owed_and_forgotten(journal: SimJournal) -> None:
+    """What could not be written is not written later either."""
+    put(journal, "_pay", lambda: journal._owed.clear())
+
+
+def sessions_not_written(journal: SimJournal) -> None:
+    """The new token of a session that was resumed is not written down."""
+    write = journal.write
+
+    def writing(entries: Sequence[Entry], done: Done) -> None:
+        write([entry for entry in entries if not (isinstance(entry, SessionKept) and entry.session.successor)], done)
+
+    put(journal, "write", writing)
+
+
 BUGS: dict[str, Plant] = {
     **{
         bug.__name__: each_slave(bug)
@@ -248,7 +320,13 @@ BUGS: dict[str, Plant] = {
             never_silent,
             restart_not_noticed,
             stall_reaches_into_the_future,
+            acknowledged_before_written,
+            adopted_without_question,
         )
+    },
+    **{
+        bug.__name__: each_journal(bug)
+        for bug in (sent_before_written, told_before_written, owed_and_forgotten, sessions_not_written)
     },
 }
 
@@ -258,7 +336,7 @@ def caught_at(name: str, seeds: Iterable[int]) -> int | None:
     for seed in seeds:
         try:
             violations = Run(seed, BUGS[name]).go().violations
-        except LookupError:
+        except (LookupError, AssertionError):
             return seed
         if violations:
             return seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from interaction.core.task import TaskStatus
@@ -19,6 +20,8 @@ class TaskStory:
     ends: list[tuple[float, TaskStatus]] = field(default_factory=list)
     value: object = None  # what its execution gave
     result: object = None  # what its owner has
+    accepted: bool = False  # `start()` has returned
+    unborn: bool = False  # the master was killed in `start()`, before anything was written down
 
 
 class History:
@@ -38,6 +41,19 @@ class History:
         """The owner has started a task in a session."""
         self.tasks[task_id] = TaskStory(now, token)
 
+    def accepted(self, task_id: str) -> None:
+        """Its `start()` has returned."""
+        self.tasks[task_id].accepted = True
+
+    def killed(self, now: float, written: Collection[str]) -> None:
+        """The master is killed; these tasks are in its journal. A start that had not returned may leave no trace."""
+        for task_id, story in list(self.tasks.items()):
+            if story.ends or task_id in written:
+                continue
+            if story.accepted:
+                self.wrong(now, f"task {task_id} was started, and is not in the journal")
+            story.unborn = True
+
     def executed(self, now: float, task_id: str, value: object) -> None:
         """A slave's user runs a task."""
         story = self.tasks[task_id]
@@ -47,6 +63,8 @@ class History:
         if len(story.executions) > 1:
             self.wrong(now, f"task {task_id} was executed again")
         lost = [status for _, status in story.ends if status is TaskStatus.LOST]
+        if story.unborn:
+            self.wrong(now, f"task {task_id} runs, and was never written down")
         if lost:
             self.wrong(now, f"task {task_id} began after its owner knew it as lost")
 
@@ -66,8 +84,12 @@ class History:
         self.losses.append((now, slave, reason))
         self.counts[reason.name] += 1
 
-    def finish(self, now: float) -> None:
-        """The run is over, and the network has been well for long: nothing may be left hanging."""
+    def finish(self, now: float, cut_off: set[str]) -> None:
+        """The run is over, and the network has been well for long: nothing may be left hanging.
+
+        `cut_off` are tasks that were about to be told when the master was killed: their end is in the journal.
+        """
+        self.counts["cut off"] += sum(not self.tasks[task_id].ends for task_id in cut_off)
         for task_id, story in self.tasks.items():
-            if not story.ends:
+            if not story.ends and not story.unborn and task_id not in cut_off:
                 self.wrong(now, f"task {task_id}, started at {story.started_at:.3f} s, has no end: join() hangs")

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from interaction.core.custody import Custody, Ending
+from interaction.core.journal import (
+    Entry,
+    SessionDropped,
+    SessionKept,
+    SessionRecord,
+    TaskDelivered,
+    TaskDropped,
+    TaskEnded,
+    TaskKept,
+    TaskRecord,
+)
 from interaction.core.model import Acknowledgement, ConnectAnswer, TaskOffer, TaskResult
-from interaction.core.registry import Ledger, Registry
+from interaction.core.registry import Registry
 from interaction.core.session import STREAM_GRACE, Lose, Probe, ProbeAnswer, Session, SessionState
-from interaction.core.task import TaskMachine
+from interaction.core.task import STATUS_BY_RESULT, TaskMachine, TaskStatus
 from interaction.exception import (
+    JournalError,
     LossReason,
     MasterSlaveTokenInvalid,
     RequestException,
     ResponseException,
-    SlaveMasterTokenInvalid,
-    SlaveSlaveNotConnected,
     TaskLost,
 )
 from tests.sim.history import History
-from tests.sim.world import World
+from tests.sim.journal import Disk, SimJournal
+from tests.sim.task import SimTask
+from tests.sim.world import Later, World
 
 if TYPE_CHECKING:
     from tests.sim.slave import SimSlave, Stream
@@ -31,139 +45,195 @@ PROBE_TIMEOUT = 1.0
 
 
 @dataclass
-class SimTask:
-    """A task of the application."""
-
-    id: str
-    machine: TaskMachine = field(default_factory=TaskMachine)
-
-
-@dataclass
 class SimLink:
     """One session of the master's with one slave."""
 
-    token: str
+    record: SessionRecord
     slave: SimSlave
     session: Session
-    tasks: Ledger[SimTask] = field(default_factory=Ledger)
+    tokens: list[str]
+    custody: Custody[SimTask]
+    recording: dict[str, Later] = field(default_factory=dict)  # results that are being written down, by task id
     heard_at: float = 0.0  # when anything of the slave's last came through, for the judge
+
+    @property
+    def token(self) -> str:
+        """The session's token."""
+        return self.record.token
 
 
 class SimMaster:
-    """The master process. It is paused, and never killed: without a journal there is nothing to come back to."""
+    """The master process. With a `disk` it has a journal, and can be killed: for its next life see `recovery.py`."""
 
-    def __init__(self, world: World, history: History, tolerance: float, check_span: float) -> None:
+    def __init__(
+        self, world: World, history: History, tolerance: float, check_span: float, disk: Disk | None = None
+    ) -> None:
         self.name = "master"
         self.up = True
-        self.life = 1
+        self.life = 0
         self.paused_until = 0.0
         self.tolerance = tolerance
-        self.links: dict[str, SimLink] = {}  # by the slave's name
-        self._world = world
-        self._history = history
+        self.disk = disk
+        self.world = world
+        self.history = history
+        self.prepare: Callable[[], object] = lambda: None  # called at the start of each life but the first
         self._check_span = check_span
-        self.registry: Registry[SimLink] = Registry(check_span)
         self._drawn = 0
+        self.start()
+
+    def start(self) -> None:
+        """A new process, that knows nothing but what is on its disk."""
+        self.up, self.life, self.paused_until = True, self.life + 1, 0.0
+        self.links: dict[str, SimLink] = {}  # by the slave's name
+        self.registry: Registry[SimLink] = Registry(self._check_span)
+        self.journal = None if self.disk is None else SimJournal(self.world, self, self.disk)
         self._tick()
 
     def _tick(self) -> None:
-        for link, decision in self.registry.tick(self._world.now):
-            self._do(link, decision)
-        self._world.on(self, self._world.now + self._check_span, self._tick)
+        for link, decision in self.registry.tick(self.world.now):
+            self.do(link, decision)
+        self.world.on(self, self.world.now + self._check_span, self._tick)
 
-    def _do(self, link: SimLink, decision: Probe | Lose | None) -> None:
+    def do(self, link: SimLink, decision: Probe | Lose | None) -> None:
+        """Carry out what the core has decided."""
         if isinstance(decision, Probe):
-            self._world.on(self, self._world.now + decision.after, lambda: self._probe(link))
+            self.world.on(self, self.world.now + decision.after, lambda: self._probe(link))
         elif isinstance(decision, Lose):
-            self._over(link, decision.reason)
+            self.over(link, link.custody.close(decision.reason, decision.message, asked=False))
 
     def _probe(self, link: SimLink) -> None:
-        slave = link.slave
-
         def done(answer: object) -> None:
             if isinstance(answer, str):
                 found = ProbeAnswer(incarnation=answer)
             else:
                 found = ProbeAnswer(nobody=isinstance(answer, RequestException) and answer.code == "UNAVAILABLE")
-            self._do(link, link.session.probed(found))
+            self.do(link, link.session.probed(found))
 
-        self._world.call(self, slave, lambda: slave.incarnation, done, PROBE_TIMEOUT)
+        self.world.call(self, link.slave, lambda: link.slave.incarnation, done, PROBE_TIMEOUT)
+
+    # The journal, where there is one.
+
+    def write(self, entries: Sequence[Entry], done: Callable[[JournalError | None], object]) -> None:
+        """Have it written down, or not; then go on."""
+        if self.journal is None:
+            done(None)
+        else:
+            self.journal.write(entries, done)
+
+    def keep(self, entries: Sequence[Entry], then: Callable[[], object]) -> None:
+        """Have it written down, now or later; then go on."""
+        if self.journal is None:
+            then()
+        else:
+            self.journal.keep(entries, lambda _: then())
+
+    def deliver(self, task_id: str, then: Callable[[], object]) -> None:
+        """The end of a task is about to be told."""
+        self.keep([TaskDelivered(task_id)], then)
 
     # What the application does.
+
+    def draw(self, slave: SimSlave) -> str:
+        """A token that was never drawn before."""
+        self._drawn += 1
+        return f"{slave.name}{self._drawn:040}"
+
+    def link_to(self, slave: SimSlave, record: SessionRecord) -> SimLink:
+        """Know a session from now on."""
+        session = Session(self.tolerance)
+        link = SimLink(record, slave, session, [record.token], Custody(slave.name, session))
+        self.links[slave.name] = link
+        self.registry.add(link.token, session, link)
+        return link
 
     def connect(self, slave: SimSlave) -> None:
         """Open a session, unless there is one."""
         if slave.name in self.links:
             return
-        self._drawn += 1
-        token = f"{slave.name}{self._drawn:040}"
-        link = self.links[slave.name] = SimLink(token, slave, Session(self.tolerance))
-        self.registry.add(token, link.session, link)
+        token = self.draw(slave)
+        link = self.link_to(slave, SessionRecord(slave.name, "host", 1, False, token, "", b""))
 
         def done(answer: object) -> None:
-            if link.session.over:
+            if not isinstance(answer, ConnectAnswer):
+                self.over(link, link.custody.end(None, "not made", asked=True))
                 return
-            if isinstance(answer, ConnectAnswer):
-                link.heard_at = self._world.now
-                self._do(link, link.session.opened(answer.incarnation, self._world.now))
-                self._world.on(
-                    self, self._world.now + STREAM_GRACE, lambda: self._do(link, link.session.expect_stream())
-                )
-                return
-            self._over(link, None)
+            record = replace(link.record, incarnation=answer.incarnation)
+            self.write([SessionKept(record)], partial(self._connected, link, record, answer))
 
-        self._request(slave, lambda: slave.connect(token, None, link.session.lease), done)
+        self.request(slave, lambda: slave.connect(token, None, link.session.lease), done)
+
+    def _connected(
+        self, link: SimLink, record: SessionRecord, answer: ConnectAnswer, failure: JournalError | None
+    ) -> None:
+        if failure is None and not link.session.over:
+            link.record = record
+            self.opened(link, answer)
+            return
+        self.keep([SessionDropped(link.token)], lambda: None)
+        self.over(link, link.custody.end(None, "not made", asked=True))
+        self.request(link.slave, lambda: link.slave.disconnect(link.token), lambda answer: None)
+
+    def opened(self, link: SimLink, answer: ConnectAnswer) -> None:
+        """The slave has accepted, or has taken the session up again."""
+        link.heard_at = self.world.now
+        self.do(link, link.session.opened(answer.incarnation, self.world.now))
+        self.world.on(self, self.world.now + STREAM_GRACE, lambda: self.do(link, link.session.expect_stream()))
 
     def disconnect(self, slave: SimSlave) -> None:
         """End the session by asking the slave."""
         link = self.links.get(slave.name)
-        if link is None or link.session.over:
+        if link is None or link.session.state not in (SessionState.LIVE, SessionState.SUSPECT):
             return
         link.session.parting(True)
 
         def done(answer: object) -> None:
             link.session.parting(False)
-            gone = isinstance(answer, (SlaveSlaveNotConnected, SlaveMasterTokenInvalid))
-            if gone or not isinstance(answer, (ResponseException, RequestException)):
-                self._over(link, LossReason.DISCONNECTED)
+            if isinstance(answer, ResponseException):
+                self.over(link, link.custody.disconnect_refused(answer))
+            elif not isinstance(answer, RequestException):
+                self.over(link, link.custody.end(LossReason.DISCONNECTED, "disconnected", asked=True))
 
-        self._request(slave, lambda: slave.disconnect(link.token), done)
+        self.request(slave, lambda: slave.disconnect(link.token), done)
 
     def start_task(self, slave: SimSlave, task_id: str) -> None:
         """Hand over a task, where there is a session."""
         link = self.links.get(slave.name)
         if link is None or link.session.state not in (SessionState.LIVE, SessionState.SUSPECT):
             return
-        task = SimTask(task_id)
-        self._history.started(self._world.now, task_id, link.token)
+        task = SimTask(task_id, TaskMachine(), self.deliver, self.told)
+        self.history.started(self.world.now, task_id, link.token)
         task.machine.start()
-        link.tasks.add(task_id, task)
+        link.custody.hand_over(task)
         offer = TaskOffer(task_id, {}, task_id.encode(), link.session.incarnation)
 
+        def written(failure: JournalError | None) -> None:
+            if failure is not None or link.session.over:
+                done(failure or RequestException("over", "CANCELLED"))
+                return
+            self.request(slave, lambda: slave.new_task(link.token, offer), done)
+
         def done(answer: object) -> None:
-            if task.machine.status.ended:
+            if not isinstance(answer, (ResponseException, RequestException, JournalError)):
+                task.accept()
+                self.history.accepted(task_id)
                 return
-            if isinstance(answer, (ResponseException, RequestException)):
-                link.tasks.close(task_id, by_result=False)
-                if task.machine.fail_to_start(answer):
-                    self._ended(task)
-                if isinstance(answer, (SlaveSlaveNotConnected, SlaveMasterTokenInvalid)):
-                    self._over(link, LossReason.DISCONNECTED)
-                return
-            task.machine.accept()
+            ends, ending = link.custody.not_started(task, answer)
+            self.over(link, ending)
+            if ends:
+                self.keep([TaskDropped(task_id)], lambda: task.fail_to_start(answer))
 
-        self._request(slave, lambda: slave.new_task(link.token, offer), done)
+        self.write([TaskKept(TaskRecord(task_id, slave.name, b""))], written)
 
-    def _request(self, slave: SimSlave, handle: Callable[[], object], done: Callable[[object], None]) -> None:
+    def request(self, slave: SimSlave, handle: Callable[[], object], done: Callable[[object], None]) -> None:
         """A request with its tries: again where the transport failed, until its time is over."""
-        deadline = self._world.now + CALL_SECONDS
+        deadline = self.world.now + CALL_SECONDS
 
         def attempt() -> None:
-            self._world.call(self, slave, handle, answered, CALL_TIMEOUT)
+            self.world.call(self, slave, handle, answered, CALL_TIMEOUT)
 
         def answered(answer: object) -> None:
-            if isinstance(answer, RequestException) and self._world.now + CALL_TIMEOUT < deadline:
-                self._world.on(self, self._world.now + 0.2, attempt)
+            if isinstance(answer, RequestException) and self.world.now + CALL_TIMEOUT < deadline:
+                self.world.on(self, self.world.now + 0.2, attempt)
             else:
                 done(answer)
 
@@ -177,32 +247,35 @@ class SimMaster:
         if found is None or found[1] is None or found[0].over:
             self._down(slave, stream, lambda: slave.told_that_it_is_over(stream.token))
             return
-        found[1].heard_at = self._world.now
-        stream.number = found[0].stream_opened(self._world.now)
+        link = found[1]
+        if stream.token in link.tokens[: link.tokens.index(link.token)]:
+            return
+        link.heard_at = self.world.now
+        stream.number = found[0].stream_opened(self.world.now)
 
     def beat(self, slave: SimSlave, stream: Stream, sequence: int) -> None:
         """A beat came."""
         found = self.registry.find(stream.token)
         if found is None or found[1] is None or not stream.number:
             return
-        if found[0].beat(stream.number, sequence, self._world.now):
-            found[1].heard_at = self._world.now
+        if found[0].beat(stream.number, sequence, self.world.now):
+            found[1].heard_at = self.world.now
             newest = found[0].newest_beat
             self._down(slave, stream, lambda: slave.acknowledged(stream, newest))
 
     def stream_broken(self, stream: Stream) -> None:
         """A heartbeat stream has ended without a word."""
         found = self.registry.find(stream.token)
-        if found is not None and found[1] is not None:
-            self._do(found[1], found[0].stream_broken(stream.number))
+        if found is not None and found[1] is not None and stream.number:
+            self.do(found[1], found[0].stream_broken(stream.number))
 
     def _down(self, slave: SimSlave, stream: Stream, deliver: Callable[[], object]) -> None:
-        if (self.name, slave.name) in self._world.cut:
+        if (self.name, slave.name) in self.world.cut:
             return
-        stream.last_down = max(stream.last_down, self._world.now + self._world.delay())
-        self._world.on(slave, stream.last_down, lambda: None if stream.broken else deliver())
+        stream.last_down = max(stream.last_down, self.world.now + self.world.delay())
+        self.world.on(slave, stream.last_down, lambda: None if stream.broken else deliver())
 
-    def report(self, token: str, result: TaskResult) -> Acknowledgement:
+    def report(self, token: str, result: TaskResult) -> object:
         """A result came."""
         found = self.registry.find(token)
         if found is None:
@@ -210,40 +283,76 @@ class SimMaster:
         link = found[1]
         if link is None:
             return Acknowledgement.STALE
-        task = link.tasks.get(result.task_id)
-        if task is None:
-            return link.tasks.acknowledge_again(result.task_id)
-        acknowledgement = task.machine.finish(result)
-        link.tasks.close(result.task_id, by_result=acknowledgement is Acknowledgement.RECORDED)
-        if acknowledgement is Acknowledgement.RECORDED:
-            self._ended(task)
-        return acknowledgement
+        task = link.custody.report(result)
+        if isinstance(task, Acknowledgement):
+            return task
+        if self.journal is None:
+            return link.custody.recorded(result)
+        if task.id not in link.recording:
+            link.recording[task.id] = Later()
+            ended = TaskEnded(
+                task.id, STATUS_BY_RESULT[result.status], str(result.value).encode(), delivered=task.mark()
+            )
+            self.write([ended], partial(self._recorded, link, task, result))
+        return link.recording[task.id]
+
+    def _recorded(self, link: SimLink, task: SimTask, result: TaskResult, failure: JournalError | None) -> None:
+        later = link.recording.pop(task.id)
+        if failure is None:
+            later.give(link.custody.recorded(result))
+            return
+        lost = link.custody.not_recorded(task.id)
+        if lost is not None:
+            self.lose([(task, lost)])
+        later.give(RequestException("not written", "UNAVAILABLE"))
 
     # Ends.
 
     def judge_lease(self, name: str, token: str, expires_at: float) -> None:
         """Promise 5, before it comes to the test: a slave must not believe for longer than its master would."""
-        found = self.registry.find(token)
+        found = self.registry.find(token) if self.up else None
         link = None if found is None else found[1]
         if link is not None and link.heard_at and expires_at > link.heard_at + self.tolerance:
-            self._history.wrong(self._world.now, f"{name} may believe for longer than its master does")
+            self.history.wrong(self.world.now, f"{name} may believe for longer than its master does")
 
-    def _over(self, link: SimLink, reason: LossReason | None) -> None:
-        """A session has ended. `reason` is None where it had never begun."""
-        link.session.end()
-        self.registry.retire(link.token)
+    def over(self, link: SimLink, ending: Ending[SimTask] | None) -> None:
+        """A session has ended."""
+        if ending is None:
+            return
+        self.registry.retire(*link.tokens)
         if self.links.get(link.slave.name) is link:
             del self.links[link.slave.name]
-        if reason is not None:
-            self._history.lost(self._world.now, link.slave.name, reason)
-            if reason is LossReason.SILENT and link.slave.up and link.slave.believes_in(link.token):
-                self._history.wrong(self._world.now, f"{link.slave.name} still believes in a session that is lost")
-        for task in link.tasks.take_all():
-            if task.machine.lose(TaskLost(reason or LossReason.DISCONNECTED, "lost")):
-                self._ended(task)
         stream = link.slave.stream
-        if stream is not None and stream.token == link.token:
-            self._down(link.slave, stream, lambda: link.slave.told_that_it_is_over(link.token))
+        if stream is not None and stream.token in link.tokens:
+            self._down(link.slave, stream, lambda: link.slave.told_that_it_is_over(stream.token))
+        if ending.reason is None:
+            return
+        self.history.lost(self.world.now, link.slave.name, ending.reason)
+        if ending.reason is LossReason.SILENT and link.slave.up and link.slave.believes_in(link.token):
+            self.history.wrong(self.world.now, f"{link.slave.name} still believes in a session that is lost")
 
-    def _ended(self, task: SimTask) -> None:
-        self._history.ended(self._world.now, task.id, task.machine.status, task.machine.result)
+        def tell() -> None:
+            for task in ending.unfinished:
+                task.lose(ending.error)
+
+        lost = [loss_of(task, ending.error) for task in ending.lost]
+        self.keep([SessionDropped(link.token), *lost, *(TaskDropped(task.id) for task in ending.unsent)], tell)
+
+    def lose(self, losses: Sequence[tuple[SimTask, TaskLost]]) -> None:
+        """These tasks are lost, and the session is not."""
+
+        def tell() -> None:
+            for task, error in losses:
+                task.lose(error)
+
+        self.keep([loss_of(task, error) for task, error in losses], tell)
+
+    def told(self, task: SimTask) -> None:
+        """The application's callback. Then its owner has had the end."""
+        self.history.ended(self.world.now, task.id, task.status, task.result)
+        self.keep([TaskDropped(task.id)], lambda: None)
+
+
+def loss_of(task: SimTask, error: TaskLost) -> TaskEnded:
+    """What is written down of a loss."""
+    return TaskEnded(task.id, TaskStatus.LOST, reason=error.reason.name, delivered=task.mark())

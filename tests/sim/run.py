@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from interaction.core.session import SessionState
 from tests.sim.history import History
+from tests.sim.journal import Disk
 from tests.sim.master import PROBE_TIMEOUT, SimMaster
+from tests.sim.recovery import Restarted, kill
 from tests.sim.slave import SimSlave
 from tests.sim.world import Weather, World
 
@@ -30,7 +32,8 @@ class Run:
         self._gone_since: dict[str, float] = {}  # by token: since when the session's process is no more
         self.tolerance = draw.choice((1.0, 3.0, 15.0))
         self.check_span = draw.choice((0.1, 1.0))
-        self.master = SimMaster(self.world, self.history, self.tolerance, self.check_span)
+        disk = Disk() if draw.random() < 0.6 else None
+        self.master = SimMaster(self.world, self.history, self.tolerance, self.check_span, disk)
         span = draw.choice((0.2, 3.0))
         self.slaves = [
             SimSlave(f"slave-{number}", self.world, self.history, self.master, span)
@@ -41,6 +44,7 @@ class Run:
 
     def go(self) -> History:
         """Run it, and return what happened."""
+        self.master.prepare = self._replant
         self._replant()
         self.world.weather = self.weather
         if not self.calm:
@@ -81,12 +85,15 @@ class Run:
 
     def _trouble(self) -> None:
         """One fault after the other."""
+        if self.world.now >= TROUBLE:
+            return
         draw, slave = self.world.random, self.world.random.choice(self.slaves)
         faults = [self._kill, self._pause_slave, self._pause_master, self._hiccup]
+        if self.master.journal is not None:
+            faults += [self._kill_master, self._fill_disk]
         fault = draw.choice(faults if self.wired else [*faults, self._cut])
         fault(slave)
-        if self.world.now < TROUBLE:
-            self.world.at(self.world.now + draw.expovariate(0.3), self._trouble)
+        self.world.at(self.world.now + draw.expovariate(0.3), self._trouble)
 
     def _kill(self, slave: SimSlave) -> None:
         if slave.up:
@@ -97,6 +104,25 @@ class Run:
         if not slave.up:
             slave.start()
             self._replant()
+
+    def _kill_master(self, slave: SimSlave) -> None:
+        journal = self.master.journal
+        if self.master.up and (journal is None or not journal.owing):  # what could not be written would be forgotten
+            kill(self.master, self.slaves)
+            away = self.world.random.choice((0.0, 0.5, self.tolerance, 3 * self.tolerance))
+            self.world.at(self.world.now + away, self._revive_master)
+
+    def _revive_master(self) -> None:
+        if not self.master.up:
+            Restarted(self.master, self.slaves)
+            self._excused_until = self.world.now
+            self.history.counts["master restarted"] += 1
+            if self.world.now < TROUBLE:
+                self._work()
+
+    def _fill_disk(self, slave: SimSlave) -> None:
+        if self.master.journal is not None:
+            self.master.journal.full_until = self.world.now + self.world.random.choice((0.1, 2.0))
 
     def _cut(self, slave: SimSlave) -> None:
         both = [(slave.name, self.master.name), (self.master.name, slave.name)]
@@ -122,7 +148,7 @@ class Run:
     def _watch(self) -> None:
         """A few times a second: does the master believe in somebody for too long?"""
         now = self.world.now
-        for link in self.master.links.values():
+        for link in self.master.links.values() if self.master.up else ():
             if link.session.state not in (SessionState.LIVE, SessionState.SUSPECT):
                 continue
             silent_since = max(link.heard_at, self._excused_until)
@@ -143,6 +169,7 @@ class Run:
     def _make_peace(self) -> None:
         self.world.weather = Weather()
         self.world.cut.clear()
+        self._revive_master()
         for slave in self.slaves:
             self._revive(slave)
         self.world.at(TROUBLE + 50.0, self._ask_once_more)
@@ -159,7 +186,10 @@ class Run:
 
     def _judge(self) -> None:
         history, now = self.history, self.world.now
-        history.finish(now)
+        disk = self.master.disk
+        history.finish(
+            now, cut_off=set() if disk is None else {task.id for task in disk.tasks.values() if task.delivered}
+        )
         for slave in self.slaves:
             last = [story for task_id, story in history.tasks.items() if task_id.startswith(f"last-{slave.name}")]
             if not any(story.value is not None and story.result == story.value for story in last):

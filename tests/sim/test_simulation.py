@@ -31,7 +31,7 @@ def test_runs_are_about_something() -> None:
         for name, number in Run(seed).go().counts.items():
             counts[name] += number
     happened = {"COMPLETED", "LOST", "START_FAILED", "EXITED", "RESTARTED", "SILENT", "DISCONNECTED"}
-    happened |= {"acknowledged RECORDED", "acknowledged DUPLICATE", "acknowledged STALE"}
+    happened |= {"master restarted", "resumed", "acknowledged RECORDED", "acknowledged DUPLICATE", "acknowledged STALE"}
     assert {name for name in happened if counts[name] >= 3} == happened
 
 

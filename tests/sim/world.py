@@ -93,12 +93,15 @@ class World:
             self.on(source, self.now + self.delay(), not_there)
 
     def call(self, source: Node, target: Node, handle: Callable[[], object], done: Reply, timeout: float) -> None:
-        """One unary RPC. `handle` runs at the target and returns or raises the answer; `done` gets it, once."""
-        answered = False
+        """One unary RPC. `handle` runs at the target and returns or raises the answer; `done` gets it, once.
+
+        An answer that comes when the caller has been restarted is nobody's.
+        """
+        answered, life = False, source.life
 
         def finish(answer: object) -> None:
             nonlocal answered
-            if not answered:
+            if not answered and source.life == life:
                 answered = True
                 done(answer)
 

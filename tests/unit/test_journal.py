@@ -1,0 +1,299 @@
+"""The journal on disk: what a store keeps, in SQLite as in the simulation, and what the journal makes of failures."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import sqlalchemy as sa
+
+from interaction.core.journal import (
+    Entry,
+    SessionDropped,
+    SessionKept,
+    SessionRecord,
+    Snapshot,
+    TaskDelivered,
+    TaskDropped,
+    TaskEnded,
+    TaskKept,
+    TaskRecord,
+)
+from interaction.core.task import TaskStatus
+from interaction.exception import JournalError
+from interaction.journal import Journal, check_url
+from interaction.journal.sqlite import open_sqlite
+from interaction.journal.store import Store
+from tests.sim.journal import Disk
+
+SESSION = SessionRecord("conn", "host", 7236, True, "t" * 43, "i" * 32, b"\0data")
+OTHER = SessionRecord("other", "::1", 1, False, "u" * 43, "j" * 32, b"", successor="v" * 43)
+TASKS = [TaskRecord(f"{n:036}", "conn", bytes([n])) for n in range(4)]
+WAIT = 10.0
+
+
+class Kept(Protocol):
+    """What every store does."""
+
+    def apply(self, entries: Sequence[Entry]) -> None: ...
+    def load(self) -> Snapshot: ...
+    def ended(self) -> list[TaskRecord]: ...
+
+
+def url_of(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "simulated"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
+    if request.param == "simulated":
+        yield Disk()
+        return
+    opened = Store(open_sqlite(sa.make_url(url_of(tmp_path / "j.db"))))
+    try:
+        opened.prepare()
+        yield opened
+    finally:
+        opened.close()
+
+
+def kept(store: Kept) -> tuple[list[SessionRecord], list[TaskRecord]]:
+    snapshot = store.load()
+    return list(snapshot.sessions), list(snapshot.tasks)
+
+
+# One suite for every store.
+
+
+def test_a_store_is_empty_at_first(store: Kept) -> None:
+    assert kept(store) == ([], [])
+    assert store.ended() == []
+
+
+def test_records_come_back_as_they_were(store: Kept) -> None:
+    store.apply([SessionKept(SESSION), SessionKept(OTHER), *map(TaskKept, TASKS)])
+    assert kept(store) == ([SESSION, OTHER], TASKS)
+
+
+def test_a_session_takes_the_place_of_one_of_the_same_name(store: Kept) -> None:
+    again = SessionRecord("conn", "host", 7236, True, "w" * 43, "i" * 32, b"")
+    store.apply([SessionKept(SESSION)])
+    store.apply([SessionKept(again), SessionDropped(SESSION.token)])
+    assert kept(store) == ([again], [])
+
+
+def test_a_task_that_has_ended_is_there_until_its_end_was_delivered(store: Kept) -> None:
+    first, second, third, fourth = (task.id for task in TASKS)
+    store.apply(list(map(TaskKept, TASKS)))
+    store.apply([TaskEnded(first, TaskStatus.COMPLETED, b"result")])
+    store.apply([TaskEnded(second, TaskStatus.LOST, reason="SILENT", message="why")])
+    store.apply([TaskEnded(third, TaskStatus.FAILED, b"x", delivered=True), TaskDropped(fourth)])
+    assert kept(store) == ([], [])
+    assert store.ended() == [
+        TaskRecord(first, "conn", b"\0", TaskStatus.COMPLETED, b"result"),
+        TaskRecord(second, "conn", b"\1", TaskStatus.LOST, b"", "SILENT", "why"),
+    ]
+    store.apply([TaskDelivered(first), TaskDropped(second)])
+    assert store.ended() == []
+
+
+def test_what_is_said_of_a_task_that_is_not_there_changes_nothing(store: Kept) -> None:
+    task_id = TASKS[0].id
+    store.apply([TaskEnded(task_id, TaskStatus.COMPLETED), TaskDelivered(task_id), TaskDropped(task_id)])
+    store.apply([SessionDropped("x" * 43)])
+    assert kept(store) == ([], [])
+
+
+def test_tasks_without_a_session_are_orphans() -> None:
+    snapshot = Snapshot([OTHER], [TASKS[0], TaskRecord("z" * 36, "other", b"")])
+    assert [end.task_id for end in snapshot.orphans()] == [TASKS[0].id]
+    assert [task.id for task in snapshot.of(OTHER)] == ["z" * 36]
+
+
+# The journal in a file.
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    opened = Journal.open(url_of(tmp_path / "j.db"))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+class Told:
+    """Waits for what a journal says."""
+
+    def __init__(self) -> None:
+        self._said = threading.Event()
+        self.failure: JournalError | None = None
+
+    def __call__(self, failure: JournalError | None) -> None:
+        self.failure = failure
+        self._said.set()
+
+    def wait(self) -> JournalError | None:
+        assert self._said.wait(WAIT)
+        return self.failure
+
+
+def written(journal: Journal, *entries: Entry) -> JournalError | None:
+    told = Told()
+    journal.write(entries, told)
+    return told.wait()
+
+
+def test_what_was_written_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
+    first = Journal.open(url_of(tmp_path / "j.db"))
+    assert written(first, SessionKept(SESSION), TaskKept(TASKS[0])) is None
+    first.close()
+    second = Journal.open(url_of(tmp_path / "j.db"))
+    try:
+        assert second.load() == Snapshot([SESSION], [TASKS[0]])
+        assert second.find(TASKS[0].id) == TASKS[0]
+        assert second.find("x") is None
+    finally:
+        second.close()
+
+
+def test_the_file_is_its_owners_only(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    path.touch(0o644)
+    journal = Journal.open(url_of(path))
+    try:
+        assert written(journal, SessionKept(SESSION)) is None
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+        assert modes.pop("j.db") == 0o600
+        assert set(modes.values()) <= {0o600}
+    finally:
+        journal.close()
+
+
+def test_a_commit_is_on_the_disk_when_it_is_acknowledged(journal: Journal, tmp_path: Path) -> None:
+    """Read by another process from a copy of the files, as a crash would leave them."""
+    assert written(journal, TaskKept(TASKS[0])) is None
+    for name in ("j.db", "j.db-wal"):
+        (tmp_path / f"copy-{name}").write_bytes((tmp_path / name).read_bytes())
+    with sqlite3.connect(tmp_path / "copy-j.db") as copy:
+        assert copy.execute("select id from tasks").fetchall() == [(TASKS[0].id,)]
+    copy.close()
+
+
+def test_a_second_master_on_the_same_journal_is_refused(journal: Journal, tmp_path: Path) -> None:
+    script = f"from interaction.journal import Journal; Journal.open({url_of(tmp_path / 'j.db')!r})"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=WAIT * 3)
+    assert "is in use by another master" in run.stderr
+    assert written(journal, TaskKept(TASKS[0])) is None
+
+
+def test_what_is_no_journal_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("not a database, and longer than a header of SQLite's, which has a hundred bytes" * 3)
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="is no journal"):
+        Journal.open(url_of(path))
+    assert path.read_bytes() == before
+    with pytest.raises(JournalError, match="can't be opened: No such file"):
+        Journal.open(url_of(tmp_path / "nowhere" / "j.db"))
+
+
+def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
+    Journal.open(url_of(tmp_path / "j.db")).close()
+    with sqlite3.connect(tmp_path / "j.db") as database:
+        database.execute("update about set version = 99")
+    database.close()
+    with pytest.raises(JournalError, match="version 99"):
+        Journal.open(url_of(tmp_path / "j.db"))
+
+
+@pytest.mark.parametrize("url", ["", "sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql:///x", "master.db"])
+def test_a_url_that_names_no_file_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="sqlite:///FILE"):
+        check_url(url)
+    with pytest.raises(TypeError, match="journal must be a URL"):
+        check_url(7)
+
+
+def test_one_that_can_not_be_written_does_not_hold_up_the_others(journal: Journal) -> None:
+    assert written(journal, TaskKept(TASKS[0])) is None
+    told = [Told() for _ in range(3)]
+    for entry, each in zip([TASKS[1], TASKS[0], TASKS[2]], told, strict=True):  # the one in the middle is there already
+        journal.write([TaskKept(entry)], each)
+    failures = [each.wait() for each in told]
+    assert [failure is None for failure in failures] == [True, False, True]
+    assert [task.id for task in journal.load().tasks] == [task.id for task in TASKS[:3]]
+
+
+def test_a_closed_journal_says_so(tmp_path: Path) -> None:
+    journal = Journal.open(url_of(tmp_path / "j.db"))
+    journal.close()
+    failure = written(journal, TaskKept(TASKS[0]))
+    assert failure is not None
+    assert "closed" in str(failure)
+    with pytest.raises(JournalError, match="closed"):
+        journal.load()
+
+
+class Failing(Store):
+    """A store whose disk is full when a test says so."""
+
+    full = False
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        if self.full:
+            raise JournalError("the journal can't be used: database or disk is full")
+        super().apply(entries)
+
+
+def test_a_full_disk_takes_nothing_new_and_forgets_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Failing(open_sqlite(sa.make_url(url_of(tmp_path / "j.db"))))
+    store.prepare()
+    journal = Journal(store)
+    try:
+        assert written(journal, TaskKept(TASKS[0]), TaskKept(TASKS[1])) is None
+        store.full = True
+        with caplog.at_level(logging.WARNING, "interaction.master"):
+            refused, happened = Told(), Told()
+            journal.write([TaskKept(TASKS[2])], refused)
+            journal.keep([TaskEnded(TASKS[0].id, TaskStatus.LOST, reason="SILENT")], happened)
+            assert "disk is full" in str(refused.wait())
+            assert happened.wait() is not None, "it is told, and not written yet"
+            assert len(journal.load().tasks) == 2
+            store.full = False
+            assert written(journal, TaskDropped(TASKS[1].id)) is None
+            assert [task.id for task in journal.ended()] == [TASKS[0].id]
+            assert journal.load().tasks == []
+        words = [record.getMessage() for record in caplog.records]
+        assert len(words) == 2
+        assert "disk is full" in words[0]
+        assert "can be written again" in words[1]
+    finally:
+        journal.close()
+
+
+def test_what_is_owed_is_written_as_soon_as_it_can_be(tmp_path: Path) -> None:
+    store = Failing(open_sqlite(sa.make_url(url_of(tmp_path / "j.db"))))
+    store.prepare()
+    journal = Journal(store)
+    try:
+        store.full = True
+        told = Told()
+        journal.keep([TaskKept(TASKS[0])], told)
+        told.wait()
+        store.full = False
+    finally:
+        journal.close()  # at the latest
+    again = Journal.open(url_of(tmp_path / "j.db"))
+    try:
+        assert again.load().tasks == [TASKS[0]]
+    finally:
+        again.close()
