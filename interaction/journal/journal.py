@@ -154,10 +154,18 @@ class Journal:
             self._owed.extend(entry for work in batch if work.must for entry in work.entries)
         elif entries:
             self._owed = []
-        self._be_loud(failure)
+        if entries:
+            self._be_loud(failure)
         for work in batch:
             if work.done is not None:
-                work.done(failure)
+                self._tell(work.done, failure)
+
+    @staticmethod
+    def _tell(done: Done, failure: JournalError | None) -> None:
+        try:
+            done(failure)
+        except Exception:  # noqa: BLE001 - the others still wait for their word
+            _log.exception("what was to follow an entry of the journal failed")
 
     def _be_loud(self, failure: JournalError | None) -> None:
         """Say when it begins to fail and when it does no more, not each time."""
