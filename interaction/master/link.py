@@ -200,8 +200,12 @@ class Link:
         if self._notes.journal is None:
             return self.custody.recorded(result)
         recording = self._recording.get(task.id)
-        if recording is None:  # on its own: the call that brought it may be cancelled
-            recording = self._recording[task.id] = asyncio.ensure_future(self._record(task, result, report))
+        if recording is not None:  # the same came before
+            await asyncio.shield(recording)
+            return Acknowledgement.DUPLICATE
+        # On its own: the call that brought it may be cancelled.
+        recording = self._recording[task.id] = asyncio.ensure_future(self._record(task, result, report))
+        recording.add_done_callback(_heard)
         return await asyncio.shield(recording)
 
     async def _record(self, task: Task, result: TaskResult, report: Report) -> Acknowledgement:
@@ -322,6 +326,12 @@ class Link:
             task.lose(ending.error)
         if not ending.asked and ending.reason is not None:
             self._lost(ending.reason)
+
+
+def _heard(recording: asyncio.Future[Acknowledgement]) -> None:
+    """A failure is told to who waits; where nobody does any more, it has been logged by the journal."""
+    if not recording.cancelled():
+        recording.exception()
 
 
 class HeartbeatStream:

@@ -86,12 +86,23 @@ def make_slave(stack: ExitStack) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def make_master(stack: ExitStack) -> Callable[..., Any]:
+def master_options() -> dict[str, Any]:
+    """What every master of a test gets, beside what the test gives it: a module may say more."""
+    return {}
+
+
+def without_and_with_a_journal(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """The options of a master, for a module whose tests are to hold on both."""
+    return {"journal": f"sqlite:///{tmp_path / 'master.db'}"} if request.param else {}
+
+
+@pytest.fixture
+def make_master(stack: ExitStack, master_options: dict[str, Any]) -> Callable[..., Any]:
     """Start a master that is closed at the end. Requests end soon, so that a test that fails does so soon."""
 
     def make(kind: type[Master] = Master, **options: Any) -> Master:
         quick = {"request_retries": 0, "request_retry_waiting": 0.05, "request_timeout": 10.0, "channel": CHANNEL}
-        master = kind("127.0.0.1", 0, **{**quick, **options})
+        master = kind("127.0.0.1", 0, **{**quick, **master_options, **options})
         master.start()
         stack.callback(master.close)
         return master

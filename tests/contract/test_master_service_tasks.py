@@ -13,7 +13,7 @@ from interaction.exception import LossReason, SlaveSlaveNotConnected, TaskFailed
 from interaction.v1 import master_service_pb2 as messages
 from interaction.v1 import slave_service_pb2 as slave_messages
 from interaction.v1.task_pb2 import TASK_RESULT_STATUS_FAILED, TaskError, TaskResult
-from tests.contract.conftest import MakeMaster
+from tests.contract.conftest import MakeMaster, without_and_with_a_journal
 from tests.contract.recording_master import Failure
 from tests.contract.scripted_slave import Beats, ScriptedSlave, assert_lost, completed, scripted_slave, started
 from tests.contract.slave_programs import WAIT
@@ -28,6 +28,9 @@ from tests.contract.wire import (
     new_token,
     refused,
 )
+
+master_options = pytest.fixture(params=[False, True], ids=["", "journal"])(without_and_with_a_journal)
+
 
 WRONG_TOKEN = (FORBIDDEN, "SLAVE_TOKEN_INVALID")
 RECORDED = messages.RESULT_ACKNOWLEDGEMENT_RECORDED

@@ -12,7 +12,10 @@ import pytest
 
 from interaction import Master, SlaveConnectionProxy, TaskStatus
 from interaction.exception import PayloadError, PayloadTooLarge, SlaveTaskAlreadyExist, TaskFailed
-from tests.contract.conftest import MakeMaster, MakeSlave, Worker
+from tests.contract.conftest import MakeMaster, MakeSlave, Worker, without_and_with_a_journal
+
+master_options = pytest.fixture(params=[False, True], ids=["", "journal"])(without_and_with_a_journal)
+
 
 WAIT = 10.0
 
