@@ -20,7 +20,12 @@ from interaction.rpc.master_client import MasterClient
 from interaction.slave.worker import failed_report
 
 _log = logging.getLogger("interaction.slave")
-_TRANSIENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")  # the same report may get through the next time
+_TRANSIENT = (
+    "UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "CANCELLED",
+    "DATA_LOSS",
+)  # the same report may get through the next time
 
 
 class Reporter:
