@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import grpc
@@ -88,7 +89,7 @@ def value(chance: random.Random, depth: int = 0) -> Any:
 def damaged(chance: random.Random, content: bytes) -> bytes:
     """The content with a few pieces of it changed, doubled, moved or gone."""
     work = bytearray(content)
-    for _ in range(chance.choice((0, 0, 1, 1, 2, 4))):
+    for _ in range(chance.choice((0, 1, 1, 1, 2, 4))):
         start = chance.randrange(len(work) + 1)
         end = min(len(work), start + chance.choice((0, 1, 1, 2, 8, 64)))
         piece = (
@@ -146,16 +147,19 @@ def scalar(chance: random.Random, field: FieldDescriptor) -> Any:
 
 
 def wire(kind: type[Message]) -> Callable[[random.Random], bytes]:
-    return lambda chance: damaged(chance, message(chance, kind).SerializeToString())
+    return lambda chance: message(chance, kind).SerializeToString()
 
 
-def json_payload(chance: random.Random) -> Payload:
-    written = damaged(chance, json.dumps(value(chance), ensure_ascii=chance.random() < 0.5).encode())
+def json_text(chance: random.Random) -> bytes:
+    return json.dumps(value(chance), ensure_ascii=chance.random() < 0.5).encode()
+
+
+def json_payload(chance: random.Random, written: bytes) -> Payload:
     buffers = [chance.randbytes(chance.choice((0, 1, 4, 8, 24))) for _ in range(chance.randrange(3))]
-    return Payload(json=written.decode("utf-8", "replace"), buffers=buffers)
+    return Payload(json=damaged(chance, written).decode("utf-8", "replace"), buffers=buffers)
 
 
-def metadata(chance: random.Random) -> Metadata:
+def metadata(chance: random.Random, _: bytes = b"") -> Metadata:
     made: Metadata = []
     for _ in range(chance.randrange(6)):
         key = chance.choice(("channel", "channel", "token", "token", "previous-token", "token-bin", "Channel", "x"))
@@ -164,26 +168,34 @@ def metadata(chance: random.Random) -> Metadata:
     return made
 
 
-def address(chance: random.Random) -> str:
+def address(chance: random.Random, _: bytes) -> str:
     scheme = chance.choice(("", "", "grpc://", "http://", "https://", "ftp://", "//"))
     host = chance.choice(("localhost", "10.0.0.1", "[::1]", "[fe80::1%eth0]", "a.b-c.example", text(chance)))
     tail = chance.choice(("", ":1", ":7235", ":65536", ":-1", ":٣", "/", ":7/", "/x", "?q", "#f", ":7:7"))
     return damaged(chance, f"{scheme}{host}{tail}".encode()).decode("utf-8", "replace")
 
 
-def failure(chance: random.Random) -> grpc.aio.AioRpcError:
-    """How a call failed, as a peer may have it fail."""
+def details(chance: random.Random) -> bytes:
+    """What may stand in grpc-status-details-bin."""
     status = cast(Status, message(chance, Status))
     if chance.random() < 0.8:
         status.code = grpc.StatusCode.PERMISSION_DENIED.value[0]
         for detail in status.details:
-            inner: Message = json_payload(chance) if chance.random() < 0.5 else message(chance, ErrorInfo)
+            inner: Message = (
+                json_payload(chance, json_text(chance)) if chance.random() < 0.5 else message(chance, ErrorInfo)
+            )
             if isinstance(inner, ErrorInfo) and chance.random() < 0.7:
                 inner.domain, inner.reason = "interaction", chance.choice(("TASK_REFUSED", "SUCCESS", text(chance)))
             detail.type_url = "type.googleapis.com/" + inner.DESCRIPTOR.full_name
             detail.value = damaged(chance, inner.SerializeToString())
-    trailers = [("grpc-status-details-bin", damaged(chance, status.SerializeToString()))]
-    words = status.message if chance.random() < 0.7 else text(chance)
+    return status.SerializeToString()
+
+
+def failure(chance: random.Random, details: bytes) -> grpc.aio.AioRpcError:
+    """How a call failed, as a peer may have it fail."""
+    trailers = [("grpc-status-details-bin", damaged(chance, details))]
+    status = lenient(Status.FromString)(details)
+    words = status.message if status is not None and chance.random() < 0.7 else text(chance)
     return grpc.aio.AioRpcError(
         grpc.StatusCode.PERMISSION_DENIED, grpc.aio.Metadata(), grpc.aio.Metadata(*trailers), details=words
     )
@@ -328,25 +340,35 @@ def read_beat(content: bytes) -> None:
 
 @dataclass(frozen=True)
 class Decoder:
-    """How an input is made, and what reads it."""
+    """How the structure of an input is made, how an input is made of it, and what reads that."""
 
-    make: Callable[[random.Random], Any]
+    structure: Callable[[random.Random], bytes]
+    vary: Callable[[random.Random, bytes], Any]
     read: Callable[[Any], None]
 
 
+def none(_: random.Random) -> bytes:
+    return b""
+
+
 DECODERS: dict[str, Decoder] = {
-    "json": Decoder(json_payload, read_payload),
-    "value": Decoder(wire(Payload), read_value),
-    "metadata": Decoder(metadata, check_metadata),
-    "address": Decoder(address, check_address),
-    "messages": Decoder(lambda chance: wire(chance.choice(_MESSAGES))(chance), read_messages),
-    "result": Decoder(wire(task_pb2.TaskResult), read_result),
-    "task": Decoder(wire(slave_service_pb2.NewTaskRequest), read_task),
-    "offer": Decoder(lambda chance: (wire(slave_service_pb2.ConnectRequest)(chance), metadata(chance)), read_offer),
-    "status": Decoder(failure, read_failure),
-    "answer": Decoder(wire(slave_service_pb2.ConnectResponse), read_answer),
-    "beat": Decoder(wire(master_service_pb2.HeartbeatResponse), read_beat),
+    "json": Decoder(json_text, json_payload, read_payload),
+    "value": Decoder(wire(Payload), damaged, read_value),
+    "metadata": Decoder(none, metadata, check_metadata),
+    "address": Decoder(none, address, check_address),
+    "messages": Decoder(lambda chance: wire(chance.choice(_MESSAGES))(chance), damaged, read_messages),
+    "result": Decoder(wire(task_pb2.TaskResult), damaged, read_result),
+    "task": Decoder(wire(slave_service_pb2.NewTaskRequest), damaged, read_task),
+    "offer": Decoder(
+        wire(slave_service_pb2.ConnectRequest),
+        lambda chance, content: (damaged(chance, content), metadata(chance)),
+        read_offer,
+    ),
+    "status": Decoder(details, failure, read_failure),
+    "answer": Decoder(wire(slave_service_pb2.ConnectResponse), damaged, read_answer),
+    "beat": Decoder(wire(master_service_pb2.HeartbeatResponse), damaged, read_beat),
 }
+VARIANTS = 10  # inputs of one structure: to make it takes far longer than to damage it
 
 
 @dataclass(frozen=True)
@@ -359,10 +381,18 @@ class Crash:
     problem: str
 
 
+def chance_of(name: str, seed: int, number: int) -> random.Random:
+    return random.Random((zlib.crc32(name.encode()) << 96) + (seed << 64) + number)
+
+
+@lru_cache(1)
+def structure(name: str, seed: int, number: int) -> bytes:
+    return DECODERS[name].structure(chance_of(f"structure of {name}", seed, number))
+
+
 def made(name: str, seed: int, number: int) -> Any:
     """An input."""
-    chance = random.Random((zlib.crc32(name.encode()) << 96) + (seed << 64) + number)
-    return DECODERS[name].make(chance)
+    return DECODERS[name].vary(chance_of(name, seed, number), structure(name, seed, number // VARIANTS))
 
 
 def tried(name: str, seed: int, numbers: range) -> list[Crash]:
