@@ -89,7 +89,7 @@ class Reporter:
             self._ended(refusal)
         except MasterResponseException as refusal:  # it will never be taken, and the master has dealt with it
             answered = True
-            _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal.message)
+            _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal.code.name)
         except RequestException as error:
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, error)
             if error.code not in _TRANSIENT:

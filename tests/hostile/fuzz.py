@@ -159,7 +159,7 @@ def json_payload(chance: random.Random, written: bytes) -> Payload:
     return Payload(json=damaged(chance, written).decode("utf-8", "replace"), buffers=buffers)
 
 
-def metadata(chance: random.Random, _: bytes = b"") -> Metadata:
+def metadata(chance: random.Random, nothing: bytes = b"") -> Metadata:
     made: Metadata = []
     for _ in range(chance.randrange(6)):
         key = chance.choice(("channel", "channel", "token", "token", "previous-token", "token-bin", "Channel", "x"))
@@ -168,7 +168,7 @@ def metadata(chance: random.Random, _: bytes = b"") -> Metadata:
     return made
 
 
-def address(chance: random.Random, _: bytes) -> str:
+def address(chance: random.Random, nothing: bytes) -> str:
     scheme = chance.choice(("", "", "grpc://", "http://", "https://", "ftp://", "//"))
     host = chance.choice(("localhost", "10.0.0.1", "[::1]", "[fe80::1%eth0]", "a.b-c.example", text(chance)))
     tail = chance.choice(("", ":1", ":7235", ":65536", ":-1", ":٣", "/", ":7/", "/x", "?q", "#f", ":7:7"))
@@ -188,7 +188,8 @@ def details(chance: random.Random) -> bytes:
                 inner.domain, inner.reason = "interaction", chance.choice(("TASK_REFUSED", "SUCCESS", text(chance)))
             detail.type_url = "type.googleapis.com/" + inner.DESCRIPTOR.full_name
             detail.value = damaged(chance, inner.SerializeToString())
-    return status.SerializeToString()
+    content: bytes = status.SerializeToString()
+    return content
 
 
 def failure(chance: random.Random, details: bytes) -> grpc.aio.AioRpcError:
