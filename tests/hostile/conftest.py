@@ -136,6 +136,7 @@ class Pair:
             log = peer.log()
             assert "Traceback" not in log, f"the {peer.role}:\n{log[log.index('Traceback') - 300 :][:3000]}"
             assert "lost" not in log
+            print(f"the {peer.role} grew by {self.grown(peer.role):.0f} MiB at most")
             assert self.grown(peer.role) < most, f"the {peer.role} grew by {self.grown(peer.role):.0f} MiB"
 
 
