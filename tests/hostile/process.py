@@ -43,7 +43,7 @@ def main() -> None:
     logging.basicConfig(filename=log, level=logging.DEBUG, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     most = int(limit[0]) if limit else None
     if role == "master":
-        with Master("127.0.0.1", 0, channel=CHANNEL, max_message_bytes=most) as master:
+        with Master("127.0.0.1", 0, channel=CHANNEL, heartbeat_tolerance=60, max_message_bytes=most) as master:
             print(master.port, flush=True)
             obey(master)
     else:

@@ -363,7 +363,7 @@ def test_an_acknowledgement_that_makes_no_sense_changes_nothing(
             beaten.set()
 
     peer.beats = beats
-    caller.connect(lease=1.0)
+    caller.connect(lease=2.0)
     assert beaten.wait(WAIT)
     caller.new_task()
     silent.set()

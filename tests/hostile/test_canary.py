@@ -93,7 +93,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def made(stack: ExitStack) -> tuple[Cat, Bird]:
-    master = Cat("127.0.0.1", 0, channel=CHANNEL, heartbeat_tolerance=1.5, heartbeat_check_span=0.1, request_retries=0)
+    master = Cat("127.0.0.1", 0, channel=CHANNEL, request_retries=0)
     return stack.enter_context(master), stack.enter_context(Bird())
 
 
