@@ -21,6 +21,7 @@ from interaction.exception import (
     SlaveMasterTokenInvalid,
     SlaveSlaveNotConnected,
 )
+from interaction.master.heartbeat import LATE, HeartbeatStream
 from interaction.master.notes import Notes
 from interaction.master.task import Task
 from interaction.rpc.convert import Report
@@ -245,7 +246,7 @@ class Link:
             raise MasterSlaveTokenInvalid("the session of this token is over")
         if token in self.tokens[: self.tokens.index(self.token)]:  # it comes late: the slave beats under the new one
             end(None)
-            return HeartbeatStream(self, 0)
+            return HeartbeatStream(self, self.session, LATE)
         if self._end_stream is not None:
             self._end_stream(None)
         self._end_stream = end
@@ -254,7 +255,7 @@ class Link:
         number = self.session.stream_opened(asyncio.get_running_loop().time())
         if number > 1:
             _log.info("%s: the slave has opened its heartbeat stream again", self.name)
-        return HeartbeatStream(self, number)
+        return HeartbeatStream(self, self.session, number)
 
     async def streaming(self) -> None:
         """Wait until there is a heartbeat stream: what is said on it reaches the slave at once."""
@@ -332,24 +333,3 @@ def _heard(recording: asyncio.Future[Acknowledgement]) -> None:
     """A failure is told to who waits; where nobody does any more, it has been logged by the journal."""
     if not recording.cancelled():
         recording.exception()
-
-
-class HeartbeatStream:
-    """One heartbeat stream of a link."""
-
-    def __init__(self, link: Link, number: int) -> None:
-        self._link = link
-        self._number = number
-
-    def beat(self, sequence: int) -> int | None:
-        """A beat came: what to acknowledge."""
-        session = self._link.session
-        return session.newest_beat if session.beat(self._number, sequence, asyncio.get_running_loop().time()) else None
-
-    def leaving(self, reason: str, drained: bool) -> None:
-        """The slave leaves."""
-        self._link.left(reason, drained)
-
-    def broken(self) -> None:
-        """The stream ended without a word."""
-        self._link.do(self._link.session.stream_broken(self._number))

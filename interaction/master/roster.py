@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 from interaction.core.model import Acknowledgement, TaskResult
 from interaction.core.registry import Registry
 from interaction.exception import LossReason, MasterSlaveTokenInvalid
-from interaction.master.link import HeartbeatStream, Link
+from interaction.master.heartbeat import HeartbeatStream
+from interaction.master.link import Link
 from interaction.rpc.convert import Report
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ from interaction.rpc.status import Context
 from interaction.v1 import payload_pb2, task_pb2
 
 LANGUAGE = "python"
+MIN_LEASE, MAX_LEASE = 0.1, 86400.0  # seconds
 
 _LARGE = 256 * 1024  # bytes; reading more takes so long that the loop's other work should not wait for it
 
@@ -51,9 +52,10 @@ def to_duration(seconds: float) -> duration_pb2.Duration:
     return duration
 
 
-def from_duration(duration: duration_pb2.Duration) -> float:
-    """A Duration as seconds."""
-    return duration.seconds + duration.nanos / 1e9
+def read_lease(duration: duration_pb2.Duration) -> float | None:
+    """A lease in seconds; None for what can't be one."""
+    seconds = duration.seconds + duration.nanos / 1e9
+    return seconds if 0 <= duration.nanos < 10**9 and MIN_LEASE <= seconds <= MAX_LEASE else None
 
 
 def write_result(task_id: str, status: ResultStatus, result: payload_pb2.Payload, failure: Failure | None) -> Report:

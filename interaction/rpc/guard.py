@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
 
 from interaction.exception import (
     MasterChannelInvalid,
@@ -27,8 +27,10 @@ from interaction.exception import (
     SlaveSystemShuttingDown,
 )
 from interaction.rpc.metadata import Credentials, read_metadata
+from interaction.rpc.reading import lenient
 from interaction.rpc.status import Context, abort
 
+_UNREADABLE = "the message can't be parsed"
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker alone
 
@@ -75,7 +77,10 @@ BY_MASTER = Refusals(
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Lets a call of `service` through to its handler, or answers with a refusal. Ping needs no metadata."""
+    """Lets a call of `service` through to its handler, or answers with a refusal. Ping needs no metadata.
+
+    No handler, those of health and reflection included, meets a message that can't be parsed.
+    """
 
     def __init__(self, service: str, channel: int, refusals: Refusals, gatekeeper: Gatekeeper) -> None:
         self._service = service
@@ -92,18 +97,17 @@ class Guard(grpc.aio.ServerInterceptor):
         """Called by gRPC for each call, with the way to its handler."""
         handler = await continuation(handler_call_details)
         service, _, method = handler_call_details.method.lstrip("/").partition("/")
-        if handler is None or service != self._service:
-            return handler
+        if handler is None:
+            return None
         try:
-            if method != "Ping":
+            if service == self._service and method != "Ping":
                 self._check(method, read_metadata(handler_call_details.invocation_metadata))
         except ResponseException as refusal:
             return _refusing(handler, refusal)
-        if handler.request_streaming:
-            return handler
-        known = self._checked.get(method)
+        known = self._checked.get(handler_call_details.method)
         if known is None:
-            known = self._checked[method] = _checking(handler, self._refusals.malformed_message)
+            known = _checking(handler, self._refusals.malformed_message)
+            self._checked[handler_call_details.method] = known
         return known
 
     def _check(self, method: str, brought: Credentials) -> None:
@@ -122,22 +126,47 @@ class Guard(grpc.aio.ServerInterceptor):
 
 
 def _checking(handler: _Handler, malformed: type[ResponseException]) -> _Handler:
-    """The same unary handler; but a message that can't be parsed is refused, where gRPC would log a traceback."""
-    parse = cast(Callable[[bytes], object], handler.request_deserializer)
-    behave = cast(Callable[[object, Context], Awaitable[object]], handler.unary_unary)
+    """The same handler; but a message that can't be parsed is refused, where gRPC would log a traceback."""
+    read = lenient(cast(Callable[[bytes], object], handler.request_deserializer))
+    write = handler.response_serializer
+    if handler.request_streaming:
+        behave = _of_stream(cast(Callable[..., Any], handler.stream_stream), malformed)
+        return grpc.stream_stream_rpc_method_handler(behave, read, write)
+    if handler.response_streaming:
+        behave = _of_one(cast(Callable[..., Any], handler.unary_stream), malformed)
+        return grpc.unary_stream_rpc_method_handler(behave, read, write)
+    behave = _of_one(cast(Callable[..., Any], handler.unary_unary), malformed)
+    return grpc.unary_unary_rpc_method_handler(behave, read, write)
 
-    def read(content: bytes) -> object:
-        try:
-            return parse(content)
-        except DecodeError:
-            return None
 
+def _of_one(behave: Callable[[Any, Context], Awaitable[Any]], malformed: type[ResponseException]) -> Callable[..., Any]:
     async def check(request: object, context: Context) -> object:
         if request is None:
-            await abort(context, malformed("the message can't be parsed"))
+            await abort(context, malformed(_UNREADABLE))
         return await behave(request, context)
 
-    return grpc.unary_unary_rpc_method_handler(check, read, handler.response_serializer)
+    return check
+
+
+def _of_stream(behave: Callable[[Any, Context], Any], malformed: type[ResponseException]) -> Callable[..., Any]:
+    async def readable(requests: AsyncIterator[object]) -> AsyncGenerator[object, None]:
+        async for request in requests:
+            if request is None:
+                raise malformed(_UNREADABLE)
+            yield request
+
+    async def check(requests: AsyncIterator[object], context: Context) -> None:
+        answers = behave(readable(requests), context)
+        try:
+            if inspect.isasyncgen(answers):  # reflection's
+                async for answer in answers:
+                    await context.write(answer)
+            else:
+                await answers
+        except malformed as refusal:
+            await abort(context, refusal)
+
+    return check
 
 
 def _refusing(handler: _Handler, refusal: ResponseException) -> _Handler:

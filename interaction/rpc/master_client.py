@@ -13,6 +13,7 @@ from interaction.core.model import Acknowledgement
 from interaction.exception import MasterResponseException, RequestException
 from interaction.rpc import convert
 from interaction.rpc.metadata import Metadata, call_metadata
+from interaction.rpc.reading import lenient_channel, sentence
 from interaction.rpc.status import master_error
 from interaction.rpc.transport import open_channel
 from interaction.v1 import master_service_pb2 as pb
@@ -31,9 +32,12 @@ class BeatAnswer:
 class HeartbeatCall:
     """One heartbeat stream. Raises a MasterResponseException or a RequestException when it fails."""
 
-    def __init__(self, stub: master_service_pb2_grpc.MasterServiceAsyncStub, metadata: Metadata, peer: str) -> None:
+    def __init__(
+        self, stub: master_service_pb2_grpc.MasterServiceAsyncStub, metadata: Metadata, peer: str, token: str
+    ) -> None:
         self._call = stub.Heartbeat(metadata=metadata)
         self._peer = peer
+        self._token = token
 
     async def send(self, sequence: int) -> None:
         """Beat."""
@@ -50,11 +54,14 @@ class HeartbeatCall:
         try:
             answer = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise master_error(error, self._peer) from None
+            raise master_error(error, self._peer, self._token) from None
+        if answer is None:
+            raise RequestException(f"{self._peer} sent a message that can't be parsed", "DATA_LOSS")
         if not isinstance(answer, pb.HeartbeatResponse):  # grpc.aio.EOF
             return None
-        lease = convert.from_duration(answer.lease) if answer.HasField("lease") else None
-        return BeatAnswer(answer.sequence, lease, answer.closing.reason if answer.HasField("closing") else None)
+        lease = convert.read_lease(answer.lease) if answer.HasField("lease") else None
+        closing = sentence(answer.closing.reason, self._token) if answer.HasField("closing") else None
+        return BeatAnswer(answer.sequence, lease, closing)
 
     async def _write(self, message: pb.HeartbeatRequest) -> None:
         try:
@@ -62,7 +69,7 @@ class HeartbeatCall:
         except asyncio.InvalidStateError:  # the stream has ended: `receive` says how
             raise RequestException(f"{self._peer} ended the heartbeat stream", "CANCELLED") from None
         except grpc.aio.AioRpcError as error:
-            raise master_error(error, self._peer) from None
+            raise master_error(error, self._peer, self._token) from None
 
     def cancel(self) -> None:
         """End the stream at once."""
@@ -74,15 +81,16 @@ class MasterClient:
 
     def __init__(self, endpoint: Endpoint, tls: TLS | None, channel: int, token: str, max_message_bytes: int) -> None:
         self._peer = f"the master at {endpoint}"
+        self._token = token
         self._metadata = call_metadata(channel, token)
         self._channel = open_channel(endpoint, tls, max_message_bytes)
         self._stub: master_service_pb2_grpc.MasterServiceAsyncStub = master_service_pb2_grpc.MasterServiceStub(
-            self._channel
+            lenient_channel(self._channel)
         )
 
     def heartbeat(self) -> HeartbeatCall:
         """Open a heartbeat stream."""
-        return HeartbeatCall(self._stub, self._metadata, self._peer)
+        return HeartbeatCall(self._stub, self._metadata, self._peer, self._token)
 
     async def report(self, result: convert.Report, timeout: float) -> Acknowledgement:
         """Report how a task ended, once, within `timeout` seconds."""
@@ -90,8 +98,10 @@ class MasterClient:
         try:
             answer = await self._stub.ReportResult(message, timeout=timeout, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            failure: MasterResponseException | RequestException = master_error(error, self._peer)
+            failure: MasterResponseException | RequestException = master_error(error, self._peer, self._token)
         else:
+            if answer is None:
+                raise RequestException(f"{self._peer} answered with a message that can't be parsed", "DATA_LOSS")
             known = {kind.value: kind for kind in Acknowledgement}
             return known.get(answer.acknowledgement, Acknowledgement.RECORDED)
         raise failure

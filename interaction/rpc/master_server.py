@@ -20,6 +20,7 @@ from interaction.exception import (
 )
 from interaction.rpc import convert, payload
 from interaction.rpc.guard import BY_MASTER, Gatekeeper, Guard
+from interaction.rpc.reading import sentence
 from interaction.rpc.server import Server
 from interaction.rpc.status import Context, abort
 from interaction.v1 import master_service_pb2 as pb
@@ -93,6 +94,8 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 await stream.end(ended.result())
+            else:
+                reading.result()  # raises what was wrong
         finally:
             reading.cancel()
             if not stream.left:
@@ -138,7 +141,7 @@ class _Stream:
         async for request in requests:
             if request.HasField("leaving"):
                 self.left = True
-                self._handler.leaving(request.leaving.reason, request.leaving.drained)
+                self._handler.leaving(sentence(request.leaving.reason), request.leaving.drained)
                 return
             newest = self._handler.beat(request.sequence)
             async with self._writing:

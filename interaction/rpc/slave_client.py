@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-
-import grpc.aio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from interaction.address import Endpoint
 from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, TLS
@@ -16,6 +15,7 @@ from interaction.core.token import is_incarnation
 from interaction.exception import PayloadError, RequestException, ResponseException
 from interaction.rpc import convert, payload
 from interaction.rpc.metadata import Metadata, call_metadata
+from interaction.rpc.reading import lenient_channel
 from interaction.rpc.retry import Policy, request
 from interaction.rpc.status import slave_error
 from interaction.rpc.transport import open_channel
@@ -23,7 +23,10 @@ from interaction.v1 import payload_pb2, slave_service_pb2_grpc, task_pb2
 from interaction.v1 import slave_service_pb2 as pb
 
 PROBE_TIMEOUT = 1.0
+# Far more than any slave has; a million would hold up the loop.
+MOST_HELD, MOST_FEATURES = 10_000, 100
 _log = logging.getLogger("interaction.master")
+_Answer = TypeVar("_Answer")
 
 
 class SlaveClient:
@@ -35,10 +38,14 @@ class SlaveClient:
         self._max_message_bytes = max_message_bytes
         self._peer = f"the slave at {endpoint}"
         self._channel = open_channel(endpoint, tls, max_message_bytes)
-        self._stub = slave_service_pb2_grpc.SlaveServiceStub(self._channel)
+        self._stub = slave_service_pb2_grpc.SlaveServiceStub(lenient_channel(self._channel))
 
-    def _translate(self, error: grpc.aio.AioRpcError) -> ResponseException | RequestException:
-        return slave_error(error, self._peer)
+    async def _request(self, call: Callable[[float], Awaitable[_Answer]], policy: Policy, token: str = "") -> _Answer:
+        """Make a request. Whatever the slave answers, what is raised tells nothing of the token."""
+        answer: _Answer | None = await request(call, policy, lambda error: slave_error(error, self._peer, token))
+        if answer is None:
+            raise RequestException(f"{self._peer} answered with a message that can't be parsed", "DATA_LOSS")
+        return answer
 
     def _metadata(self, token: str, previous: str | None = None) -> Metadata:
         return call_metadata(self._channel_number, token, previous)
@@ -46,8 +53,8 @@ class SlaveClient:
     async def ping(self, timeout: float) -> Identity:
         """Ask who is there, once."""
         policy = Policy(retries=0, waiting=0.0, timeout=timeout)
-        answer = await request(
-            lambda seconds: self._stub.Ping(pb.SlaveServicePingRequest(), timeout=seconds), policy, self._translate
+        answer = await self._request(
+            lambda seconds: self._stub.Ping(pb.SlaveServicePingRequest(), timeout=seconds), policy
         )
         return Identity(self._incarnation(answer.incarnation), answer.language, answer.version, tuple(answer.features))
 
@@ -85,9 +92,12 @@ class SlaveClient:
             max_message_bytes=self._max_message_bytes,
         )
         metadata = self._metadata(token, previous)
-        answer = await request(
-            lambda seconds: self._stub.Connect(message, timeout=seconds, metadata=metadata), policy, self._translate
+        answer = await self._request(
+            lambda seconds: self._stub.Connect(message, timeout=seconds, metadata=metadata), policy, token
         )
+        for name, told, most in (("held", answer.held, MOST_HELD), ("features", answer.features, MOST_FEATURES)):
+            if len(told) > most:
+                raise RequestException(f"{self._peer} answered with {len(told)} {name}; {most} are taken", "INTERNAL")
         return ConnectAnswer(
             incarnation=self._incarnation(answer.incarnation),
             data=await self._read(answer.data),
@@ -101,8 +111,8 @@ class SlaveClient:
     async def disconnect(self, token: str, data: payload_pb2.Payload, policy: Policy) -> Data:
         """End the session."""
         message, metadata = pb.DisconnectRequest(data=data), self._metadata(token)
-        answer = await request(
-            lambda seconds: self._stub.Disconnect(message, timeout=seconds, metadata=metadata), policy, self._translate
+        answer = await self._request(
+            lambda seconds: self._stub.Disconnect(message, timeout=seconds, metadata=metadata), policy, token
         )
         return await self._read(answer.data)
 
@@ -119,8 +129,8 @@ class SlaveClient:
         """Hand over one task to the slave of this incarnation."""
         message = pb.NewTaskRequest(task=task_pb2.Task(id=task_id, data=data), incarnation=incarnation)
         metadata = self._metadata(token)
-        answer = await request(
-            lambda seconds: self._stub.NewTask(message, timeout=seconds, metadata=metadata), policy, self._translate
+        answer = await self._request(
+            lambda seconds: self._stub.NewTask(message, timeout=seconds, metadata=metadata), policy, token
         )
         return await self._read(answer.data)
 
@@ -141,4 +151,5 @@ class SlaveClient:
 
 
 def _read_held(held: Sequence[pb.HeldTask]) -> tuple[HeldTask, ...]:
-    return tuple(HeldTask(task.task_id, task.ended) for task in held)
+    """The tasks that a slave holds: what can't be one of this master's is none."""
+    return tuple(HeldTask(task.task_id, task.ended) for task in held if convert.is_task_id(task.task_id))

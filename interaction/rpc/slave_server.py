@@ -21,7 +21,6 @@ from interaction.v1 import payload_pb2, slave_service_pb2_grpc
 from interaction.v1 import slave_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SlaveService"].full_name
-MIN_LEASE, MAX_LEASE = 0.1, 86400.0
 
 
 class SlaveHandler(Gatekeeper, Protocol):
@@ -92,9 +91,9 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
             raise SlaveRequestInvalid(str(error)) from None
         except ValueError as error:
             raise SlaveRequestInvalid(f"master_address: {error}") from None
-        lease = convert.from_duration(request.lease)
-        if not MIN_LEASE <= lease <= MAX_LEASE:
-            raise SlaveRequestInvalid(f"lease: expected {MIN_LEASE} to {MAX_LEASE:.0f} seconds, not {lease:g}")
+        lease = convert.read_lease(request.lease)
+        if lease is None:
+            raise SlaveRequestInvalid(f"lease: expected {convert.MIN_LEASE} to {convert.MAX_LEASE:.0f} seconds")
         return ConnectOffer(
             token=credentials.token or "",
             previous_token=credentials.previous_token or None,

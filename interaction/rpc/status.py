@@ -23,6 +23,7 @@ from interaction.exception import (
 from interaction.exception.master import MASTER_EXCEPTIONS
 from interaction.exception.slave import SLAVE_EXCEPTIONS
 from interaction.rpc import payload
+from interaction.rpc.reading import sentence
 from interaction.v1 import payload_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -82,34 +83,34 @@ async def abort(context: Context, error: ResponseException) -> NoReturn:
     raise AssertionError("abort returned")
 
 
-def slave_error(error: grpc.aio.AioRpcError, peer: str) -> SlaveResponseException | RequestException:
-    """What a failed call to a slave raises. `peer` names the slave in a message."""
-    found = _refusal(error)
+def slave_error(error: grpc.aio.AioRpcError, peer: str, token: str = "") -> SlaveResponseException | RequestException:
+    """What a failed call to a slave raises. `peer` names the slave in a message, which does not repeat `token`."""
+    found = _refusal(error, token)
     if found is not None and found[0] in SlaveErrorCode.__members__:
         reason, message, data = found
         return SLAVE_EXCEPTIONS[SlaveErrorCode[reason]](message, data)
-    return _transport_error(error, peer)
+    return _transport_error(error, peer, token)
 
 
-def master_error(error: grpc.aio.AioRpcError, peer: str) -> MasterResponseException | RequestException:
-    """What a failed call to a master raises. `peer` names the master in a message."""
-    found = _refusal(error)
+def master_error(error: grpc.aio.AioRpcError, peer: str, token: str = "") -> MasterResponseException | RequestException:
+    """What a failed call to a master raises. `peer` names the master in a message, which does not repeat `token`."""
+    found = _refusal(error, token)
     if found is not None and found[0] in MasterErrorCode.__members__:
         reason, message, data = found
         return MASTER_EXCEPTIONS[MasterErrorCode[reason]](message, data)
-    return _transport_error(error, peer)
+    return _transport_error(error, peer, token)
 
 
-def _refusal(error: grpc.aio.AioRpcError) -> tuple[str, str, dict[str, object]] | None:
+def _refusal(error: grpc.aio.AioRpcError, token: str) -> tuple[str, str, dict[str, object]] | None:
     """Reason, message and data of a refusal; None where the status is no refusal of ours."""
     try:
         status = rpc_status.from_call(cast(grpc.Call, error))
-        return None if status is None else _read(status)
+        return None if status is None else _read(status, token)
     except (ValueError, DecodeError):  # details that contradict the status, or are no message: not ours
         return None
 
 
-def _read(status: status_pb2.Status) -> tuple[str, str, dict[str, object]] | None:
+def _read(status: status_pb2.Status, token: str) -> tuple[str, str, dict[str, object]] | None:
     info, content = error_details_pb2.ErrorInfo(), payload_pb2.Payload()
     reason, data = "", {}
     for detail in status.details:
@@ -120,7 +121,7 @@ def _read(status: status_pb2.Status) -> tuple[str, str, dict[str, object]] | Non
                 data = payload.decode_mapping(content, "data")
             except PayloadError as unreadable:
                 data = {"unreadable": str(unreadable)}
-    return (reason, status.message, data) if reason and reason != "SUCCESS" else None
+    return (reason, sentence(status.message, token), data) if reason and reason != "SUCCESS" else None
 
 
 _MEANING = {
@@ -132,8 +133,8 @@ _MEANING = {
 }
 
 
-def _transport_error(error: grpc.aio.AioRpcError, peer: str) -> RequestException:
+def _transport_error(error: grpc.aio.AioRpcError, peer: str, token: str) -> RequestException:
     meaning = _MEANING.get(error.code(), "failed to answer")
-    details = error.details() or ""
+    details = sentence(error.details() or "", token)
     code = error.code().name
     return RequestException(f"{peer} {meaning} ({code}{details and f': {details}'})", code)

@@ -17,10 +17,10 @@ _ROUTE_PROBE = ("192.0.2.1", 9)  # RFC 5737: nobody's address; only the local en
 _SHARED_OPTIONS = (
     ("grpc.max_send_message_length", -1),  # size is checked before sending, by the peer's limit
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_metadata_size", 256 * 1024),  # refusals carry data in it
-    ("grpc.absolute_max_metadata_size", 512 * 1024),
 )
 _CHANNEL_OPTIONS = (
+    ("grpc.max_metadata_size", 256 * 1024),  # refusals carry data in it
+    ("grpc.absolute_max_metadata_size", 512 * 1024),
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),  # closing one connection must not keep another's transport
     ("grpc.keepalive_time_ms", 10_000),
@@ -30,6 +30,9 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 _SERVER_OPTIONS = (
+    ("grpc.max_metadata_size", 8 * 1024),  # a call brings a channel and a token or two
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", 1024),  # of one connection; a peer's further calls wait for their turn
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),

@@ -129,7 +129,7 @@ class Desk:
                 raise SlaveSystemShuttingDown("shutting down")
         except ResponseException as refusal:
             self._engagement.refused(refusal)
-            _log.info("refused a connection from %s: %s", offer.master_address, refusal.message)
+            _log.info("refused a connection from %s: %s", offer.master_address, refusal.code.name)
             raise
         answer = self._answer(said)
         self._tenancy.opened(answer, offer.lease, self._loop.time())
@@ -181,9 +181,9 @@ class Desk:
             said = await self._ask(
                 "_before_disconnection", data, SlaveSlaveDisconnectionRefused, self._max_message_bytes
             )
-        except ResponseException as refusal:
+        except ResponseException:
             self._engagement.stays(token)
-            _log.info("refused the disconnection: %s", refusal.message)
+            _log.info("refused the disconnection")
             raise
         if self._tenancy.closed(token, said):
             self._end_session()

@@ -20,7 +20,12 @@ from interaction.rpc.master_client import MasterClient
 from interaction.slave.worker import failed_report
 
 _log = logging.getLogger("interaction.slave")
-_TRANSIENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")  # the same report may get through the next time
+_TRANSIENT = (
+    "UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "CANCELLED",
+    "DATA_LOSS",
+)  # the same report may get through the next time
 
 
 class Reporter:
@@ -84,7 +89,7 @@ class Reporter:
             self._ended(refusal)
         except MasterResponseException as refusal:  # it will never be taken, and the master has dealt with it
             answered = True
-            _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal.message)
+            _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal.code.name)
         except RequestException as error:
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, error)
             if error.code not in _TRANSIENT:

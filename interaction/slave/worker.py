@@ -33,7 +33,8 @@ def run_task(process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes
     try:
         return _report(offer.task_id, value, failure, max_message_bytes)
     except PayloadError as error:
-        _log.warning("the result of task %s can't be carried: %s", offer.task_id, error)
+        # An error that names a key of the data is for the master alone.
+        _log.warning("the result of task %s can't be carried (%s); its master knows why", offer.task_id, _kind(error))
         return failed_report(offer.task_id, error)
 
 
@@ -47,6 +48,10 @@ def _report(task_id: str, value: Any, failure: Failure | None, max_message_bytes
     status = ResultStatus.COMPLETED if failure is None else ResultStatus.FAILED
     encoded = payload.encode({} if value is None else value, "result", max_message_bytes)
     return write_result(task_id, status, encoded, failure)
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__
 
 
 def _failure_of(error: BaseException) -> Failure:
@@ -80,6 +85,9 @@ async def ask(
             said = _mapping_of(hook(data), room)
         except Refuse as refused:
             thread.call(_fail, answer, refusal(refused.message, refused.data))
+        except PayloadError as error:
+            _log.warning("what a hook returned can't be carried (%s), which refuses the request", _kind(error))
+            thread.call(_fail, answer, refusal(f"{_kind(error)}: {error}"))
         except BaseException as error:  # noqa: BLE001 - the master gets an answer, whatever a hook raises
             _log.warning("a hook raised, which refuses the request", exc_info=True)
             thread.call(_fail, answer, refusal(f"{type(error).__name__}: {_text_of(error)}"))

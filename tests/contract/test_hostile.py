@@ -19,6 +19,7 @@ from tests.contract.conftest import Worker
 from tests.contract.scripted_slave import Beats, ScriptedSlave, completed, started
 from tests.contract.slave_programs import WAIT
 from tests.contract.wire import CHANNEL_GIVEN, NO_PROXY, metadata_of, new_id, new_token
+from tests.hostile.http2 import WINDOW_UPDATE, Connection, frame, message
 
 SLAVE, MASTER = "/interaction.v1.SlaveService/", "/interaction.v1.MasterService/"
 UNARY = [
@@ -140,3 +141,37 @@ def test_a_peer_that_never_reads_is_not_read_for_ever(
     task = started(linked)
     scripted.report(completed(scripted.accepted_task()))
     assert task.join(WAIT).result == {}
+
+
+def test_a_heartbeat_stream_that_is_opened_a_thousand_times_is_one_stream(
+    linked: SlaveConnectionProxy, scripted: ScriptedSlave, beats: Beats
+) -> None:
+    streams = [beats]
+    for sequence in range(2, 1_002):
+        streams.append(scripted.heartbeat())
+        assert streams[-1].beat(sequence) == sequence
+    assert {stream.call.code() for stream in streams[:-1]} == {grpc.StatusCode.ABORTED}
+    task = started(linked)
+    scripted.report(completed(scripted.accepted_task()))
+    assert task.join(WAIT).result == {}
+
+
+@pytest.mark.timeout(120)
+def test_thirty_thousand_beats_at_once_are_read_and_others_are_served(
+    linked: SlaveConnectionProxy, scripted: ScriptedSlave, master: Master, slave: Worker
+) -> None:
+    request = master_service_pb2.HeartbeatRequest
+    metadata = ((b"channel", b"7"), (b"token", scripted.token.encode()))
+    with Connection(master.port) as connection:
+        connection.open(1, MASTER + "Heartbeat", *metadata)
+        for stream in (0, 1):
+            connection.send(frame(WINDOW_UPDATE, 0, stream, (2**30).to_bytes(4, "big")))  # all answers are welcome
+        for thousand in range(30):
+            numbers = range(1_000 * thousand + 1, 1_000 * (thousand + 1) + 1)
+            beats = b"".join(message(request(sequence=number).SerializeToString()) for number in numbers)
+            connection.data(1, beats, end=False)
+        connection.data(1, message(request(sequence=2**64 - 1).SerializeToString()), end=False)
+        assert_alive(master, slave)
+        assert linked.is_connected
+        connection.data(1, message(b"\xff\xff"), end=False)  # at last, what is no beat
+        connection.until_end_of(1)

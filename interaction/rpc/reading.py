@@ -1,0 +1,65 @@
+"""What peers send: a message that can't be parsed is None to its reader, and their words are fit for a log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+T = TypeVar("T")
+_LONGEST_SENTENCE = 4096  # characters
+
+
+def _without_bytes(record: logging.LogRecord) -> bool:
+    """gRPC logs metadata that is no UTF-8 with a traceback and with the bytes, and these may be a token's."""
+    if isinstance(record.msg, str) and record.msg.startswith("Invalid encoding"):
+        record.msg, record.args, record.exc_info = "metadata that is not UTF-8 was read as Latin-1", (), None
+    return True
+
+
+logging.getLogger("grpc._cython.cygrpc").addFilter(_without_bytes)
+
+
+def lenient(parse: Callable[[bytes], T]) -> Callable[[bytes], T | None]:
+    """The same, but None for a message that can't be parsed."""
+
+    def read(content: bytes) -> T | None:
+        try:
+            return parse(content)
+        except DecodeError:
+            return None
+
+    return read
+
+
+def lenient_channel(channel: grpc.aio.Channel) -> grpc.aio.Channel:
+    """What stubs are made on, so that an answer that can't be parsed is None."""
+    return cast(grpc.aio.Channel, _LenientChannel(channel))
+
+
+class _LenientChannel:
+    """The two kinds of calls that this project's stubs make."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    def unary_unary(
+        self, path: str, request_serializer: Any, response_deserializer: Callable[[bytes], Any], **options: Any
+    ) -> Any:
+        return self._channel.unary_unary(path, request_serializer, lenient(response_deserializer), **options)
+
+    def stream_stream(
+        self, path: str, request_serializer: Any, response_deserializer: Callable[[bytes], Any], **options: Any
+    ) -> Any:
+        return self._channel.stream_stream(path, request_serializer, lenient(response_deserializer), **options)
+
+
+def sentence(text: str, secret: str = "") -> str:
+    """A peer's words as they may stand in a message and in a log: on one line, not too long, and without `secret`."""
+    told = text[: _LONGEST_SENTENCE + len(secret)]
+    if secret:
+        told = told.replace(secret, "(the token)")
+    return "".join(letter if letter.isprintable() else " " for letter in told[:_LONGEST_SENTENCE])
