@@ -1,0 +1,68 @@
+"""What came of a fault: counted, added up, and judged by the promise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Findings:
+    """What is known after one or more rounds of a fault."""
+
+    rounds: int = 0
+    hits: int = 0  # how often the fault struck: kills, stops, cuts, ...
+    tasks: int = 0
+    ended: Counter[str] = field(default_factory=Counter)  # by status
+    reasons: Counter[str] = field(default_factory=Counter)  # of the losses
+    hanging: int = 0
+    doubled_callbacks: int = 0
+    executed_twice: int = 0
+    wrong_results: int = 0
+    stale_offered: int = 0  # results that a slave reported after its session had ended
+    stale_accepted: int = 0
+    known_after: list[float] = field(default_factory=list)  # seconds from each strike to the loss, as the fault has it
+    margins: list[float] = field(default_factory=list)  # seconds by which the slave let go before its master did
+    wrong: list[str] = field(default_factory=list)  # what else must not be, in sentences
+    seconds: float = 0.0
+
+    def add(self, other: Findings) -> None:
+        """Count another's in."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+    def percentile(self, share: float) -> float:
+        """Of `known_after`; NaN where nothing was lost."""
+        ordered = sorted(self.known_after)
+        return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else float("nan")
+
+    def figures(self) -> dict[str, object]:
+        """All of it as JSON takes it; the lists of seconds by what is asked of them."""
+        lists = {"known_after", "margins"}
+        figures: dict[str, object] = {name: value for name, value in vars(self).items() if name not in lists}
+        if self.known_after:
+            shares = (0.5, 0.9, 0.99, 1.0)
+            figures["known_after"] = {f"p{round(100 * share)}": round(self.percentile(share), 4) for share in shares}
+        if self.margins:
+            figures["least_margin"] = round(min(self.margins), 4)
+        return figures
+
+    @property
+    def violations(self) -> list[str]:
+        """What went wrong, in sentences."""
+        counts = {
+            "tasks without an end": self.hanging,
+            "tasks whose callbacks ran twice": self.doubled_callbacks,
+            "tasks that were executed twice": self.executed_twice,
+            "tasks with a wrong result": self.wrong_results,
+            "stale results that were accepted": self.stale_accepted,
+        }
+        return [f"{what}: {number}" for what, number in counts.items() if number] + self.wrong
+
+
+def executed_twice(logs: Iterable[Path]) -> int:
+    """How many tasks were begun more than once, by the logs that the slaves wrote."""
+    begun = Counter(number for log in logs for number in log.read_text().split())
+    return sum(count > 1 for count in begun.values())
