@@ -33,15 +33,15 @@ def die_at_failpoints(folder: Path, seed: int) -> Findings:
 
 
 def _die(seat: Seat, point: str, after: int) -> None:
-    scene = seat.scene
+    scene, found = seat.scene, seat.scene.findings
     with seat.working():
         died_at = seat.process.take("dying")["at"]
         loss = scene.master.loss(seat.name)
-    scene.count(hits=1)
+    found.count(hits=1)
     if loss is None or loss[1] is not LossReason.EXITED:
-        scene.wrong(f"a slave that died at {point!r} was lost as {loss}")
+        found.is_wrong(f"a slave that died at {point!r} was lost as {loss}")
     else:
-        scene.known_after(loss[0] - died_at, KNOWN_WITHIN)
+        found.known(loss[0] - died_at, KNOWN_WITHIN, point)
     task = [record.task for record in scene.load.records if record.slave == seat.name][after]
     if task.status not in MAY_END[point]:
-        scene.wrong(f"the task at which its slave died at {point!r} is {task.status.name}")
+        found.is_wrong(f"the task at which its slave died at {point!r} is {task.status.name}")

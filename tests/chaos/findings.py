@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+_lock = threading.Lock()
 
 
 @dataclass
@@ -28,6 +31,35 @@ class Findings:
     wrong: list[str] = field(default_factory=list)  # what else must not be, in sentences
     seconds: float = 0.0
 
+    # What several threads may tell at once.
+
+    def count(self, **numbers: int) -> None:
+        """Add to the numbers of those names."""
+        with _lock:
+            for name, number in numbers.items():
+                setattr(self, name, getattr(self, name) + number)
+
+    def is_wrong(self, sentence: str) -> None:
+        """Something is not as promised."""
+        with _lock:
+            self.wrong.append(sentence)
+
+    def known(self, seconds: float, limit: float, what: str) -> None:
+        """A loss was known so long after its cause."""
+        with _lock:
+            self.known_after.append(seconds)
+        if seconds > limit:
+            self.is_wrong(f"{what}: the loss was known after {seconds:.2f} s, where {limit:.2f} s is the limit")
+
+    def first(self, margin: float, what: str) -> None:
+        """The slave let go so many seconds before its master did."""
+        with _lock:
+            self.margins.append(margin)
+        if margin <= 0:
+            self.is_wrong(f"{what}: the master gave the slave up {-margin:.3f} s before the slave let go")
+
+    # The end.
+
     def add(self, other: Findings) -> None:
         """Count another's in."""
         for name, value in vars(other).items():
@@ -48,6 +80,12 @@ class Findings:
         if self.margins:
             figures["least_margin"] = round(min(self.margins), 4)
         return figures
+
+    def nothing_but_completed(self) -> None:
+        """Each task must have been completed: the fault is none that a task should notice."""
+        others = {status: number for status, number in self.ended.items() if status != "COMPLETED"}
+        if others or not self.ended:
+            self.is_wrong(f"not every task was completed, although no slave was to be lost: {others}")
 
     @property
     def violations(self) -> list[str]:

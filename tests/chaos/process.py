@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -69,15 +69,22 @@ class Process:
             self._silent = True
             self._changed.notify_all()
 
-    def take(self, kind: str, timeout: float = PATIENCE) -> Event:
-        """The first event of that kind that was not taken yet. EOFError where the process ended without it."""
+    def take(self, kind: str, timeout: float = PATIENCE, such: Callable[[Event], bool] = lambda event: True) -> Event:
+        """The first event of that kind, and such, that was not taken yet. EOFError where the process ended without it.
+
+        Raises TimeoutError where it does not come in time.
+        """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._silent or self._holds(kind), timeout):
+            if not self._changed.wait_for(lambda: self._silent or self._find(kind, such) is not None, timeout):
                 raise TimeoutError(f"process {self.pid} did not say {kind!r} within {timeout:g} s; {self.errors()}")
-            for position, event in enumerate(self._events):
-                if event["event"] == kind:
-                    return self._events.pop(position)
-        raise EOFError(f"process {self.pid} ended before it said {kind!r}: {self.errors()}")
+            found = self._find(kind, such)
+            if found is None:
+                raise EOFError(f"process {self.pid} ended before it said {kind!r}: {self.errors()}")
+            self._events.remove(found)
+        return found
+
+    def _find(self, kind: str, such: Callable[[Event], bool]) -> Event | None:
+        return next((event for event in self._events if event["event"] == kind and such(event)), None)
 
     def take_all(self, kind: str) -> list[Event]:
         """Every event of that kind so far that was not taken yet."""
@@ -85,9 +92,6 @@ class Process:
             taken = [event for event in self._events if event["event"] == kind]
             self._events = [event for event in self._events if event["event"] != kind]
         return taken
-
-    def _holds(self, kind: str) -> bool:
-        return any(event["event"] == kind for event in self._events)
 
     def tell(self, command: str, **arguments: object) -> None:
         """Send a command."""

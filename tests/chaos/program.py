@@ -9,7 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import grpc.aio._utils
 
 _pen = threading.Lock()
 
@@ -34,11 +37,18 @@ def commands() -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
+_true = SimpleNamespace(time=time.time, time_ns=time.time_ns)
+
+
 def move_clock(seconds: float) -> None:
-    """Let this process see another time of the day: for Python's code, the machine's clock stays as it is."""
-    true_time, true_time_ns = time.time, time.time_ns
-    time.time = lambda: true_time() + seconds
-    time.time_ns = lambda: true_time_ns() + int(seconds * 1e9)
+    """Let the Python code of this process see another time of the day: the machine's clock stays as it is.
+
+    The Python half of gRPC keeps the machine's: it hands deadlines by the wall clock to the other half, in C, which
+    sees the machine's clock and takes the difference at once.
+    """
+    vars(grpc.aio._utils)["time"] = _true
+    time.time = lambda: _true.time() + seconds
+    time.time_ns = lambda: _true.time_ns() + int(seconds * 1e9)
 
 
 def resident_bytes() -> int:

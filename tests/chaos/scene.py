@@ -64,7 +64,6 @@ class Scene:
         self._slaves = slaves
         self._options = options or {}
         self._stack = ExitStack()
-        self._lock = threading.Lock()
         self._began = time.monotonic()
         self.load = Load(seed, longest, padding)
         self.master = make_master()
@@ -101,21 +100,3 @@ class Scene:
         with ThreadPoolExecutor(len(self.seats)) as threads:
             for acting in [threads.submit(act, seat) for seat in self.seats]:
                 acting.result()
-
-    def count(self, **numbers: int) -> None:
-        """Add to the findings' numbers."""
-        with self._lock:
-            for name, number in numbers.items():
-                setattr(self.findings, name, getattr(self.findings, name) + number)
-
-    def wrong(self, sentence: str) -> None:
-        """Something is not as promised."""
-        with self._lock:
-            self.findings.wrong.append(sentence)
-
-    def known_after(self, seconds: float, limit: float) -> None:
-        """A loss was known so long after its cause."""
-        with self._lock:
-            self.findings.known_after.append(seconds)
-        if seconds > limit:
-            self.wrong(f"a loss was known after {seconds:.2f} s, where {limit:.2f} s is the limit")

@@ -26,7 +26,7 @@ def stop_slaves(folder: Path, seed: int, slaves: int = 4) -> Findings:
 
 
 def _stop(seat: Seat, tolerance: float) -> None:
-    scene, process = seat.scene, seat.process
+    scene, process, found = seat.scene, seat.process, seat.scene.findings
     with seat.working():
         threading.Event().wait(seat.dice.uniform(0.1, 1.0))  # the moment of the fault, not a condition
         process.stop()
@@ -34,16 +34,16 @@ def _stop(seat: Seat, tolerance: float) -> None:
         try:
             loss = scene.master.loss(seat.name)
             if loss is None or loss[1] is not LossReason.SILENT:
-                scene.wrong(f"a slave that stood still was lost as {loss}")
+                found.is_wrong(f"a slave that stood still was lost as {loss}")
             else:
-                scene.known_after(loss[0] - stopped_at, tolerance + CHECK_SPAN + GRACE)
+                found.known(loss[0] - stopped_at, tolerance + CHECK_SPAN + GRACE, "stopped")
             threading.Event().wait(stopped_at + 2 * tolerance - time.monotonic())
         finally:
             process.go_on()
-        scene.count(hits=1)
+        found.count(hits=1)
         process.take("lost")
         answer = process.take("stale")["answer"]
-        scene.count(stale_offered=1, stale_accepted=answer == "RECORDED")
+        found.count(stale_offered=1, stale_accepted=answer == "RECORDED")
     with seat.working():
         if not scene.load.completes(seat.name):
-            scene.wrong(f"{seat.name} goes on, is connected again, and completes no task")
+            found.is_wrong(f"{seat.name} goes on, is connected again, and completes no task")
