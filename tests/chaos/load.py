@@ -47,9 +47,9 @@ class Load:
         """Give no more."""
         self._over.set()
 
-    def work(self, connection: SlaveConnectionProxy) -> None:
-        """Give one task after the other, until the connection is no more."""
-        while not self._over.is_set() and connection.is_connected:
+    def work(self, connection: SlaveConnectionProxy, over: threading.Event) -> None:
+        """Give one task after the other, until it is over, or the connection is no more."""
+        while not (over.is_set() or self._over.is_set()) and connection.is_connected:
             record = self._new(connection)
             try:
                 record.task.start()

@@ -8,13 +8,12 @@ master's own. It tells `ready`, `connected`, `known` for each loss, and, asked f
 
 from __future__ import annotations
 
-import logging
 import threading
 
 from interaction import RequestException
 from interaction.exception import SlaveResponseException
 from tests.chaos.load import Load, Mourning, quick
-from tests.chaos.program import commands, move_clock, options, say
+from tests.chaos.program import commands, log_errors, move_clock, options, say
 
 AGAIN = 0.1  # seconds between two attempts to connect
 
@@ -39,8 +38,8 @@ def keep_busy(master: Telling, load: Load, name: str, host: str, port: int, over
             over.wait(AGAIN)
             continue
         say("connected", name=name)
-        load.work(connection)
-        if over.is_set():
+        load.work(connection, over)
+        if connection.is_connected:
             connection.close()
         else:
             master.told(name)
@@ -48,7 +47,7 @@ def keep_busy(master: Telling, load: Load, name: str, host: str, port: int, over
 
 def main() -> None:
     given = options()
-    logging.basicConfig(level="ERROR")
+    log_errors()
     load = Load(given.pop("seed"), given.pop("longest"), given.pop("padding", 0))
     slaves, over = given.pop("slaves"), threading.Event()
     with quick(Telling, **given) as master:

@@ -76,10 +76,12 @@ class Process:
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._silent or self._find(kind, such) is not None, timeout):
-                raise TimeoutError(f"process {self.pid} did not say {kind!r} within {timeout:g} s; {self.errors()}")
+                raise TimeoutError(
+                    f"process {self.pid} did not say {kind!r} within {timeout:g} s; {self.errors()[-2000:]}"
+                )
             found = self._find(kind, such)
             if found is None:
-                raise EOFError(f"process {self.pid} ended before it said {kind!r}: {self.errors()}")
+                raise EOFError(f"process {self.pid} ended before it said {kind!r}: {self.errors()[-2000:]}")
             self._events.remove(found)
         return found
 
@@ -129,7 +131,7 @@ class Process:
         """What it wrote to standard error."""
         if self._errors.closed:
             return ""
-        return Path(f"/proc/self/fd/{self._errors.fileno()}").read_text(errors="replace")[-4000:]
+        return Path(f"/proc/self/fd/{self._errors.fileno()}").read_text(errors="replace")
 
     def close(self) -> None:
         """See that it is gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -35,6 +36,15 @@ def commands() -> Iterator[dict[str, Any]]:
     """What the program is told, until whoever started it lets go of it."""
     for line in sys.stdin:
         yield json.loads(line)
+
+
+def log_errors() -> None:
+    """Errors go to standard error, but for one that gRPC makes of its own mistake.
+
+    Without a free descriptor it says so with an address in binary, and each time logs that it can't read that.
+    """
+    logging.basicConfig(level="ERROR")
+    logging.getLogger("grpc._cython.cygrpc").addFilter(lambda record: "Invalid encoding" not in str(record.msg))
 
 
 _true = SimpleNamespace(time=time.time, time_ns=time.time_ns)

@@ -35,13 +35,15 @@ class Seat:
         """Connected, and given one task after the other meanwhile. At the end the connection is closed."""
         connection = self.scene.master.new_connection(self.name, "127.0.0.1", self.port)
         connection.connect()
-        worker = threading.Thread(target=self.scene.load.work, args=(connection,), name=f"work-{self.name}")
+        over = threading.Event()
+        worker = threading.Thread(target=self.scene.load.work, args=(connection, over), name=f"work-{self.name}")
         worker.start()
         try:
             yield connection
         finally:
-            connection.close()
+            over.set()
             worker.join()
+            connection.close()
 
 
 class Scene:

@@ -10,7 +10,6 @@ with the master's answer.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import threading
@@ -28,7 +27,7 @@ from interaction.rpc.loop import acquire, release
 from interaction.rpc.master_client import MasterClient
 from interaction.slave import desk
 from interaction.slave.worker import run_task
-from tests.chaos.program import commands, move_clock, options, say
+from tests.chaos.program import commands, log_errors, move_clock, options, say
 
 OPTIONS = options()
 
@@ -130,7 +129,7 @@ class Doomed(Slave):
 
 def main() -> None:
     zombie = Zombie() if OPTIONS.get("zombie") else None
-    logging.basicConfig(level="ERROR")
+    log_errors()
     with (
         patch.object(desk, "MasterClient", Client),
         patch.object(desk, "run_task", run_task if zombie is None else zombie.run_task),
