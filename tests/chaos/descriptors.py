@@ -60,10 +60,18 @@ def exhaust_slaves(folder: Path, seed: int, slaves: int = 1) -> Findings:
     return scene.findings
 
 
+@contextmanager
+def _worked(seat: Seat) -> Iterator[None]:
+    """Once a task is completed, both ways between slave and master are open."""
+    if not seat.scene.load.completes(seat.name):
+        seat.scene.findings.is_wrong(f"{seat.name} completes nothing")
+    yield
+
+
 def _exhaust(seat: Seat, there: Proxy, back: Proxy, tolerance: float) -> None:
     scene, found = seat.scene, seat.scene.findings
     seat.port = there.port
-    with seat.working(), exhausted(seat.process):
+    with seat.working(), _worked(seat), exhausted(seat.process):
         found.count(hits=1)
         if not scene.load.completes(seat.name):
             found.is_wrong(f"{seat.name} completes nothing over what it has open")

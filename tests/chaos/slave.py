@@ -32,9 +32,9 @@ from tests.chaos.program import commands, log_errors, move_clock, options, say
 OPTIONS = options()
 
 
-def failpoint(name: str) -> None:
-    """Where this process dies, if it was told to die here."""
-    if OPTIONS.get("die_at") == name and Doomed.asked > OPTIONS["die_after"]:
+def failpoint(name: str, number: int) -> None:
+    """Where this process dies with its task of that number, counted from 1, if it was told to die here."""
+    if OPTIONS.get("die_at") == name and number > OPTIONS["die_after"]:
         say("dying", point=name)
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -43,19 +43,22 @@ class Client(MasterClient):
     """What speaks to the master: it dies where it is told to, and what it knew can be used after its end."""
 
     newest: tuple[Endpoint, TLS | None, int, str, int] | None = None
+    reports = 0  # so far: an acknowledgement may come after the next task
 
     def __init__(self, endpoint: Endpoint, tls: TLS | None, channel: int, token: str, max_message_bytes: int) -> None:
         super().__init__(endpoint, tls, channel, token, max_message_bytes)
         Client.newest = (endpoint, tls, channel, token, max_message_bytes)
 
     async def report(self, result: Report, timeout: float) -> Acknowledgement:
-        failpoint("computed")
+        Client.reports += 1
+        number = Client.reports
+        failpoint("computed", number)
         reporting = asyncio.ensure_future(super().report(result, timeout))
         if OPTIONS.get("die_at") == "reporting":
             await asyncio.wait({reporting}, timeout=0.0005)  # it leaves, and the answer is on its way or there
-            failpoint("reporting")
+            failpoint("reporting", number)
         acknowledgement = await reporting
-        failpoint("acknowledged")
+        failpoint("acknowledged", number)
         return acknowledgement
 
 
@@ -112,13 +115,13 @@ class Doomed(Slave):
 
     def _before_task(self, data: Mapping[str, Any]) -> None:
         Doomed.asked += 1
-        failpoint("asked")
+        failpoint("asked", Doomed.asked)
 
     def _process_task(self, task: Mapping[str, Any]) -> dict[str, Any]:
-        failpoint("accepted")
+        failpoint("accepted", Doomed.asked)
         os.write(self._executed, f"{task['number']}\n".encode())  # one write: whole lines from all processes
         threading.Event().wait(task["seconds"])
-        failpoint("running")
+        failpoint("running", Doomed.asked)
         return {"number": task["number"], "padding": task["padding"]}
 
     def _lost_connection(self, master_address: str, error: Exception) -> None:
