@@ -14,7 +14,7 @@ from tests.chaos.program import descriptors, resident_bytes
 MIB = 1024 * 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Holding:
     """What one process holds at one moment."""
 

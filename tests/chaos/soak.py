@@ -24,6 +24,7 @@ LARGE = 100 * 1024  # bytes
 PAUSE = 0.05  # seconds between two tasks of a slave, on the average
 CONNECTED, LIFE = 20.0, 60.0  # seconds that a connection, and a slave, lasts on the average
 SPAN = 10.0  # seconds between two samples
+WARM_UP = 1200.0  # seconds until the allocator has seen it all: a third of the time, where that is shorter
 SHORTEST = 600.0  # seconds of samples below which a slope says nothing
 SETTLING = 30.0  # seconds until what was let go of must be gone
 MOST_MIB_PER_HOUR = 1.0
@@ -70,7 +71,7 @@ class Soak:
 
     def __init__(self, minutes: float, seed: int = 0, watch: Callable[[float], object] = lambda share: None) -> None:
         self._seconds = 60 * minutes
-        self.warm_up = min(600.0, self._seconds / 4)
+        self.warm_up = min(WARM_UP, self._seconds / 3)
         self._seed = seed
         self._watch = watch
         self._over = threading.Event()
