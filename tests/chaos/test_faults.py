@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tests.chaos.kills import kill_slaves
 from tests.chaos.master_stops import stop_master
 from tests.chaos.network import CUTS, NoNetwork
 from tests.chaos.partitions import cut_wires
+from tests.chaos.process import ROOT
 from tests.chaos.stops import stop_slaves
 from tests.chaos.wires import spoil_wires
 
@@ -75,3 +78,22 @@ def test_a_master_without_descriptors_goes_on_and_recovers(tmp_path: Path) -> No
 
 def test_clocks_are_moved_by_hours(tmp_path: Path) -> None:
     judged(move_clocks(tmp_path, SEED, slaves=1), 4)
+
+
+def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "scripts/chaos", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_script_prints_a_table_and_writes_the_same_figures(tmp_path: Path) -> None:
+    told = script("--only", "failpoints", "--rounds", "1", "--json", str(tmp_path / "figures"))
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "failpoints" in told.stdout
+    faults = json.loads((tmp_path / "figures").read_text())["faults"]
+    assert list(faults) == ["failpoints"]
+    assert faults["failpoints"]["hits"] == len(MAY_END)
+
+
+def test_the_script_knows_its_faults() -> None:
+    told = script("--only", "failpoints,flood")
+    assert told.returncode == 2
+    assert "no fault flood; there are kills, failpoints, stops" in told.stderr
