@@ -73,7 +73,9 @@ class Rounds:
 
     @property
     def violations(self) -> list[str]:
-        """What went wrong, in sentences."""
+        """What went wrong, in sentences. Where nothing was done, nothing was shown either."""
+        if not any(found.rounds for found in self.findings.values()):
+            return ["no round was finished"]
         return [f"{name}: {sentence}" for name, found in self.findings.items() for sentence in found.violations]
 
     def figures(self) -> dict[str, object]:

@@ -100,6 +100,7 @@ def test_a_round_that_breaks_or_can_not_be_is_told(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(rounds, "FAULTS", {"broken": broken, "impossible": impossible})
     going = Rounds(["broken", "impossible"], seed=5, rounds=2)
+    assert going.violations == ["no round was finished"]
     going.run()
     assert going.left_out == {"impossible": "not here"}
     assert going.violations == [f"broken: seed {seed}: the round broke: TimeoutError: nobody came" for seed in (5, 6)]
