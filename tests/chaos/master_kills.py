@@ -24,15 +24,24 @@ def kill_masters(folder: Path, seed: int, kills: int = 5, slaves: int = 3) -> Fi
 class MasterKills:
     """`kills` kills in all of a master with `slaves` slaves. `watch` is called after each, with the count.
 
-    `known_after` are the seconds from each start of a master until all slaves were there again.
+    After each nobody is there for `away` seconds. `known_after` are the seconds from each start of a master but the
+    first until all slaves were there again.
     """
 
     def __init__(
-        self, folder: Path, kills: int, slaves: int, seed: int, watch: Callable[[int], object] = lambda kills: None
+        self,
+        folder: Path,
+        kills: int,
+        slaves: int,
+        seed: int,
+        *,
+        away: float = 0.0,
+        watch: Callable[[int], object] = lambda kills: None,
     ) -> None:
         self._folder = folder
         self._kills = kills
         self._slaves = slaves
+        self._away = away
         self._watch = watch
         self._dice = random.Random(seed)
         self._began = time.monotonic()
@@ -50,6 +59,8 @@ class MasterKills:
             port = 0
             for number in range(self._kills):
                 port = self._live(f"life{number}", port, ports)
+                if number == 0:  # in which the sessions were opened
+                    self.findings.known_after.clear()
                 self.findings.count(hits=1)
                 self._watch(self.findings.hits)
             with self._master("last", port, ports) as last:
@@ -67,12 +78,13 @@ class MasterKills:
         """One life of the master; returns its port."""
         began = time.monotonic()
         with self._master(life, port, slaves) as master:
-            if self._dice.random() >= SOON:
+            if self._away or self._dice.random() >= SOON:
                 there = master.take("working", 2 * PATIENCE)["at"]
                 self.findings.known_after.append(there - began)
             time.sleep(self._dice.uniform(0.0, LONGEST))  # the moment of death is what is drawn: nothing is waited for
             master.kill()
-            return master.port
+        time.sleep(self._away)  # that nobody is there is the fault
+        return master.port
 
     def _judge(self, found: set[str]) -> None:
         """Compare what was started and what was told. `found` by their ids are those whose callbacks were cut off."""
