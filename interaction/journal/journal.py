@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("interaction.master")
 _T = TypeVar("_T")
 _RETRY = 1.0  # seconds after which what could not be written, and must be, is tried again
-_BATCH = 1000  # entries in one commit
+_LAZY = 0.1  # seconds within which something is written that nobody waits for
+_BATCH = 1000  # pieces of work in one commit
 Done = Callable[["JournalError | None"], object]
 
 
@@ -43,6 +44,11 @@ class _Work:
     read: Callable[[Store], object] | None = None
     answer: Future[object] = field(default_factory=Future)
 
+    @property
+    def lazy(self) -> bool:
+        """Whether nobody waits for it: it goes with what comes next."""
+        return self.done is None and self.read is None
+
 
 class Journal:
     """A journal that is open. All methods may be called from any thread; what they call back is called on its own."""
@@ -52,6 +58,7 @@ class Journal:
         self._queue: list[_Work] = []
         self._owed: list[Entry] = []  # could not be written when it had to be
         self._failing = False
+        self._urgent = False  # somebody waits for something in the queue
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="interaction-journal", daemon=True)
@@ -108,8 +115,11 @@ class Journal:
     def _put(self, work: _Work) -> None:
         with self._changed:
             if not self._closing:
+                first = not self._queue
                 self._queue.append(work)
-                self._changed.notify_all()
+                self._urgent = self._urgent or not work.lazy
+                if first or self._urgent:
+                    self._changed.notify_all()
                 return
         closed = JournalError("the journal is closed: the master was shut down")
         work.answer.set_exception(closed)
@@ -122,7 +132,9 @@ class Journal:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._closing, _RETRY if self._owed else None)
+                self._changed.wait_for(lambda: self._urgent or self._closing, _LAZY)
                 batch, self._queue = self._take(self._queue)
+                self._urgent = not all(work.lazy for work in self._queue)
                 closing = self._closing and not batch
             self._commit([work for work in batch if work.read is None])
             for work in batch:
