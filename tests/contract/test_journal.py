@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from interaction import Master, SlaveConnectionProxy
+from interaction.exception import JournalError
 from tests.contract.conftest import ROOT, Worker
 from tests.contract.slave_programs import WAIT
 
@@ -253,3 +256,73 @@ def test_shutting_down_ends_the_sessions_for_good(first: MasterProcess, on_journ
     second = on_journal(first.port)
     assert second.ask("resumed", resumed=WAIT) == []
     assert list(second.ask("tasks", tasks=False).values()) == ["LOST"]
+
+
+ENDS_BY_ITSELF = """
+import sys
+from interaction import Master
+master = Master("127.0.0.1", 0, channel=7, journal=sys.argv[1])
+master.start()
+connection = master.new_connection("conn", "127.0.0.1", int(sys.argv[2]))
+connection.connect()
+connection.new_task({"wait": 1}).start()
+raise SystemExit("nobody closes it")
+"""
+
+
+def test_a_process_that_ends_without_closing_leaves_its_sessions_to_the_next(
+    on_journal: MakeProcess, slave: Worker, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", ENDS_BY_ITSELF, f"sqlite:///{tmp_path / 'master.db'}", str(slave.port)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WAIT * 2)
+    assert ended.stderr == "nobody closes it\n"
+    assert slave.lost == []
+    second = on_journal()
+    assert second.ask("resumed", resumed=WAIT) == ["conn"]
+    slave.go_on.set()
+    second.ask("tasks", tasks=True)
+    assert second.next("completed")["result"] == {"waited": 1}
+
+
+def test_a_master_that_can_not_start_lets_go_of_its_journal(tmp_path: Path, slave: Worker) -> None:
+    url = f"sqlite:///{tmp_path / 'master.db'}"
+    with pytest.raises(OSError, match=str(slave.port)):
+        Master("127.0.0.1", slave.port, journal=url).start()
+    with Master("127.0.0.1", 0, journal=url) as master:
+        assert master.ping()
+        with pytest.raises(JournalError, match="in use by another master"):
+            Master("127.0.0.1", 0, journal=url).start()
+        assert master.tasks() == []
+        with pytest.raises(KeyError, match="no task 'x'"):
+            master.task("x")
+
+
+def test_without_a_journal_there_are_the_tasks_that_run(connection: SlaveConnectionProxy, slave: Worker) -> None:
+    master, idle, task = connection._home.hooks, connection.new_task({}), connection.new_task({"wait": 1})
+    assert isinstance(master, Master)
+    assert master.tasks() == []
+    task.start()
+    assert master.tasks() == [task]
+    assert master.task(task.id) is task
+    assert master.wait_until_resumed(0.0) == [connection]
+    slave.go_on.set()
+    task.join(WAIT)
+    assert master.tasks() == []
+    assert idle not in master.tasks()
+
+
+def test_a_name_is_in_use_while_its_session_is_being_resumed(tmp_path: Path, slave_process: Callable[..., Any]) -> None:
+    url = f"sqlite:///{tmp_path / 'master.db'}"
+    process = slave_process()
+    script = ENDS_BY_ITSELF.replace("raise SystemExit", "import os; os._exit(0); raise SystemExit")
+    subprocess.run([sys.executable, "-c", script, url, str(process.port)], cwd=ROOT, timeout=WAIT * 2, check=True)
+    process.send(signal.SIGSTOP)  # it answers nobody
+    with Master("127.0.0.1", 0, channel=7, journal=url) as master:
+        assert "conn" not in master
+        with pytest.raises(KeyError, match="in use"):
+            master.new_connection("conn", "127.0.0.1", process.port)
+        with pytest.raises(TimeoutError, match="1 session"):
+            master.wait_until_resumed(0.1)
+        process.send(signal.SIGCONT)
+        assert [connection.name for connection in master.wait_until_resumed(WAIT)] == ["conn"]
+        assert master["conn"].is_connected
