@@ -37,6 +37,7 @@ class Heart:
         self._drained = False
         self._no_pause = asyncio.Event()  # there is a reason not to wait for the next beat
         self._beating = asyncio.ensure_future(self._beat())
+        self._beating.add_done_callback(_forget)
         self._watching = self._loop.call_at(lease.expires_at, self._watch)
 
     def stop(self) -> None:
@@ -91,6 +92,7 @@ class Heart:
     async def _beat_on(self, call: HeartbeatCall) -> bool:
         """Beat on one stream until it ends; True where the master has ended the session."""
         sending = asyncio.ensure_future(self._send(call))
+        sending.add_done_callback(_forget)
         try:
             while (answer := await call.receive()) is not None:
                 self._acknowledged(answer)
@@ -115,3 +117,9 @@ class Heart:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._no_pause.wait(), seconds)
         self._no_pause.clear()
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    """A task that was cancelled keeps where it stood, with the call and its socket: let go of that now."""
+    with contextlib.suppress(asyncio.CancelledError):
+        task.result()
