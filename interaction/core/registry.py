@@ -23,7 +23,7 @@ class Registry(Generic[T]):
         self._check_span = check_span
         self._living: dict[bytes, tuple[Session, T]] = {}
         self._also: dict[bytes, bytes] = {}  # further tokens of living sessions
-        self._ended: OrderedDict[bytes, tuple[Session, T | None]] = OrderedDict()
+        self._ended: OrderedDict[bytes, None] = OrderedDict()  # no more than the keys: there are many
         self._last_tick: float | None = None
 
     def __len__(self) -> int:
@@ -40,24 +40,28 @@ class Registry(Generic[T]):
         """The session of `token` is known by `successor` as well: it is being resumed under that."""
         self._also[fingerprint(successor)] = fingerprint(token)
 
-    def find(self, token: str) -> tuple[Session, T | None] | None:
-        """The session of a token with its owner, or one that ended not long ago without; None for an unknown token."""
+    def find(self, token: str) -> T | None:
+        """The owner of the living session of a token."""
         key = fingerprint(token)
-        return self._living.get(self._also.get(key, key)) or self._ended.get(key)
+        found = self._living.get(self._also.get(key, key))
+        return None if found is None else found[1]
+
+    def remembers(self, token: str) -> bool:
+        """Whether a token is that of a session, living or ended not long ago."""
+        return self.find(token) is not None or fingerprint(token) in self._ended
 
     def retire(self, token: str, *successors: str) -> None:
         """The session of `token` is over, by whatever further tokens it is known."""
         key = fingerprint(token)
-        known = self._living.pop(key, None)
-        if known is None:
+        if self._living.pop(key, None) is None:
             return
         for also in map(fingerprint, successors):
             self._also.pop(also, None)
-            self._remember(also, known[0])
-        self._remember(key, known[0])
+            self._remember(also)
+        self._remember(key)
 
-    def _remember(self, key: bytes, session: Session) -> None:
-        self._ended[key] = (session, None)
+    def _remember(self, key: bytes) -> None:
+        self._ended[key] = None
         if len(self._ended) > REMEMBERED_SESSIONS:
             self._ended.popitem(last=False)
 

@@ -136,21 +136,19 @@ class Roster(Generic[T]):
 
     def admit(self, method: str, token: str) -> None:
         """Admit a call by a token that names a session, living or ended not long ago."""
-        if self._registry.find(token) is None:
+        if not self._registry.remembers(token):
             raise MasterSlaveTokenInvalid("the token names no session of this master")
 
     def open_heartbeat(self, token: str, end: Callable[[str | None], None]) -> HeartbeatStream:
         """A slave opens a heartbeat stream."""
-        found = self._registry.find(token)
-        link = None if found is None else found[1]
+        link = self._registry.find(token)
         if link is None:
             raise MasterSlaveTokenInvalid("the session of this token is over")
         return link.open_heartbeat(token, end)
 
     async def report(self, token: str, result: TaskResult, report: Report) -> Acknowledgement:
         """A slave reports how a task ended. What comes after the end of its session is stale."""
-        found = self._registry.find(token)
-        link = None if found is None else found[1]
+        link = self._registry.find(token)
         return Acknowledgement.STALE if link is None else await link.report(result, report)
 
     async def _watch(self) -> None:

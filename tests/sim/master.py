@@ -243,31 +243,30 @@ class SimMaster:
 
     def stream_opened(self, slave: SimSlave, stream: Stream) -> None:
         """A slave opens its heartbeat stream."""
-        found = self.registry.find(stream.token)
-        if found is None or found[1] is None or found[0].over:
+        link = self.registry.find(stream.token)
+        if link is None or link.session.over:
             self._down(slave, stream, lambda: slave.told_that_it_is_over(stream.token))
             return
-        link = found[1]
         if stream.token in link.tokens[: link.tokens.index(link.token)]:
             return
         link.heard_at = self.world.now
-        stream.number = found[0].stream_opened(self.world.now)
+        stream.number = link.session.stream_opened(self.world.now)
 
     def beat(self, slave: SimSlave, stream: Stream, sequence: int) -> None:
         """A beat came."""
-        found = self.registry.find(stream.token)
-        if found is None or found[1] is None or not stream.number:
+        link = self.registry.find(stream.token)
+        if link is None or not stream.number:
             return
-        if found[0].beat(stream.number, sequence, self.world.now):
-            found[1].heard_at = self.world.now
-            newest = found[0].newest_beat
+        if link.session.beat(stream.number, sequence, self.world.now):
+            link.heard_at = self.world.now
+            newest = link.session.newest_beat
             self._down(slave, stream, lambda: slave.acknowledged(stream, newest))
 
     def stream_broken(self, stream: Stream) -> None:
         """A heartbeat stream has ended without a word."""
-        found = self.registry.find(stream.token)
-        if found is not None and found[1] is not None and stream.number:
-            self.do(found[1], found[0].stream_broken(stream.number))
+        link = self.registry.find(stream.token)
+        if link is not None and stream.number:
+            self.do(link, link.session.stream_broken(stream.number))
 
     def _down(self, slave: SimSlave, stream: Stream, deliver: Callable[[], object]) -> None:
         if (self.name, slave.name) in self.world.cut:
@@ -277,10 +276,9 @@ class SimMaster:
 
     def report(self, token: str, result: TaskResult) -> object:
         """A result came."""
-        found = self.registry.find(token)
-        if found is None:
+        if not self.registry.remembers(token):
             raise MasterSlaveTokenInvalid("unknown")
-        link = found[1]
+        link = self.registry.find(token)
         if link is None:
             return Acknowledgement.STALE
         task = link.custody.report(result)
@@ -310,8 +308,7 @@ class SimMaster:
 
     def judge_lease(self, name: str, token: str, expires_at: float) -> None:
         """Promise 5, before it comes to the test: a slave must not believe for longer than its master would."""
-        found = self.registry.find(token) if self.up else None
-        link = None if found is None else found[1]
+        link = self.registry.find(token) if self.up else None
         if link is not None and link.heard_at and expires_at > link.heard_at + self.tolerance:
             self.history.wrong(self.world.now, f"{name} may believe for longer than its master does")
 

@@ -43,7 +43,7 @@ def test_a_session_is_found_by_its_token_alone() -> None:
     registry: Registry[str] = Registry(SPAN)
     session = Session(TOLERANCE)
     registry.add(token(1), session, "slave")
-    assert registry.find(token(1)) == (session, "slave")
+    assert registry.find(token(1)) == "slave"
     assert registry.find(token(2)) is None
     assert list(registry) == [(session, "slave")]
 
@@ -53,7 +53,8 @@ def test_an_ended_session_is_remembered_without_its_owner() -> None:
     session = Session(TOLERANCE)
     registry.add(token(1), session, "slave")
     registry.retire(token(1))
-    assert registry.find(token(1)) == (session, None)
+    assert registry.find(token(1)) is None
+    assert registry.remembers(token(1))
     assert len(registry) == 0
     assert list(registry) == []
 
@@ -65,8 +66,8 @@ def test_retiring_twice_or_an_unknown_token_changes_nothing() -> None:
     assert len(registry) == 1
     for _ in range(2):
         registry.retire(token(1))
-    assert registry.find(token(2)) is None
-    assert registry.find(token(1)) is not None
+    assert not registry.remembers(token(2))
+    assert registry.remembers(token(1))
 
 
 def test_the_memory_of_ended_sessions_is_bounded() -> None:
@@ -74,9 +75,22 @@ def test_the_memory_of_ended_sessions_is_bounded() -> None:
     for number in range(REMEMBERED_SESSIONS + 1):
         registry.add(token(number), Session(TOLERANCE), "slave")
         registry.retire(token(number))
-    assert registry.find(token(0)) is None
-    assert registry.find(token(1)) is not None
-    assert registry.find(token(REMEMBERED_SESSIONS)) is not None
+    assert not registry.remembers(token(0))
+    assert registry.remembers(token(1))
+    assert registry.remembers(token(REMEMBERED_SESSIONS))
+
+
+def test_a_session_that_is_being_resumed_is_known_by_either_token() -> None:
+    registry: Registry[str] = Registry(SPAN)
+    session = Session(TOLERANCE)
+    registry.add(token(1), session, "slave")
+    registry.also(token(1), token(2))
+    assert registry.find(token(1)) == registry.find(token(2)) == "slave"
+    assert list(registry) == [(session, "slave")], "it is one session"
+    registry.retire(token(1), token(2))
+    assert registry.find(token(2)) is None
+    assert registry.remembers(token(1))
+    assert registry.remembers(token(2))
 
 
 def test_a_session_may_be_retired_while_all_are_looked_at() -> None:
