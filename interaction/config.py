@@ -139,11 +139,14 @@ class SlaveOptions(ServiceOptions):
 
     heartbeat_span: float
     allowed_masters: AllowList | None  # None allows every address
+    pacemaker: bool  # have a process beside the slave that beats for it while its loop stands still
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _seconds("heartbeat_span", self.heartbeat_span, zero=True)
         _raise_to(self, "heartbeat_span", MIN_HEARTBEAT_SPAN)
+        if not isinstance(self.pacemaker, bool):
+            raise TypeError(f"pacemaker must be True or False, not {self.pacemaker!r}")
 
 
 def given(value: _T | None, default: _T) -> _T:

@@ -30,6 +30,7 @@ from interaction.rpc.loop import LoopThread
 from interaction.rpc.master_client import MasterClient
 from interaction.rpc.strand import Strand
 from interaction.slave.heartbeat import Heart
+from interaction.slave.pacemaker import Pacemaker
 from interaction.slave.reporter import Reporter
 from interaction.slave.worker import ask, run_task
 from interaction.version import __version__
@@ -79,12 +80,14 @@ class Desk:
         self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what the user is being asked
         self._background: set[asyncio.Task[None]] = set()
         self._thread: LoopThread | None = None
+        self._pacemaker: Pacemaker | None = None
         self._drained = False
         self._settled = asyncio.Event()  # something has come to its end that draining may wait for
 
     def start(self, thread: LoopThread) -> None:
-        """Work on this loop from now on."""
+        """Work on this loop, the running one, from now on."""
         self._thread = thread
+        self._pacemaker = Pacemaker() if self._options.pacemaker else None
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -159,7 +162,9 @@ class Desk:
         options, lease = self._options, self._engagement.lease
         assert lease is not None, "the engagement is open"
         client = MasterClient(master, options.tls, options.channel, offer.token, options.max_message_bytes)
-        heart = Heart(client, lease, self._let_go_if_due, self._ended_by_master)
+        if self._pacemaker is not None:
+            self._pacemaker.begin(offer, master, options, lease)
+        heart = Heart(client, lease, self._let_go_if_due, self._ended_by_master, self._pacemaker)
         reporter = Reporter(
             self._outbox, offer.token, client, options.request_timeout, self._settled.set, self._ended_by_master
         )
@@ -194,6 +199,8 @@ class Desk:
 
     def _let_go_if_due(self) -> None:
         """The lease is over: results wait for a master that resumes the session."""
+        if self._session is not None:
+            self._session.heart.hear()
         lease = self._engagement.lease
         if self._engagement.lease_over(self._loop.time()):
             assert lease is not None, "an open engagement has a lease"
@@ -257,6 +264,8 @@ class Desk:
 
     def _work(self, ticket: Ticket, room: int, thread: LoopThread) -> None:
         """Run the task, on its thread."""
+        if self._pacemaker is not None:
+            self._pacemaker.wait_until_ready()
         thread.call(self._finished, ticket, run_task(self._hooks._process_task, ticket.offer, room))
 
     def _finished(self, ticket: Ticket, report: Report) -> None:
@@ -332,6 +341,8 @@ class Desk:
             reason = "the slave has drained" if self._drained else "the slave shuts down"
             await session.heart.leave(reason, _LEAVE_PATIENCE, drained=self._drained)
             self._end_session()
+        if self._pacemaker is not None:
+            self._pacemaker.stop()
         for task in list(self._deciding.values()):  # who waits for the user's answer is told that there will be none
             task.cancel()
         if self._background:

@@ -9,8 +9,16 @@ import random
 from collections.abc import Callable
 
 from interaction.core.lease import Lease
-from interaction.exception import MasterResponseException, MasterSystemShuttingDown, RequestException
+from interaction.exception import (
+    MasterErrorCode,
+    MasterResponseException,
+    MasterSlaveTokenInvalid,
+    MasterSystemShuttingDown,
+    RequestException,
+)
+from interaction.exception.master import MASTER_EXCEPTIONS
 from interaction.rpc.master_client import BeatAnswer, HeartbeatCall, MasterClient
+from interaction.slave.pacemaker import Pacemaker
 
 _log = logging.getLogger("interaction.slave")
 _FIRST_PAUSE = 0.05  # seconds before a broken stream is opened again; doubled each time
@@ -26,11 +34,14 @@ class Heart:
         lease: Lease,
         lease_over: Callable[[], None],
         ended: Callable[[MasterResponseException], None],
+        pacemaker: Pacemaker | None,
     ) -> None:
         self._client = client
         self._lease = lease
         self._lease_over = lease_over
         self._ended = ended
+        self._pacemaker = pacemaker
+        self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._leaving = False
         self._farewell = ""
@@ -38,11 +49,35 @@ class Heart:
         self._no_pause = asyncio.Event()  # there is a reason not to wait for the next beat
         self._beating = asyncio.ensure_future(self._beat())
         self._watching = self._loop.call_at(lease.expires_at, self._watch)
+        if pacemaker is not None:
+            pacemaker.heard = self.hear
 
     def stop(self) -> None:
         """Beat no more. Neither callback is called from now on."""
+        self._stopped = True
         self._beating.cancel()
         self._watching.cancel()
+        if self._pacemaker is not None:
+            self._pacemaker.end()
+
+    def hear(self) -> None:
+        """Take in what the pacemaker has said by now: before it is decided whether the lease is over."""
+        for kind, *said in [] if self._pacemaker is None else self._pacemaker.hear():
+            if self._stopped:
+                return
+            if kind == "beat":
+                newest, renewed_at, duration = said
+                shorter = duration < self._lease.duration
+                self._lease.adopt(newest, renewed_at, duration)
+                self._renewed(shorter)
+            elif kind == "closing":
+                self._ended(_closed(said[0]))
+            elif kind == "refused":
+                name, message = said
+                refused = MASTER_EXCEPTIONS.get(MasterErrorCode[name], MasterSlaveTokenInvalid)
+                self._ended(refused(message))
+            elif kind == "took":
+                _log.warning("this slave's loop stood still, and its pacemaker beats for it: a task holds the GIL")
 
     async def leave(self, reason: str, patience: float, *, drained: bool) -> None:
         """Tell the master that the slave leaves, and wait until it has ended the stream, at most `patience` seconds."""
@@ -54,6 +89,9 @@ class Heart:
 
     def _watch(self) -> None:
         """The lease may be over; each acknowledgement moves its end."""
+        self.hear()
+        if self._stopped:
+            return
         if self._lease.expired(self._loop.time()):
             self._lease_over()
         else:
@@ -62,10 +100,18 @@ class Heart:
     def _acknowledged(self, answer: BeatAnswer) -> None:
         shorter = answer.lease is not None and answer.lease < self._lease.duration
         self._lease.acknowledged(answer.sequence, answer.lease)
+        self._pulse()
+        self._renewed(shorter)
+
+    def _renewed(self, shorter: bool) -> None:
         if shorter:
             self._no_pause.set()
             self._watching.cancel()
-            self._watch()
+            self._watching = self._loop.call_at(self._lease.expires_at, self._watch)
+
+    def _pulse(self) -> None:
+        if self._pacemaker is not None:
+            self._pacemaker.pulse(self._lease)
 
     async def _beat(self) -> None:
         """Keep a stream open, and open it again where it breaks."""
@@ -77,7 +123,7 @@ class Heart:
                     return
                 _log.info("the heartbeat stream has ended; opening it again")
             except RequestException as error:
-                if error.code == "ABORTED":  # a newer stream of this session beats in this one's place
+                if error.code == "ABORTED" and self._was_replaced():
                     return
                 _log.info("the heartbeat stream is broken; opening it again: %s", error)
             except MasterResponseException as refusal:
@@ -88,6 +134,13 @@ class Heart:
             await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
             pause = min(2 * pause, _LONGEST_PAUSE, self._lease.duration / 6)
 
+    def _was_replaced(self) -> bool:
+        """Whether the newer stream is somebody else's, and there for good, rather than the pacemaker's."""
+        self.hear()
+        if self._pacemaker is not None and not self._pacemaker.took_over:
+            self._pacemaker.end()
+        return self._pacemaker is None or not self._pacemaker.took_over
+
     async def _beat_on(self, call: HeartbeatCall) -> bool:
         """Beat on one stream until it ends; True where the master has ended the session."""
         sending = asyncio.ensure_future(self._send(call))
@@ -95,7 +148,7 @@ class Heart:
             while (answer := await call.receive()) is not None:
                 self._acknowledged(answer)
                 if answer.closing is not None:
-                    self._ended(MasterSystemShuttingDown(answer.closing or "the master ended the session"))
+                    self._ended(_closed(answer.closing))
                     return True
             return False
         finally:
@@ -105,7 +158,9 @@ class Heart:
     async def _send(self, call: HeartbeatCall) -> None:
         try:
             while not self._leaving:  # a write that is cancelled would end the stream: none is
-                await call.send(self._lease.beat(self._loop.time()))
+                sequence = self._lease.beat(self._loop.time())
+                self._pulse()
+                await call.send(sequence)
                 await self._pause(self._lease.pause(random.random()))  # noqa: S311 - not a secret
             await call.leave(self._lease.beat(self._loop.time()), self._farewell, self._drained)
         except (RequestException, MasterResponseException) as error:  # `receive` meets the same, and deals with it
@@ -115,3 +170,7 @@ class Heart:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._no_pause.wait(), seconds)
         self._no_pause.clear()
+
+
+def _closed(reason: str) -> MasterSystemShuttingDown:
+    return MasterSystemShuttingDown(reason or "the master ended the session")

@@ -50,6 +50,7 @@ class Slave(Facade):
         tls: the server's TLS, and that by which a master is dialled whose address says `https://`. None means none.
         allowed_masters: hosts, addresses and networks that may be dialled as a master. None allows all.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
+        pacemaker: whether a process beside the slave (10 MB) beats for it while a task holds the GIL. Linux only.
 
     Raises:
         TypeError, ValueError: an argument that can't be; the message names it.
@@ -71,6 +72,7 @@ class Slave(Facade):
         tls: TLS | None = None,
         allowed_masters: Sequence[str] | None = None,
         reflection: bool = True,
+        pacemaker: bool = True,
     ) -> None:
         options = SlaveOptions(
             host=given(host, GLOBAL_HOST),
@@ -84,6 +86,7 @@ class Slave(Facade):
             reflection=reflection,
             heartbeat_span=given(heartbeat_span, DEFAULT_HEARTBEAT_SPAN),
             allowed_masters=allow_list(allowed_masters),
+            pacemaker=pacemaker,
         )
         self._interaction = SlaveService(options, self, Slave)
 
