@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from interaction.address import Endpoint
 from interaction.config import SlaveOptions
@@ -32,7 +32,9 @@ from interaction.rpc.strand import Strand
 from interaction.slave.heartbeat import Heart
 from interaction.slave.pacemaker import Pacemaker
 from interaction.slave.reporter import Reporter
-from interaction.slave.worker import ask, run_task
+from interaction.slave.session import Session, SlaveHooks
+from interaction.slave.worker import ask
+from interaction.slave.workshop import ThreadWorkplace, Workshop
 from interaction.version import __version__
 
 _log = logging.getLogger("interaction.slave")
@@ -41,34 +43,12 @@ _LEAVE_PATIENCE = 0.5  # seconds that a shutdown waits for the master to know
 _FLUSH_PATIENCE = 2.0  # seconds that it waits for results to be acknowledged
 
 
-class SlaveHooks(Protocol):
-    """The user's side of a slave."""
-
-    def _before_connection(self, data: Data) -> object: ...
-    def _before_disconnection(self, data: Data) -> object: ...
-    def _before_task(self, data: Data) -> object: ...
-    def _lost_connection(self, master_address: str, error: Exception) -> object: ...
-    def _process_task(self, task: Data) -> Any: ...
-
-
-class Session:
-    """What lives as long as one session at the slave does."""
-
-    def __init__(self, offer: ConnectOffer, client: MasterClient, heart: Heart, reporter: Reporter) -> None:
-        self.master_address = offer.master_address
-        self.max_message_bytes = offer.max_message_bytes
-        self.client = client
-        self.heart = heart
-        self.reporter = reporter
-
-
 class Desk:
     """The slave's side of everything that its master asks."""
 
     def __init__(self, hooks: SlaveHooks, options: SlaveOptions, incarnation: str, default: type[SlaveHooks]) -> None:
         self.closing = False
         self.hooks_strand = Strand("interaction-hooks")
-        self.work_strand = Strand("interaction-tasks")
         self._hooks = hooks
         self._options = options
         self._incarnation = incarnation
@@ -77,6 +57,8 @@ class Desk:
         self._tenancy: Tenancy[Report] = Tenancy(incarnation, options.heartbeat_span, self._outbox)
         self._engagement = self._tenancy.engagement
         self._session: Session | None = None
+        self.workplace = ThreadWorkplace(hooks._process_task)
+        self._workshop = Workshop(self.workplace, self._finished)
         self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what the user is being asked
         self._background: set[asyncio.Task[None]] = set()
         self._thread: LoopThread | None = None
@@ -87,7 +69,9 @@ class Desk:
     def start(self, thread: LoopThread) -> None:
         """Work on this loop, the running one, from now on."""
         self._thread = thread
-        self._pacemaker = Pacemaker() if self._options.pacemaker else None
+        if self._options.pacemaker:
+            self._pacemaker = Pacemaker()
+            self.workplace.ready = self._pacemaker.wait_until_ready
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -211,9 +195,11 @@ class Desk:
         for task_id in self._outbox.expire(self._loop.time()):
             _log.warning("the result of task %s is given up: nobody has come for it", task_id)
 
-    def _ended_by_master(self, error: MasterResponseException) -> None:
-        """The master says that the session is over. A lease that has run out meanwhile was the end before that."""
-        self._let_go_if_due()
+    def _ended_by_master(self, error: MasterResponseException, heard_at: float) -> None:
+        """The master says that the session is over. A lease that had run out before was the end already."""
+        lease = self._engagement.lease
+        if lease is not None and lease.expired(heard_at):
+            self._let_go_if_due()
         if self._tenancy.ended_by_master(self._engagement.token):
             self._lost(error)
 
@@ -238,6 +224,7 @@ class Desk:
 
     async def new_task(self, token: str, offer: TaskOffer) -> Data:
         """The master hands over a task."""
+        self._workshop.called(offer.task_id)
         self._let_go_if_due()
         ticket, fresh = self._tenancy.offer(token, offer)
         if fresh:
@@ -249,6 +236,10 @@ class Desk:
             raise ticket.answer.with_traceback(None)  # else each duplicate would make it longer
         return ticket.answer
 
+    def told(self, task_id: str) -> None:
+        """A call of `new_task` has been answered, or has come to nothing."""
+        self._workshop.answered(task_id)
+
     async def _ask_to_take(self, ticket: Ticket) -> Data:
         room = self._max_message_bytes
         try:
@@ -259,14 +250,8 @@ class Desk:
             raise
         self._let_go_if_due()  # while the user was asked
         self._tenancy.accepted(ticket, said)
-        self.work_strand.submit(partial(self._work, ticket, room, self._loop_thread()))
+        self._workshop.take(ticket, room, self._loop_thread())
         return said
-
-    def _work(self, ticket: Ticket, room: int, thread: LoopThread) -> None:
-        """Run the task, on its thread."""
-        if self._pacemaker is not None:
-            self._pacemaker.wait_until_ready()
-        thread.call(self._finished, ticket, run_task(self._hooks._process_task, ticket.offer, room))
 
     def _finished(self, ticket: Ticket, report: Report) -> None:
         wanted = self._tenancy.finished(ticket, report, self._loop.time())

@@ -12,7 +12,6 @@ from interaction.core.lease import Lease
 from interaction.exception import (
     MasterErrorCode,
     MasterResponseException,
-    MasterSlaveTokenInvalid,
     MasterSystemShuttingDown,
     RequestException,
 )
@@ -26,14 +25,15 @@ _LONGEST_PAUSE = 5.0
 
 
 class Heart:
-    """Beats until the session ends. `lease_over` is called when the lease is over; `ended` when the master ends it."""
+    """Beats until the session ends. `lease_over` is called when the lease is over; `ended` when the master ends it,
+    with the moment at which that was heard."""
 
     def __init__(
         self,
         client: MasterClient,
         lease: Lease,
         lease_over: Callable[[], None],
-        ended: Callable[[MasterResponseException], None],
+        ended: Callable[[MasterResponseException, float], None],
         pacemaker: Pacemaker | None,
     ) -> None:
         self._client = client
@@ -71,11 +71,11 @@ class Heart:
                 self._lease.adopt(newest, renewed_at, duration)
                 self._renewed(shorter)
             elif kind == "closing":
-                self._ended(_closed(said[0]))
+                heard_at, reason = said
+                self._ended(_closed(reason), heard_at)
             elif kind == "refused":
-                name, message = said
-                refused = MASTER_EXCEPTIONS.get(MasterErrorCode[name], MasterSlaveTokenInvalid)
-                self._ended(refused(message))
+                heard_at, name, message = said
+                self._ended(MASTER_EXCEPTIONS[MasterErrorCode[name]](message), heard_at)
             elif kind == "took":
                 _log.warning("this slave's loop stood still, and its pacemaker beats for it: a task holds the GIL")
 
@@ -127,7 +127,7 @@ class Heart:
                     return
                 _log.info("the heartbeat stream is broken; opening it again: %s", error)
             except MasterResponseException as refusal:
-                self._ended(refusal)
+                self._ended(refusal, self._loop.time())
                 return
             if self._lease.expires_at > acknowledged:  # it worked for a while
                 pause = _FIRST_PAUSE
@@ -148,7 +148,7 @@ class Heart:
             while (answer := await call.receive()) is not None:
                 self._acknowledged(answer)
                 if answer.closing is not None:
-                    self._ended(_closed(answer.closing))
+                    self._ended(_closed(answer.closing), self._loop.time())
                     return True
             return False
         finally:

@@ -10,7 +10,8 @@ from interaction.rpc.loop import LoopThread
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
 from interaction.rpc.slave_server import slave_server
-from interaction.slave.desk import Desk, SlaveHooks
+from interaction.slave.desk import Desk
+from interaction.slave.session import SlaveHooks
 
 _log = logging.getLogger("interaction.slave")
 
@@ -50,8 +51,8 @@ class SlaveService(Service):
     def check_may_wait(self) -> None:
         """Raise RuntimeError on a thread that `join()` would wait for."""
         self._desk.hooks_strand.check_not_mine()
-        self._desk.work_strand.check_not_mine()
+        self._desk.workplace.check_not_mine()
 
     def _join_strands(self) -> None:
         self._desk.hooks_strand.join()
-        self._desk.work_strand.join()
+        self._desk.workplace.join()

@@ -1,18 +1,21 @@
 """A slave whose tasks hold the GIL: it prints its port, and a line when it lost its master.
 
-python -m tests.chaos.gil_slave [--no-pacemaker] [--span SECONDS]
+python -m tests.chaos.gil_slave [--no-pacemaker] [--channel NUMBER] [--tls FOLDER [--mutual]]
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from interaction import Slave
+from interaction import TLS, Slave
 
 LIBC = ctypes.PyDLL(None)  # unlike CDLL, it keeps the GIL while it calls
 
@@ -23,6 +26,8 @@ class Holder(Slave):
     def _process_task(self, task: Mapping[str, Any]) -> dict[str, Any]:
         if task.get("announce"):
             print("holding", flush=True)
+        if "fork" in task:
+            return {"pid": fork(task["fork"])}
         began = time.monotonic()
         for _ in range(task.get("times", 1)):
             LIBC.usleep(int(task["hold"] * 1e6))
@@ -32,13 +37,29 @@ class Holder(Slave):
         print(f"lost: {error}", flush=True)
 
 
+def fork(seconds: float) -> int:
+    """Fork a child that holds all that is open here for so long, and does nothing."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(seconds)
+        os._exit(0)
+    return child
+
+
 def main() -> None:
     """Serve until the end of the input."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--no-pacemaker", action="store_true")
-    parser.add_argument("--span", type=float)
+    parser.add_argument("--channel", type=int, default=0)
+    parser.add_argument("--tls", type=Path, help="a folder with me.pem, me.key and ca.pem")
+    parser.add_argument("--mutual", action="store_true")
     told = parser.parse_args()
-    with Holder("127.0.0.1", 0, told.span, pacemaker=not told.no_pacemaker) as slave:
+    logging.basicConfig(level=logging.WARNING)
+    tls = None
+    if told.tls is not None:
+        names = {"certificate": "me.pem", "key": "me.key", "authority": "ca.pem"}
+        tls = TLS.from_files(**{what: told.tls / name for what, name in names.items()}, mutual=told.mutual)
+    with Holder("127.0.0.1", 0, channel=told.channel, tls=tls, pacemaker=not told.no_pacemaker) as slave:
         print(slave.port, flush=True)
         sys.stdin.read()
 

@@ -72,10 +72,13 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def make_slave(stack: ExitStack) -> Callable[..., Any]:
-    """Start a slave that is closed at the end; a task that still waits is let go on first."""
+    """Start a slave that is closed at the end; a task that still waits is let go on first.
+
+    Without a pacemaker, which hundreds of tests would start for nothing; slaves in processes of their own have theirs.
+    """
 
     def make(kind: type[Slave] = Worker, **options: Any) -> Slave:
-        slave = kind("127.0.0.1", 0, **{"channel": CHANNEL, **options})
+        slave = kind("127.0.0.1", 0, **{"channel": CHANNEL, "pacemaker": False, **options})
         slave.start()
         stack.callback(slave.close)
         if isinstance(slave, Worker):

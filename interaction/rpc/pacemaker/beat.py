@@ -116,7 +116,7 @@ class Understudy:
     def _over(self, session: Session, kind: str, *why: str) -> None:
         """The master says that the session is over: the slave is told, and decides."""
         if self._wire.session is session:
-            self._wire.say(kind, session.number, *why)
+            self._wire.say(kind, session.number, time.monotonic(), *why)
             self._wire.over()
 
 
