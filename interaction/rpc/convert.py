@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from google.protobuf import duration_pb2
 
-from interaction.core.model import Failure, ResultStatus, TaskResult
+from interaction.core.model import Failure, ResultStatus, TaskOffer, TaskResult
 from interaction.rpc import payload
 from interaction.rpc.metadata import Credentials, read_metadata
 from interaction.rpc.status import Context
@@ -67,6 +67,18 @@ def write_result(task_id: str, status: ResultStatus, result: payload_pb2.Payload
 
 
 Report = task_pb2.TaskResult
+
+
+def pack_task(offer: TaskOffer, room: int) -> bytes:
+    """A task for another process of this slave, whose report may take `room` bytes."""
+    task = task_pb2.Task(id=offer.task_id, data=payload.encode(offer.data, "data"))
+    return room.to_bytes(8, "big") + task.SerializeToString()
+
+
+def unpack_task(content: bytes) -> tuple[TaskOffer, int]:
+    """What `pack_task` has packed; the digest stays behind."""
+    task = task_pb2.Task.FromString(content[8:])
+    return TaskOffer(task.id, payload.decode_mapping(task.data, "data"), b""), int.from_bytes(content[:8], "big")
 
 
 async def read_result(message: task_pb2.TaskResult) -> TaskResult:

@@ -34,7 +34,7 @@ from interaction.slave.pacemaker import Pacemaker
 from interaction.slave.reporter import Reporter
 from interaction.slave.session import Session, SlaveHooks
 from interaction.slave.worker import ask
-from interaction.slave.workshop import ThreadWorkplace, Workshop
+from interaction.slave.workshop import ThreadWorkplace, Workplace, Workshop
 from interaction.version import __version__
 
 _log = logging.getLogger("interaction.slave")
@@ -46,7 +46,14 @@ _FLUSH_PATIENCE = 2.0  # seconds that it waits for results to be acknowledged
 class Desk:
     """The slave's side of everything that its master asks."""
 
-    def __init__(self, hooks: SlaveHooks, options: SlaveOptions, incarnation: str, default: type[SlaveHooks]) -> None:
+    def __init__(
+        self,
+        hooks: SlaveHooks,
+        options: SlaveOptions,
+        incarnation: str,
+        default: type[SlaveHooks],
+        workplace: Workplace,
+    ) -> None:
         self.closing = False
         self.hooks_strand = Strand("interaction-hooks")
         self._hooks = hooks
@@ -57,7 +64,7 @@ class Desk:
         self._tenancy: Tenancy[Report] = Tenancy(incarnation, options.heartbeat_span, self._outbox)
         self._engagement = self._tenancy.engagement
         self._session: Session | None = None
-        self.workplace = ThreadWorkplace(hooks._process_task)
+        self.workplace = workplace
         self._workshop = Workshop(self.workplace, self._finished)
         self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what the user is being asked
         self._background: set[asyncio.Task[None]] = set()
@@ -69,7 +76,7 @@ class Desk:
     def start(self, thread: LoopThread) -> None:
         """Work on this loop, the running one, from now on."""
         self._thread = thread
-        if self._options.pacemaker:
+        if self._options.pacemaker and isinstance(self.workplace, ThreadWorkplace):  # whose tasks can hold the GIL
             self._pacemaker = Pacemaker()
             self.workplace.ready = self._pacemaker.wait_until_ready
 
@@ -326,6 +333,7 @@ class Desk:
             reason = "the slave has drained" if self._drained else "the slave shuts down"
             await session.heart.leave(reason, _LEAVE_PATIENCE, drained=self._drained)
             self._end_session()
+        self.workplace.stop()
         if self._pacemaker is not None:
             self._pacemaker.stop()
         for task in list(self._deciding.values()):  # who waits for the user's answer is told that there will be none

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from interaction.config import (
     DEFAULT_CHANNEL,
@@ -25,7 +25,9 @@ from interaction.config import (
 )
 from interaction.exception import RequestException
 from interaction.rpc.facade import Facade
-from interaction.slave.service import SlaveService
+from interaction.slave.service import Arguments, SlaveService
+
+_Self = TypeVar("_Self", bound="Slave")
 
 _log = logging.getLogger("interaction.slave")
 
@@ -51,12 +53,22 @@ class Slave(Facade):
         allowed_masters: hosts, addresses and networks that may be dialled as a master. None allows all.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
         pacemaker: whether a process beside the slave (10 MB) beats for it while a task holds the GIL. Linux only.
+        isolation: `"thread"` runs `_process_task` in this process; `"process"` in a child process, in which this class
+            is constructed once more, with the same arguments. The other hooks stay here, and share nothing with it. A
+            child that dies fails its task, and is replaced. No pacemaker is needed then.
 
     Raises:
         TypeError, ValueError: an argument that can't be; the message names it.
     """
 
     _interaction: SlaveService
+    _interaction_made_of: Arguments
+
+    def __new__(cls: type[_Self], *args: Any, **options: Any) -> _Self:
+        """Keep the arguments, by which `isolation="process"` constructs the slave once more."""
+        made = super().__new__(cls)
+        made._interaction_made_of = (args, options)
+        return made
 
     def __init__(
         self,
@@ -73,6 +85,7 @@ class Slave(Facade):
         allowed_masters: Sequence[str] | None = None,
         reflection: bool = True,
         pacemaker: bool = True,
+        isolation: str = "thread",
     ) -> None:
         options = SlaveOptions(
             host=given(host, GLOBAL_HOST),
@@ -87,8 +100,9 @@ class Slave(Facade):
             heartbeat_span=given(heartbeat_span, DEFAULT_HEARTBEAT_SPAN),
             allowed_masters=allow_list(allowed_masters),
             pacemaker=pacemaker,
+            isolation=isolation,
         )
-        self._interaction = SlaveService(options, self, Slave)
+        self._interaction = SlaveService(options, self, Slave, self._interaction_made_of)
 
     # What a user implements.
 

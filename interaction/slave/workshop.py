@@ -20,6 +20,9 @@ Done = Callable[[Ticket, Report], None]
 class Workplace(Protocol):
     """What runs one task after another, off the loop."""
 
+    def start(self) -> None:
+        """Get ready, off the loop. Raises what `Slave.start()` raises."""
+
     def submit(self, ticket: Ticket, room: int, done: Done) -> None:
         """Run a task after those before it. `done` is called where it ran, with its report of at most `room` bytes."""
 
@@ -40,6 +43,9 @@ class ThreadWorkplace:
         self.ready: Callable[[], None] | None = None
         self._process = process
         self._strand = Strand("interaction-tasks")
+
+    def start(self) -> None:
+        """There is nothing to get ready."""
 
     def submit(self, ticket: Ticket, room: int, done: Done) -> None:
         """Run a task after those before it."""

@@ -1,4 +1,4 @@
-"""The short form of `python -m tests.chaos.gil`: several slaves at once hold their GIL for longer than the tolerance."""
+"""The short form of `python -m tests.chaos.gil`: slaves at once hold their GIL for longer than the tolerance."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def holding(connection: SlaveConnectionProxy, holder: Holder, **task: Any) -> Ta
 def test_a_task_that_holds_the_gil_does_not_cost_the_slave(strict: Master, holder: Callable[..., Holder]) -> None:
     slave = holder()
     connection = connect(strict, slave, loaded=True)
-    for _ in range(2):  # the second time it takes over again
+    for _ in range(2):
         task = holding(connection, slave)
         assert task.join(WAIT).status is TaskStatus.COMPLETED
         assert task.result["held"] >= HOLD
@@ -141,7 +141,7 @@ def test_a_task_that_holds_the_gil_does_not_cost_the_slave(strict: Master, holde
     connection.disconnect()
     said, errors = slave.end()
     assert said == "", "it has not lost its connection"
-    assert errors.count("its pacemaker beats for it") == 2
+    assert "its pacemaker beats for it" in errors
 
 
 def test_a_task_that_takes_the_gil_at_once_is_known_to_be_started(

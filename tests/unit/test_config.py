@@ -32,7 +32,9 @@ def master(**changes: Any) -> MasterOptions:
 
 
 def slave(**changes: Any) -> SlaveOptions:
-    return SlaveOptions(**{**BASE, "heartbeat_span": 3.0, "allowed_masters": None, "pacemaker": True, **changes})
+    return SlaveOptions(
+        **{**BASE, "heartbeat_span": 3.0, "allowed_masters": None, "pacemaker": True, "isolation": "thread", **changes}
+    )
 
 
 def options_of(facade: Master | Slave) -> dict[str, Any]:
