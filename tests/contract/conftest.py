@@ -18,7 +18,7 @@ import pytest
 from interaction import Master, Slave, SlaveConnectionProxy, TaskFail
 from tests.contract.recording_master import RecordingMaster, recording_master
 from tests.contract.scripted_slave import Beats, ScriptedSlave, scripted_slave
-from tests.contract.slave_programs import NODE, PYTHON, SlavePool, SlaveProgram
+from tests.contract.slave_programs import ISOLATED, NODE, PYTHON, SlavePool, SlaveProgram
 from tests.contract.wire import NO_PROXY, Caller
 from tests.installing import install_node_example
 
@@ -178,7 +178,7 @@ def slave_pool() -> Iterator[SlavePool]:
         pool.close()
 
 
-@pytest.fixture(params=[PYTHON, NODE], ids=lambda implementation: implementation.language)
+@pytest.fixture(params=[PYTHON, ISOLATED, NODE], ids=lambda implementation: implementation.name)
 def program(request: pytest.FixtureRequest, slave_pool: SlavePool) -> Iterator[SlaveProgram]:
     """A slave of each implementation."""
     if request.param is NODE:
