@@ -77,7 +77,7 @@ class Heart:
                 heard_at, name, message = said
                 self._ended(MASTER_EXCEPTIONS[MasterErrorCode[name]](message), heard_at)
             elif kind == "took":
-                _log.warning("this slave's loop stood still, and its pacemaker beats for it: a task holds the GIL")
+                _log.warning("its pacemaker beats for this slave, whose loop stood still (in a task?) or was not heard")
 
     async def leave(self, reason: str, patience: float, *, drained: bool) -> None:
         """Tell the master that the slave leaves, and wait until it has ended the stream, at most `patience` seconds."""

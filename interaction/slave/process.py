@@ -35,7 +35,8 @@ class _Child:
     """One child process. `wake` is readable when it is not to be waited for any longer."""
 
     def __init__(self, kind: type, given: Sequence[Any], named: Mapping[str, Any], wake: int) -> None:
-        self.ready = False
+        self.ready = False  # its constructor has come to its end
+        self.well = False  # the next task may be given to it
         self._wake = wake
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -56,11 +57,15 @@ class _Child:
         if failed is not None:
             failed.task_id = offer.task_id
             return failed
+        self.well = False
+        task = pack_task(offer, room)
         try:
-            self._connection.send_bytes(pack_task(offer, room))
-            return Report.FromString(self._receive())
+            self._connection.send_bytes(task)
+            report = Report.FromString(self._receive())
         except (EOFError, OSError):
             raise self._death() from None
+        self.well = True
+        return report
 
     def _until_ready(self) -> Report | None:
         """Wait for the end of the constructor. Returns the report of a task where it raised."""
@@ -87,7 +92,7 @@ class _Child:
         code = self._process.exitcode
         how = f"with exit code {code}"
         if code is not None and code < 0:
-            how = f"by {signal.Signals(-code).name}"
+            how = f"by {signal.Signals(-code).name}" if -code in set(signal.Signals) else f"by signal {-code}"
         when = "while it ran this task" if self.ready else "before it was ready for a task"
         return ProcessDied(f"the process that runs the slave's tasks ended {how} {when}")
 
@@ -168,22 +173,22 @@ class ProcessWorkplace:
             self._changed.hush()
             while self._work:
                 ticket, room, done = self._work.popleft()
-                done(ticket, self._report(ticket.offer, room))
-                del ticket, done  # else its data would live until the next comes
+                report = self._report(ticket.offer, room)
+                done(ticket, report)
+                del ticket, done, report  # else their data would live until the next comes
+                if self._child is not None and not self._child.well:
+                    self._replace()
 
     def _report(self, offer: TaskOffer, room: int) -> Report:
         try:
             if self._child is None:
                 self._child = self._spawn()
-            report = self._child.run(offer, room)
-        except (ProcessDied, OSError, TypeError) as error:
+            return self._child.run(offer, room)
+        except _Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, its master must not wait for ever
             _log.warning("task %s has failed: %s", offer.task_id, error)
-            report = failed_report(offer.task_id, error)
-            self._replace()
-        else:
-            if not self._child.ready:
-                self._replace()
-        return report
+            return failed_report(offer.task_id, error)
 
     def _replace(self) -> None:
         """Another child takes the place of one that has died. Where that was not ready yet, only when a task comes."""

@@ -141,7 +141,7 @@ def test_a_task_that_holds_the_gil_does_not_cost_the_slave(strict: Master, holde
     connection.disconnect()
     said, errors = slave.end()
     assert said == "", "it has not lost its connection"
-    assert "its pacemaker beats for it" in errors
+    assert "its pacemaker beats for this slave" in errors
 
 
 def test_a_task_that_takes_the_gil_at_once_is_known_to_be_started(
