@@ -226,7 +226,7 @@ def _start() -> subprocess.Popen[bytes]:
     if getattr(sys, "frozen", False) or not sys.executable:
         raise OSError("there is no Python interpreter to run it")
     process = subprocess.Popen(  # noqa: S603 - this interpreter, and a file of this package
-        [sys.executable, "-I", "-S", str(_PROGRAM)],
+        [sys.executable, "-I", "-S", str(_PROGRAM), str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

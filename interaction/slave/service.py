@@ -30,6 +30,7 @@ class SlaveService(Service):
 
     def __init__(self, options: SlaveOptions, hooks: SlaveHooks, default: type[SlaveHooks], made_of: Arguments) -> None:
         super().__init__(options, type(hooks).__name__, _log)
+        self.made_of = made_of
         self._kind = type(hooks)
         workplace: Workplace = ThreadWorkplace(hooks._process_task)
         if options.isolation == "process":

@@ -62,12 +62,11 @@ class Slave(Facade):
     """
 
     _interaction: SlaveService
-    _interaction_made_of: Arguments
 
     def __new__(cls: type[_Self], *args: Any, **options: Any) -> _Self:
         """Keep the arguments, by which `isolation="process"` constructs the slave once more."""
         made = super().__new__(cls)
-        made._interaction_made_of = (args, options)
+        made.__dict__["_interaction"] = (args, options)  # until the constructor puts the service there
         return made
 
     def __init__(
@@ -102,7 +101,9 @@ class Slave(Facade):
             pacemaker=pacemaker,
             isolation=isolation,
         )
-        self._interaction = SlaveService(options, self, Slave, self._interaction_made_of)
+        before: SlaveService | Arguments = self.__dict__["_interaction"]
+        made_of = before.made_of if isinstance(before, SlaveService) else before
+        self._interaction = SlaveService(options, self, Slave, made_of)
 
     # What a user implements.
 

@@ -9,6 +9,7 @@ import argparse
 import ctypes
 import logging
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -26,8 +27,8 @@ class Holder(Slave):
     def _process_task(self, task: Mapping[str, Any]) -> dict[str, Any]:
         if task.get("announce"):
             print("holding", flush=True)
-        if "fork" in task:
-            return {"pid": fork(task["fork"])}
+        if "keep" in task:
+            return {"pid": keep(task["keep"])}
         began = time.monotonic()
         for _ in range(task.get("times", 1)):
             LIBC.usleep(int(task["hold"] * 1e6))
@@ -37,13 +38,11 @@ class Holder(Slave):
         print(f"lost: {error}", flush=True)
 
 
-def fork(seconds: float) -> int:
-    """Fork a child that holds all that is open here for so long, and does nothing."""
-    child = os.fork()
-    if child == 0:
-        time.sleep(seconds)
-        os._exit(0)
-    return child
+def keep(seconds: float) -> int:
+    """Have a process keep open what is open here, for so long, as a fork would; gRPC does not always survive one."""
+    opened = [int(name) for name in os.listdir("/proc/self/fd")]
+    passed = [number for number in opened if number > 2 and os.path.exists(f"/proc/self/fd/{number}")]
+    return subprocess.Popen(["sleep", str(seconds)], stdin=subprocess.DEVNULL, stdout=2, pass_fds=passed).pid
 
 
 def main() -> None:

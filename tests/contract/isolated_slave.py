@@ -75,9 +75,7 @@ def shut_down_at_end_of_input(slave: Slave) -> None:
 def main() -> None:
     """Serve until a SIGTERM, or the end of the input."""
     slave = Isolated("127.0.0.1", 0, channel=7)
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # which a shell ignores in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores in the background
     slave.drain_at_sigterm()
     slave.start()
     print(slave.port, flush=True)

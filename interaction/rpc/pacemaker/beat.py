@@ -55,11 +55,11 @@ class Understudy:
     async def _pause_until(self, moment: float | None) -> None:
         """Wait until that moment, or until something has come."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), None if moment is None else moment - time.monotonic())
+            await asyncio.wait_for(self._changed.wait(), self._wire.patience(moment))
         self._changed.clear()
 
     def _wanted(self, session: Session) -> bool:
-        return self._wire.session is session and self._wire.pace() is Pace.BEAT
+        return self._wire.pace() is Pace.BEAT and self._wire.session is session
 
     async def _stand_in(self, session: Session) -> None:
         self._wire.say("took", session.number)  # before the master ends the slave's own stream for it

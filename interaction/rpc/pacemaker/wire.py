@@ -35,7 +35,7 @@ class Wire:
     def __init__(self) -> None:
         self.pacemaker = Pacemaker()
         self.session: Session | None = None
-        self.slave = os.getppid()
+        self.slave = int(sys.argv[1])  # it may have died since, and this be another's child
         self.ended = _end_of(self.slave)  # readable when the slave's process has ended; None where that can't be had
         self._unread = b""
         for pipe in (0, 1):
@@ -81,8 +81,16 @@ class Wire:
         except (BlockingIOError, BrokenPipeError):
             end()
 
+    def patience(self, moment: float | None) -> float | None:
+        """For how many seconds to wait until that moment, at most; None for as long as nothing comes."""
+        seconds = None if moment is None else max(moment - time.monotonic(), 0.0)
+        if self.ended is None:
+            return _LOST_SIGHT if seconds is None else min(seconds, _LOST_SIGHT)
+        return seconds
+
     def pace(self) -> Pace:
-        """What to do now."""
+        """What to do now, by all that has come: there may be pulses from when this process loaded."""
+        self.read()
         return self.pacemaker.pace(time.monotonic(), stopped(self.slave))
 
 
@@ -93,11 +101,8 @@ def wait(wire: Wire) -> NoReturn:
     if wire.ended is not None:
         poll.register(wire.ended, select.POLLIN)
     while wire.pace() is Pace.REST:
-        now = time.monotonic()
-        look = wire.pacemaker.next_look(now)
-        pauses = ([] if look is None else [max(look - now, 0.0)]) + ([] if wire.ended is not None else [_LOST_SIGHT])
-        poll.poll(1000 * min(pauses) + 1 if pauses else None)
-        wire.read()
+        seconds = wire.patience(wire.pacemaker.next_look(time.monotonic()))
+        poll.poll(None if seconds is None else 1000 * seconds + 1)
     assert wire.session is not None, "else it rests"
     sys.path[:] = wire.session.settings["path"]
     from interaction.rpc.pacemaker.beat import beat
