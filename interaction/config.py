@@ -140,11 +140,17 @@ class SlaveOptions(ServiceOptions):
 
     heartbeat_span: float
     allowed_masters: AllowList | None  # None allows every address
+    isolation: str  # "thread" or "process"
+    pacemaker: bool  # have a process beside the slave that beats for it while its loop stands still
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _seconds("heartbeat_span", self.heartbeat_span, zero=True)
         _raise_to(self, "heartbeat_span", MIN_HEARTBEAT_SPAN)
+        if self.isolation not in ("thread", "process"):
+            raise ValueError(f"isolation must be 'thread' or 'process', not {self.isolation!r}")
+        if not isinstance(self.pacemaker, bool):
+            raise TypeError(f"pacemaker must be True or False, not {self.pacemaker!r}")
 
 
 def given(value: _T | None, default: _T) -> _T:

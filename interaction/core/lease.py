@@ -22,6 +22,16 @@ class Lease:
         self._sent: deque[tuple[int, float]] = deque()  # beats without an acknowledgement, oldest first
 
     @property
+    def newest(self) -> int:
+        """The sequence of the newest beat."""
+        return self._newest
+
+    @property
+    def renewed_at(self) -> float:
+        """When the newest beat was sent that has been acknowledged; before the first, when the lease began."""
+        return self._renewed_at
+
+    @property
     def expires_at(self) -> float:
         """When the slave must let go of the session."""
         return self._renewed_at + self.duration
@@ -44,7 +54,13 @@ class Lease:
         if duration is not None:
             self.duration = duration
         while self._sent and self._sent[0][0] <= sequence:
-            _, self._renewed_at = self._sent.popleft()
+            self._renewed_at = max(self._renewed_at, self._sent.popleft()[1])
+
+    def adopt(self, newest: int, renewed_at: float, duration: float) -> None:
+        """Somebody else on this machine has beaten for the same session, up to `newest`, and this is what it knows."""
+        self._newest = max(self._newest, newest)
+        if renewed_at > self._renewed_at:
+            self._renewed_at, self.duration = renewed_at, duration
 
     def expired(self, now: float) -> bool:
         """Whether the slave must let go of the session."""

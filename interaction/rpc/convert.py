@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from google.protobuf import duration_pb2
 from google.protobuf.message import DecodeError
 
-from interaction.core.model import Failure, ResultStatus, TaskResult
+from interaction.core.model import Failure, ResultStatus, TaskOffer, TaskResult
 from interaction.exception import PayloadError
 from interaction.rpc import payload
 from interaction.rpc.metadata import Credentials, read_metadata
@@ -99,6 +99,18 @@ def unpack_result(content: bytes) -> TaskResult:
     except (DecodeError, ValueError) as error:
         failure = Failure("PayloadError", f"the slave's result can't be read: {error}")
         return TaskResult("", ResultStatus.FAILED, {}, failure)
+
+
+def pack_task(offer: TaskOffer, room: int) -> bytes:
+    """A task for another process of this slave, whose report may take `room` bytes."""
+    task = task_pb2.Task(id=offer.task_id, data=payload.encode(offer.data, "data"))
+    return room.to_bytes(8, "big") + task.SerializeToString()
+
+
+def unpack_task(content: bytes) -> tuple[TaskOffer, int]:
+    """What `pack_task` has packed; the digest stays behind."""
+    task = task_pb2.Task.FromString(content[8:])
+    return TaskOffer(task.id, payload.decode_mapping(task.data, "data"), b""), int.from_bytes(content[:8], "big")
 
 
 async def read_result(message: task_pb2.TaskResult) -> TaskResult:

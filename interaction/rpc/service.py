@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import multiprocessing.util  # noqa: F401 - its exit handler waits for children: it has to run after the one here
 import os
 import threading
 from enum import Enum

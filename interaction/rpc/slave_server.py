@@ -38,6 +38,9 @@ class SlaveHandler(Gatekeeper, Protocol):
     async def new_task(self, token: str, offer: TaskOffer) -> Data:
         """The master hands over a task."""
 
+    def told(self, task_id: str) -> None:
+        """A call of `new_task` has ended: its answer, if there is one, has been sent."""
+
 
 def slave_server(options: SlaveOptions, handler: SlaveHandler) -> Server:
     """A server for a slave's handler."""
@@ -119,6 +122,7 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
         """Take one task."""
         try:
             offer = await self._read_task(request)
+            context.add_done_callback(lambda _: self._handler.told(offer.task_id))  # type: ignore[arg-type]  # a protocol of a private name
             answer = await self._handler.new_task(convert.brought(context).token or "", offer)
             return pb.NewTaskResponse(data=payload.encode(answer, "data"))
         except ResponseException as refusal:

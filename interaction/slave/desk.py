@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from interaction.address import Endpoint
 from interaction.config import SlaveOptions
@@ -30,8 +30,11 @@ from interaction.rpc.loop import LoopThread
 from interaction.rpc.master_client import MasterClient
 from interaction.rpc.strand import Strand
 from interaction.slave.heartbeat import Heart
+from interaction.slave.pacemaker import Pacemaker
 from interaction.slave.reporter import Reporter
-from interaction.slave.worker import ask, run_task
+from interaction.slave.session import Session, SlaveHooks
+from interaction.slave.worker import ask
+from interaction.slave.workshop import ThreadWorkplace, Workplace, Workshop
 from interaction.version import __version__
 
 _log = logging.getLogger("interaction.slave")
@@ -40,34 +43,19 @@ _LEAVE_PATIENCE = 0.5  # seconds that a shutdown waits for the master to know
 _FLUSH_PATIENCE = 2.0  # seconds that it waits for results to be acknowledged
 
 
-class SlaveHooks(Protocol):
-    """The user's side of a slave."""
-
-    def _before_connection(self, data: Data) -> object: ...
-    def _before_disconnection(self, data: Data) -> object: ...
-    def _before_task(self, data: Data) -> object: ...
-    def _lost_connection(self, master_address: str, error: Exception) -> object: ...
-    def _process_task(self, task: Data) -> Any: ...
-
-
-class Session:
-    """What lives as long as one session at the slave does."""
-
-    def __init__(self, offer: ConnectOffer, client: MasterClient, heart: Heart, reporter: Reporter) -> None:
-        self.master_address = offer.master_address
-        self.max_message_bytes = offer.max_message_bytes
-        self.client = client
-        self.heart = heart
-        self.reporter = reporter
-
-
 class Desk:
     """The slave's side of everything that its master asks."""
 
-    def __init__(self, hooks: SlaveHooks, options: SlaveOptions, incarnation: str, default: type[SlaveHooks]) -> None:
+    def __init__(
+        self,
+        hooks: SlaveHooks,
+        options: SlaveOptions,
+        incarnation: str,
+        default: type[SlaveHooks],
+        workplace: Workplace,
+    ) -> None:
         self.closing = False
         self.hooks_strand = Strand("interaction-hooks")
-        self.work_strand = Strand("interaction-tasks")
         self._hooks = hooks
         self._options = options
         self._incarnation = incarnation
@@ -76,15 +64,21 @@ class Desk:
         self._tenancy: Tenancy[Report] = Tenancy(incarnation, options.heartbeat_span, self._outbox)
         self._engagement = self._tenancy.engagement
         self._session: Session | None = None
+        self.workplace = workplace
+        self._workshop = Workshop(self.workplace, self._finished)
         self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what the user is being asked
         self._background: set[asyncio.Task[None]] = set()
         self._thread: LoopThread | None = None
+        self._pacemaker: Pacemaker | None = None
         self._drained = False
         self._settled = asyncio.Event()  # something has come to its end that draining may wait for
 
     def start(self, thread: LoopThread) -> None:
-        """Work on this loop from now on."""
+        """Work on this loop, the running one, from now on."""
         self._thread = thread
+        if self._options.pacemaker and isinstance(self.workplace, ThreadWorkplace):  # whose tasks can hold the GIL
+            self._pacemaker = Pacemaker()
+            self.workplace.ready = self._pacemaker.wait_until_ready
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -159,7 +153,9 @@ class Desk:
         options, lease = self._options, self._engagement.lease
         assert lease is not None, "the engagement is open"
         client = MasterClient(master, options.tls, options.channel, offer.token, options.max_message_bytes)
-        heart = Heart(client, lease, self._let_go_if_due, self._ended_by_master)
+        if self._pacemaker is not None:
+            self._pacemaker.begin(offer, master, options, lease)
+        heart = Heart(client, lease, self._let_go_if_due, self._ended_by_master, self._pacemaker)
         reporter = Reporter(
             self._outbox, offer.token, client, options.request_timeout, self._settled.set, self._ended_by_master
         )
@@ -194,6 +190,8 @@ class Desk:
 
     def _let_go_if_due(self) -> None:
         """The lease is over: results wait for a master that resumes the session."""
+        if self._session is not None:
+            self._session.heart.hear()
         lease = self._engagement.lease
         if self._engagement.lease_over(self._loop.time()):
             assert lease is not None, "an open engagement has a lease"
@@ -204,9 +202,11 @@ class Desk:
         for task_id in self._outbox.expire(self._loop.time()):
             _log.warning("the result of task %s is given up: nobody has come for it", task_id)
 
-    def _ended_by_master(self, error: MasterResponseException) -> None:
-        """The master says that the session is over. A lease that has run out meanwhile was the end before that."""
-        self._let_go_if_due()
+    def _ended_by_master(self, error: MasterResponseException, heard_at: float) -> None:
+        """The master says that the session is over. A lease that had run out before was the end already."""
+        lease = self._engagement.lease
+        if lease is not None and lease.expired(heard_at):
+            self._let_go_if_due()
         if self._tenancy.ended_by_master(self._engagement.token):
             self._lost(error)
 
@@ -231,6 +231,7 @@ class Desk:
 
     async def new_task(self, token: str, offer: TaskOffer) -> Data:
         """The master hands over a task."""
+        self._workshop.called(offer.task_id)
         self._let_go_if_due()
         ticket, fresh = self._tenancy.offer(token, offer)
         if fresh:
@@ -242,6 +243,10 @@ class Desk:
             raise ticket.answer.with_traceback(None)  # else each duplicate would make it longer
         return ticket.answer
 
+    def told(self, task_id: str) -> None:
+        """A call of `new_task` has been answered, or has come to nothing."""
+        self._workshop.answered(task_id)
+
     async def _ask_to_take(self, ticket: Ticket) -> Data:
         room = self._max_message_bytes
         try:
@@ -252,12 +257,8 @@ class Desk:
             raise
         self._let_go_if_due()  # while the user was asked
         self._tenancy.accepted(ticket, said)
-        self.work_strand.submit(partial(self._work, ticket, room, self._loop_thread()))
+        self._workshop.take(ticket, room, self._loop_thread())
         return said
-
-    def _work(self, ticket: Ticket, room: int, thread: LoopThread) -> None:
-        """Run the task, on its thread."""
-        thread.call(self._finished, ticket, run_task(self._hooks._process_task, ticket.offer, room))
 
     def _finished(self, ticket: Ticket, report: Report) -> None:
         wanted = self._tenancy.finished(ticket, report, self._loop.time())
@@ -332,6 +333,9 @@ class Desk:
             reason = "the slave has drained" if self._drained else "the slave shuts down"
             await session.heart.leave(reason, _LEAVE_PATIENCE, drained=self._drained)
             self._end_session()
+        self.workplace.stop()
+        if self._pacemaker is not None:
+            self._pacemaker.stop()
         for task in list(self._deciding.values()):  # who waits for the user's answer is told that there will be none
             task.cancel()
         if self._background:

@@ -39,7 +39,7 @@ class Reporter:
         client: MasterClient,
         timeout: float,
         acknowledged: Callable[[], object],
-        ended: Callable[[MasterResponseException], None],
+        ended: Callable[[MasterResponseException, float], None],
     ) -> None:
         self._outbox = outbox
         self._token = token
@@ -86,7 +86,7 @@ class Reporter:
             if acknowledgement is not Acknowledgement.RECORDED:
                 _log.info("the result of task %s was acknowledged as %s", entry.task_id, acknowledgement.name)
         except (MasterSlaveTokenInvalid, MasterSystemShuttingDown) as refusal:
-            self._ended(refusal)
+            self._ended(refusal, self._loop.time())
         except MasterResponseException as refusal:  # it will never be taken, and the master has dealt with it
             answered = True
             _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal.code.name)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
+from typing import Any
 
 from interaction.config import SlaveOptions
 from interaction.rpc.loop import LoopThread
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
 from interaction.rpc.slave_server import slave_server
-from interaction.slave.desk import Desk, SlaveHooks
+from interaction.slave.child import check_not_in_child
+from interaction.slave.desk import Desk
+from interaction.slave.process import ProcessWorkplace
+from interaction.slave.session import SlaveHooks
+from interaction.slave.workshop import ThreadWorkplace, Workplace
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]  # those of a constructor
 
 _log = logging.getLogger("interaction.slave")
 
@@ -20,13 +28,39 @@ class SlaveService(Service):
 
     options: SlaveOptions
 
-    def __init__(self, options: SlaveOptions, hooks: SlaveHooks, default: type[SlaveHooks]) -> None:
+    def __init__(self, options: SlaveOptions, hooks: SlaveHooks, default: type[SlaveHooks], made_of: Arguments) -> None:
         super().__init__(options, type(hooks).__name__, _log)
-        self._desk = Desk(hooks, options, secrets.token_hex(16), default)
+        self.made_of = made_of
+        self._kind = type(hooks)
+        workplace: Workplace = ThreadWorkplace(hooks._process_task)
+        if options.isolation == "process":
+            workplace = ProcessWorkplace(self._kind, *made_of)
+        self._desk = Desk(hooks, options, secrets.token_hex(16), default, workplace)
         self._server: Server | None = None
+
+    def start(self) -> None:
+        """As `Facade.start()`."""
+        check_not_in_child(self._kind)
+        super().start()
+
+    def shutdown(self) -> None:
+        """As `Facade.shutdown()`."""
+        check_not_in_child(self._kind)
+        super().shutdown()
+
+    def join(self) -> None:
+        """As `Facade.join()`."""
+        check_not_in_child(self._kind)
+        super().join()
+
+    def ping(self) -> bool:
+        """As `Facade.ping()`."""
+        check_not_in_child(self._kind)
+        return super().ping()
 
     def drain(self, timeout: float | None) -> bool:
         """As `Slave.drain()`, without the end."""
+        check_not_in_child(self._kind)
         self.check_may_wait()
         return self.check_running().run(self._drain(timeout))
 
@@ -37,8 +71,13 @@ class SlaveService(Service):
 
     async def _open(self, thread: LoopThread) -> int:
         self._desk.start(thread)
+        await asyncio.to_thread(self._desk.workplace.start)
         server = slave_server(self.options, self._desk)
-        port = await server.start()
+        try:
+            port = await server.start()
+        except BaseException:
+            self._desk.workplace.stop()
+            raise
         self._server = server
         return port
 
@@ -50,8 +89,8 @@ class SlaveService(Service):
     def check_may_wait(self) -> None:
         """Raise RuntimeError on a thread that `join()` would wait for."""
         self._desk.hooks_strand.check_not_mine()
-        self._desk.work_strand.check_not_mine()
+        self._desk.workplace.check_not_mine()
 
     def _join_strands(self) -> None:
         self._desk.hooks_strand.join()
-        self._desk.work_strand.join()
+        self._desk.workplace.join()

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from interaction.config import (
     DEFAULT_CHANNEL,
@@ -25,7 +25,9 @@ from interaction.config import (
 )
 from interaction.exception import RequestException
 from interaction.rpc.facade import Facade
-from interaction.slave.service import SlaveService
+from interaction.slave.service import Arguments, SlaveService
+
+_Self = TypeVar("_Self", bound="Slave")
 
 _log = logging.getLogger("interaction.slave")
 
@@ -50,12 +52,22 @@ class Slave(Facade):
         tls: the server's TLS, and that by which a master is dialled whose address says `https://`. None means none.
         allowed_masters: hosts, addresses and networks that may be dialled as a master. None allows all.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
+        pacemaker: whether a process beside the slave (10 MB) beats for it while a task holds the GIL. Linux only.
+        isolation: `"thread"` runs `_process_task` in this process; `"process"` in a child process, in which this class
+            is constructed once more, with the same arguments. The other hooks stay here, and share nothing with it. A
+            child that dies fails its task, and is replaced. No pacemaker is needed then.
 
     Raises:
         TypeError, ValueError: an argument that can't be; the message names it.
     """
 
     _interaction: SlaveService
+
+    def __new__(cls: type[_Self], *args: Any, **options: Any) -> _Self:
+        """Keep the arguments, by which `isolation="process"` constructs the slave once more."""
+        made = super().__new__(cls)
+        made.__dict__["_interaction"] = (args, options)  # until the constructor puts the service there
+        return made
 
     def __init__(
         self,
@@ -71,6 +83,8 @@ class Slave(Facade):
         tls: TLS | None = None,
         allowed_masters: Sequence[str] | None = None,
         reflection: bool = True,
+        pacemaker: bool = True,
+        isolation: str = "thread",
     ) -> None:
         options = SlaveOptions(
             host=given(host, GLOBAL_HOST),
@@ -84,8 +98,12 @@ class Slave(Facade):
             reflection=reflection,
             heartbeat_span=given(heartbeat_span, DEFAULT_HEARTBEAT_SPAN),
             allowed_masters=allow_list(allowed_masters),
+            pacemaker=pacemaker,
+            isolation=isolation,
         )
-        self._interaction = SlaveService(options, self, Slave)
+        before: SlaveService | Arguments = self.__dict__["_interaction"]
+        made_of = before.made_of if isinstance(before, SlaveService) else before
+        self._interaction = SlaveService(options, self, Slave, made_of)
 
     # What a user implements.
 

@@ -44,6 +44,13 @@ def failed_report(task_id: str, error: Exception) -> Report:
     return _report(task_id, {"type": failure.type, "message": failure.message}, failure, None)
 
 
+def constructor_report(error: BaseException) -> Report:
+    """The report of any task in a process in which the slave's constructor raised."""
+    failure = _failure_of(error)
+    failure = Failure(failure.type, f"the slave's constructor raised this: {failure.message}", failure.traceback)
+    return _report("", {"type": failure.type, "message": failure.message}, failure, None)
+
+
 def _report(task_id: str, value: Any, failure: Failure | None, max_message_bytes: int | None) -> Report:
     status = ResultStatus.COMPLETED if failure is None else ResultStatus.FAILED
     encoded = payload.encode({} if value is None else value, "result", max_message_bytes)

@@ -25,7 +25,7 @@ from interaction.exception import MasterResponseException
 from interaction.rpc.convert import Report
 from interaction.rpc.loop import acquire, release
 from interaction.rpc.master_client import MasterClient
-from interaction.slave import desk
+from interaction.slave import desk, workshop
 from interaction.slave.worker import run_task
 from tests.chaos.program import commands, log_errors, move_clock, options, say
 
@@ -135,7 +135,7 @@ def main() -> None:
     log_errors()
     with (
         patch.object(desk, "MasterClient", Client),
-        patch.object(desk, "run_task", run_task if zombie is None else zombie.run_task),
+        patch.object(workshop, "run_task", run_task if zombie is None else zombie.run_task),
         Doomed(zombie) as slave,
     ):
         say("ready", port=slave.port)

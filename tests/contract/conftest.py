@@ -18,7 +18,7 @@ import pytest
 from interaction import Master, Slave, SlaveConnectionProxy, TaskFail
 from tests.contract.recording_master import RecordingMaster, recording_master
 from tests.contract.scripted_slave import Beats, ScriptedSlave, scripted_slave
-from tests.contract.slave_programs import NODE, PYTHON, SlavePool, SlaveProgram
+from tests.contract.slave_programs import ISOLATED, NODE, PYTHON, SlavePool, SlaveProgram
 from tests.contract.wire import NO_PROXY, Caller
 from tests.installing import install_node_example
 
@@ -72,10 +72,13 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def make_slave(stack: ExitStack) -> Callable[..., Any]:
-    """Start a slave that is closed at the end; a task that still waits is let go on first."""
+    """Start a slave that is closed at the end; a task that still waits is let go on first.
+
+    Without a pacemaker, which hundreds of tests would start for nothing; slaves in processes of their own have theirs.
+    """
 
     def make(kind: type[Slave] = Worker, **options: Any) -> Slave:
-        slave = kind("127.0.0.1", 0, **{"channel": CHANNEL, **options})
+        slave = kind("127.0.0.1", 0, **{"channel": CHANNEL, "pacemaker": False, **options})
         slave.start()
         stack.callback(slave.close)
         if isinstance(slave, Worker):
@@ -186,7 +189,7 @@ def slave_pool() -> Iterator[SlavePool]:
         pool.close()
 
 
-@pytest.fixture(params=[PYTHON, NODE], ids=lambda implementation: implementation.language)
+@pytest.fixture(params=[PYTHON, ISOLATED, NODE], ids=lambda implementation: implementation.name)
 def program(request: pytest.FixtureRequest, slave_pool: SlavePool) -> Iterator[SlaveProgram]:
     """A slave of each implementation."""
     if request.param is NODE:

@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--channel", type=int, required=True)
+    parser.add_argument("--isolation", default="thread")
     arguments = parser.parse_args()
     slave = Adder(
         "127.0.0.1",
@@ -45,6 +46,7 @@ def main() -> None:
         channel=arguments.channel,
         request_retry_waiting=0.1,  # so that no test waits long for the report that comes again
         max_message_bytes=MAX_MESSAGE_BYTES,
+        isolation=arguments.isolation,
     )
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -24,6 +24,7 @@ WAIT = 20.0  # seconds, for what comes at once or never
 class Implementation:
     """One implementation. `source` is the file of its work, and `holds_all` says that it reads all of a payload."""
 
+    name: str
     language: str
     command: tuple[str, ...]
     folder: Path
@@ -31,8 +32,10 @@ class Implementation:
     holds_all: bool
 
 
-PYTHON = Implementation("python", (sys.executable, "-m", "tests.contract.python_slave"), ROOT, "python_slave.py", True)
-NODE = Implementation("node", ("node", "slave.js"), NODE_EXAMPLE, "slave.js", False)
+_PYTHON = (sys.executable, "-m", "tests.contract.python_slave")
+PYTHON = Implementation("python", "python", _PYTHON, ROOT, "python_slave.py", True)
+ISOLATED = Implementation("isolated", "python", (*_PYTHON, "--isolation", "process"), ROOT, "python_slave.py", True)
+NODE = Implementation("node", "node", ("node", "slave.js"), NODE_EXAMPLE, "slave.js", False)
 
 
 class SlaveProgram:

@@ -236,6 +236,10 @@ def test_a_session_that_was_acknowledged_everything_holds_nothing(caller: Caller
 def test_nothing_is_resumed_by_the_token_of_another_session_than_the_last(
     caller: Caller, program: SlaveProgram
 ) -> None:
+    caller.connect()
+    caller.new_task(SUM)
+    assert caller.report(), "from now on it works quickly, also where a process had to start for it"
+    caller.disconnect()
     caller.master.unavailable = True
     caller.master.silent = True
     caller.connect(lease=0.3)

@@ -32,7 +32,9 @@ def master(**changes: Any) -> MasterOptions:
 
 
 def slave(**changes: Any) -> SlaveOptions:
-    return SlaveOptions(**{**BASE, "heartbeat_span": 3.0, "allowed_masters": None, **changes})
+    return SlaveOptions(
+        **{**BASE, "heartbeat_span": 3.0, "allowed_masters": None, "pacemaker": True, "isolation": "thread", **changes}
+    )
 
 
 def options_of(facade: Master | Slave) -> dict[str, Any]:
@@ -210,3 +212,15 @@ def test_tls_is_read_from_files(tmp_path: Path) -> None:
 def test_options_can_go_to_another_process() -> None:
     options = master(my_address="host:1", tls=TLS(PEM, PEM))
     assert pickle.loads(pickle.dumps(options)) == options
+
+
+@pytest.mark.parametrize("value", [None, 1, "yes"])
+def test_whether_there_is_a_pacemaker_is_true_or_false(value: object) -> None:
+    with pytest.raises(TypeError, match="pacemaker must be True or False, not "):
+        slave(pacemaker=value)
+
+
+@pytest.mark.parametrize("value", [None, "", "Process", "fork"])
+def test_an_isolation_that_there_is_not_is_refused_by_its_name(value: object) -> None:
+    with pytest.raises(ValueError, match=f"isolation must be 'thread' or 'process', not {value!r}"):
+        slave(isolation=value)

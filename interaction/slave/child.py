@@ -1,0 +1,84 @@
+"""The child process in which the tasks of one slave run, where that is asked for: `Slave(isolation="process")`."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol
+
+from interaction.core.model import Data
+from interaction.rpc.convert import unpack_task
+from interaction.slave.worker import constructor_report, run_task
+
+NAME = "interaction-task-process"
+READY, FAILED = b"r", b"f"  # the child's first word; behind the second is the report of a task that has none of its own
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # they are for the slave, which ends its child
+_PR_SET_PDEATHSIG = 1
+_constructed: type | None = None  # the class whose tasks run in this process
+
+
+class _Tasks(Protocol):
+    def _process_task(self, task: Data) -> Any: ...
+
+
+def check_not_in_child(kind: type) -> None:
+    """Raise RuntimeError where this process only runs the tasks of a slave of that class."""
+    if multiprocessing.current_process().name != NAME or _constructed not in (None, kind):
+        return
+    raise RuntimeError(
+        f"this process runs the tasks of {kind.__name__}(isolation='process'); the slave itself lives in its parent, "
+        "and can be started, asked and shut down only there. A script starts it behind `if __name__ == '__main__':`"
+    )
+
+
+def main(
+    connection: Connection, parent: int, kind: Callable[..., _Tasks], given: Sequence[Any], named: Mapping[str, Any]
+) -> None:
+    """Construct the slave again, and run what comes until the end of the connection."""
+    global _constructed
+    _end_with(parent)
+    for number in SIGNALS:  # no SIG_IGN, which programs that a task starts would inherit
+        signal.signal(number, _pass_by)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    _constructed = kind if isinstance(kind, type) else None
+    try:
+        slave = kind(*given, **named)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the tasks fail with it
+        connection.send_bytes(FAILED + constructor_report(error).SerializeToString())
+        return
+    connection.send_bytes(READY)
+    while True:
+        try:
+            offer, room = unpack_task(connection.recv_bytes())
+        except EOFError:
+            return
+        connection.send_bytes(run_task(slave._process_task, offer, room).SerializeToString())
+
+
+def _pass_by(number: int, frame: object) -> None:
+    """Do nothing."""
+
+
+def _end_with(parent: int) -> None:
+    """End with the slave's process: by the kernel's hand where it can, which no task that holds the GIL prevents.
+
+    The signal comes when the thread ends that started this process: it lives as long as the slave runs.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    threading.Thread(target=_watch, name="interaction-parent", daemon=True).start()
+
+
+def _watch() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a child"
+    wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,264 @@
+"""Tasks in a child process: what they share with the slave, how they can die, and what is left of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+
+from interaction import Master, Slave, SlaveConnectionProxy, Task, TaskStatus
+from interaction.exception import TaskFailed
+from tests.contract.conftest import MakeMaster, MakeSlave
+from tests.contract.isolated_slave import Isolated
+from tests.contract.test_pacemaker import exists, wait_until
+
+ROOT = Path(__file__).parents[2]
+WAIT = 30.0
+
+
+@pytest.fixture
+def isolated(make_slave: MakeSlave) -> Isolated:
+    return make_slave(Isolated)
+
+
+@pytest.fixture
+def connection(master: Master, isolated: Isolated) -> SlaveConnectionProxy:
+    connection = master.new_connection("conn", "127.0.0.1", isolated.port)
+    connection.connect()
+    return connection
+
+
+def do(connection: SlaveConnectionProxy, what: str, **more: Any) -> Task:
+    task: Task = connection.new_task({"do": what, **more}).start().join(WAIT)
+    return task
+
+
+def error_of(task: Task) -> TaskFailed:
+    assert task.status is TaskStatus.FAILED
+    assert isinstance(task.error, TaskFailed)
+    return task.error
+
+
+def test_tasks_run_in_one_child_and_hooks_in_the_slave(connection: SlaveConnectionProxy, isolated: Isolated) -> None:
+    results = [do(connection, "tell").result for _ in range(3)]
+    (child,) = {result["pid"] for result in results}
+    assert child != os.getpid()
+    assert [result["constructed_in"] for result in results] == [child] * 3
+    assert [result["asked"] for result in results] == [0] * 3
+    assert len(isolated.asked) == 3
+
+
+def test_what_can_be_carried_arrives_as_it_was_sent(connection: SlaveConnectionProxy) -> None:
+    value = {"bytes": b"\0\xff", "large": 2**100, "nested": [{"text": "é"}, None, 1.5]}
+    assert do(connection, "echo", value=value).result == value
+    array = numpy.arange(300_000, dtype=numpy.float32)
+    assert numpy.array_equal(do(connection, "echo", value=array).result, array)
+
+
+def test_a_task_fails_as_it_does_on_a_thread(connection: SlaveConnectionProxy) -> None:
+    failed = do(connection, "fail")
+    assert (failed.status, failed.result) == (TaskStatus.FAILED, {"because": "told to"})
+    raised = error_of(do(connection, "raise"))
+    assert (raised.type, raised.message) == ("KeyError", "'nothing'")
+    assert "_process_task" in raised.traceback
+
+
+@pytest.mark.parametrize(
+    ("what", "how"), [("exit", "with exit code 3"), ("crash", "by SIGSEGV"), ("kill", "by SIGKILL")]
+)
+def test_a_child_that_dies_fails_its_task_and_is_replaced(
+    connection: SlaveConnectionProxy, what: str, how: str
+) -> None:
+    first = do(connection, "tell").result["pid"]
+    error = error_of(do(connection, what))
+    assert error.type == "ProcessDied"
+    assert how in error.message
+    second = do(connection, "tell").result["pid"]
+    assert second != first
+    assert connection.is_connected
+
+
+def test_a_child_that_dies_between_two_tasks_costs_none(connection: SlaveConnectionProxy) -> None:
+    first = do(connection, "tell").result["pid"]
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{first}").exists())  # the slave has seen it
+    assert do(connection, "tell").result["pid"] != first
+
+
+def test_a_constructor_that_raises_in_the_child_fails_the_tasks_until_it_does_not(
+    master: Master, make_slave: MakeSlave, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    model.touch()
+    slave = make_slave(Isolated, fail_in=str(model))
+    model.unlink()
+    with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
+        first = connection.new_task({"do": "tell"}).start().join(WAIT)
+        if first.status is TaskStatus.COMPLETED:  # the child was quicker than the test
+            do(connection, "kill")
+        for _ in range(2):
+            error = error_of(do(connection, "tell"))
+            assert error.type == "ValueError"
+            assert error.message == "the slave's constructor raised this: no model to load"
+        model.touch()
+        assert do(connection, "tell").status is TaskStatus.COMPLETED
+
+
+class Unsendable(Slave):
+    def __init__(self, lock: Any) -> None:
+        super().__init__("127.0.0.1", 0, isolation="process")
+
+
+def test_arguments_that_cant_be_sent_to_the_child_are_one_clear_error() -> None:
+    slave = Unsendable(threading.Lock())
+    with pytest.raises(TypeError, match=r"isolation='process' constructs Unsendable .* can't be sent there: .*lock"):
+        slave.start()
+    assert not slave.ping()
+
+
+def test_another_isolation_is_refused() -> None:
+    with pytest.raises(ValueError, match="isolation must be 'thread' or 'process', not 'fiber'"):
+        Slave(isolation="fiber")
+
+
+@pytest.mark.parametrize("method", ["start", "shutdown", "join", "close", "ping", "drain"])
+def test_the_slave_cant_be_reached_in_the_child(connection: SlaveConnectionProxy, method: str) -> None:
+    error = error_of(do(connection, "call", method=method))
+    assert error.type == "RuntimeError"
+    assert "this process runs the tasks of Isolated" in error.message
+
+
+def test_a_task_that_holds_the_gil_is_no_matter(make_master: MakeMaster, isolated: Isolated) -> None:
+    master = make_master(Master, heartbeat_tolerance=3.0)
+    with master.new_connection("conn", "127.0.0.1", isolated.port) as connection:
+        assert do(connection, "hold", seconds=5.0).status is TaskStatus.COMPLETED
+
+
+def test_the_child_ends_with_the_slave_also_in_a_task(connection: SlaveConnectionProxy, isolated: Isolated) -> None:
+    child = do(connection, "tell").result["pid"]
+    connection.new_task({"do": "hold", "seconds": 600}).start()
+    isolated.close()
+    wait_until(lambda: not exists(child))
+
+
+class Process:
+    """A slave in a process of its own."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.contract.isolated_slave"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.port = int(self.line())
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def process(stack: ExitStack) -> Process:
+    process = Process()
+    stack.callback(process.close)
+    return process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="that a task holds the GIL is overcome by Linux' prctl")
+def test_the_child_ends_with_the_slaves_process_though_its_task_never_returns(master: Master, process: Process) -> None:
+    connection = master.new_connection("conn", "127.0.0.1", process.port)
+    connection.connect()
+    child = do(connection, "tell").result["pid"]
+    task = connection.new_task({"do": "hold", "seconds": 600}).start()
+    process.process.kill()
+    wait_until(lambda: not exists(child))
+    assert task.join(WAIT).status is TaskStatus.LOST
+
+
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["the slave", "the whole group"])
+def test_draining_waits_for_the_task(master: Master, process: Process, send: Callable[[int, int], None]) -> None:
+    connection = master.new_connection("conn", "127.0.0.1", process.port)
+    connection.connect()
+    task = connection.new_task({"do": "wait", "seconds": 1.0}).start()
+    child = int(process.line().removeprefix("running "))
+    send(process.process.pid, signal.SIGTERM)
+    assert task.join(WAIT).result == {"waited": 1.0}
+    process.process.wait(WAIT)
+    wait_until(lambda: not exists(child))
+
+
+def test_ctrl_c_ends_both(master: Master, process: Process) -> None:
+    connection = master.new_connection("conn", "127.0.0.1", process.port)
+    connection.connect()
+    task = connection.new_task({"do": "wait", "seconds": 600.0}).start()
+    child = int(process.line().removeprefix("running "))
+    os.killpg(process.process.pid, signal.SIGINT)
+    assert task.join(WAIT).status is TaskStatus.LOST
+    process.process.wait(WAIT)
+    wait_until(lambda: not exists(child))
+
+
+def test_a_slave_that_nobody_closed_leaves_no_child(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from interaction import Slave\n"
+        "class Mine(Slave):\n"
+        "    pass\n"
+        'if __name__ == "__main__":\n'
+        '    slave = Mine("127.0.0.1", 0, isolation="process")\n'
+        "    slave.start()\n"
+        "    print(slave.ping(), flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], cwd=ROOT, capture_output=True, text=True, timeout=WAIT)
+    assert (done.returncode, done.stdout) == (0, "True\n")
+
+
+def test_a_script_without_a_guard_is_told_so(master: Master, tmp_path: Path, stack: ExitStack) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from interaction import Slave\n"
+        "class Mine(Slave):\n"
+        "    pass\n"
+        'slave = Mine("127.0.0.1", 0, channel=7, isolation="process")\n'
+        "slave.start()\n"
+        "print(slave.port, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        assert process.stdout is not None
+        connection = master.new_connection("conn", "127.0.0.1", int(process.stdout.readline()))
+        connection.connect()
+        error = error_of(connection.new_task({}).start().join(WAIT))
+        assert error.type == "ProcessDied"
+        assert "exit code 1 before it was ready" in error.message
+        _, errors = process.communicate(timeout=WAIT)
+        assert "A script starts it behind `if __name__ == '__main__':`" in errors
+    finally:
+        process.kill()
+        process.communicate()
