@@ -28,15 +28,15 @@ T = TypeVar("T")
 class Refused(Enum):
     """What a refused Connect means for the session that it was to resume."""
 
-    AGAIN = "again"  # it may pass
+    FREE = "free"  # it can't resume: tell it that its session is over, and ask again
     NEXT = "next"  # the slave knows that token, and its lease is over: resume from there under another one
     OVER = "over"  # there is nothing to resume
 
 
 def meaning_of(refusal: ResponseException, *, tried_before: bool) -> Refused:
     """What a slave's refusal says. `tried_before`: its token was sent in an earlier life of the master's."""
-    if isinstance(refusal, SlaveSlaveAlreadyConnected):  # with a slave that can't resume: until its lease is over
-        return Refused.AGAIN
+    if isinstance(refusal, SlaveSlaveAlreadyConnected):  # or it has another master, who may leave it in time
+        return Refused.FREE
     if isinstance(refusal, SlaveMasterTokenInvalid) and tried_before:
         return Refused.NEXT
     return Refused.OVER

@@ -277,6 +277,12 @@ class Link:
         if not self.session.over:
             self.do(self.session.probed(await self.client.probe()))
 
+    def end_stream(self, why: str) -> None:
+        """Tell the slave that the session it beats for is over."""
+        if self._end_stream is not None:
+            self._end_stream(why)
+            self._end_stream = None
+
     # The end.
 
     def end(self, reason: LossReason, message: str, *, asked: bool = True) -> None:
@@ -300,9 +306,7 @@ class Link:
         if ending is None:
             return
         self._owner.link_over(self)
-        if self._end_stream is not None:
-            self._end_stream(ending.message)
-            self._end_stream = None
+        self.end_stream(ending.message)
         current = asyncio.current_task()
         for call in self._calls:
             if call is not current:

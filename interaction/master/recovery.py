@@ -140,3 +140,4 @@ class Comeback:
             link.end(LossReason.DISCONNECTED, f"the slave says: {refusal.message}", asked=False)
         else:
             _log.info("%s: not resumed yet: %s", link.name, refusal.message)
+            link.end_stream("its master was restarted, and can't resume it")

@@ -53,7 +53,7 @@ def exhaust_slaves(folder: Path, seed: int, slaves: int = 1) -> Findings:
             my_address=f"127.0.0.1:{back.port}",
             request_timeout=5.0,
         )
-        scene = stack.enter_context(Scene(folder, seed, slaves=slaves, make_master=make))
+        scene = stack.enter_context(Scene(folder, seed, slaves=slaves, options={"pacemaker": False}, make_master=make))
         back.target = scene.master.port
         there = {seat.name: stack.enter_context(Proxy(seat.process.port)) for seat in scene.seats}
         scene.together(lambda seat: _exhaust(seat, there[seat.name], back, tolerance))

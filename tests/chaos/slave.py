@@ -2,9 +2,9 @@
 
 python -m tests.chaos.slave OPTIONS
 
-Options: `log`, the file for the tasks; `host`; `die_at`, a failpoint, and `die_after`, the tasks that go well before;
-`zombie`: whether it reports a result although its session has ended. It tells `ready`, `lost`, `dying`, and `stale`
-with the master's answer.
+Options: `log`, the file for the tasks; `host`; `pacemaker`; `die_at`, a failpoint, and `die_after`, the tasks that go
+well before; `zombie`: whether it reports a result although its session has ended. It tells `ready`, `lost`, `dying`, and
+`stale` with the master's answer.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Doomed(Slave):
     asked = 0  # tasks so far
 
     def __init__(self, zombie: Zombie | None) -> None:
-        super().__init__(OPTIONS.get("host", "127.0.0.1"), 0)
+        super().__init__(OPTIONS.get("host", "127.0.0.1"), 0, pacemaker=OPTIONS.get("pacemaker", True))
         self._zombie = zombie
         self._executed = os.open(OPTIONS["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 

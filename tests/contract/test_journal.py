@@ -18,7 +18,10 @@ import pytest
 from interaction import Master, SlaveConnectionProxy
 from interaction.exception import JournalError
 from tests.contract.conftest import ROOT, Worker
-from tests.contract.slave_programs import WAIT
+from tests.contract.recording_master import Failure
+from tests.contract.scripted_slave import ScriptedSlave
+from tests.contract.slave_programs import NODE, PYTHON, WAIT, SlaveProgram
+from tests.contract.wire import NO_STATE
 
 TOLERANCE = 30.0
 SHORT = 3.0
@@ -326,3 +329,37 @@ def test_a_name_is_in_use_while_its_session_is_being_resumed(tmp_path: Path, sla
         process.send(signal.SIGCONT)
         assert [connection.name for connection in master.wait_until_resumed(WAIT)] == ["conn"]
         assert master["conn"].is_connected
+
+
+@pytest.mark.parametrize("program", [PYTHON, NODE], ids=["python", "node"], indirect=True)
+def test_slaves_in_any_language_are_resumed(on_journal: MakeProcess, program: SlaveProgram) -> None:
+    first = on_journal()
+    first.connect("conn", program.port)
+    task = first.start("conn", {"a": 1, "b": 2, "seconds": 1.0}, tell=False)
+    first.kill()
+    second = on_journal(first.port)
+    assert second.ask("resumed", resumed=WAIT) == ["conn"]
+    second.ask("tasks", tasks=True)
+    assert second.next("completed") == {
+        "completed": task,
+        "data": {"a": 1, "b": 2, "seconds": 1.0},
+        "result": {"sum": 3},
+    }
+    second.ask("disconnected", disconnect="conn")
+
+
+def test_a_slave_that_can_not_resume_is_connected_anew_without_its_tasks(
+    on_journal: MakeProcess, scripted: ScriptedSlave
+) -> None:
+    first = on_journal()
+    first.connect("conn", scripted.port)
+    assert scripted.heartbeat().beat(1) == 1
+    task = first.start("conn", {"a": 1})
+    first.kill()
+    scripted.connect_answers.extend([Failure(NO_STATE, "SLAVE_ALREADY_CONNECTED")] * 2)
+    second = on_journal(first.port)
+    second.ask("tasks", tasks=True)
+    said = second.next("failed")
+    assert (said["failed"], said["status"]) == (task, "LOST")
+    assert "does not hold" in said["error"]
+    assert second.ask("resumed", resumed=WAIT) == ["conn"]

@@ -12,7 +12,7 @@ from tests.contract.slave_programs import WAIT
 
 DOCUMENTED = {
     *("host", "port", "channel", "my_address", "start", "shutdown", "join", "close", "ping"),
-    *("new_connection", "drain", "drain_at_sigterm"),
+    *("new_connection", "drain", "drain_at_sigterm", "tasks", "task", "wait_until_resumed"),
     *("_before_connect", "_after_connect", "_error_connect", "_before_disconnect", "_after_disconnect"),
     *("_error_disconnect", "_before_new_task", "_after_new_task", "_error_new_task", "_lost_slave"),
     *("_before_connection", "_before_disconnection", "_before_task", "_process_task", "_lost_connection"),

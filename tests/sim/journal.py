@@ -75,7 +75,7 @@ class SimJournal:
         self._world = world
         self._master = master
         self._disk = disk
-        self._free_at = 0.0
+        self._begins = self._ends = 0.0  # of the commit that comes next, or that is under way
         self._slowest = world.random.choice(SLOWEST)
         self._owed: list[Entry] = []
 
@@ -93,8 +93,10 @@ class SimJournal:
         self._commit(lambda: self._written(entries, done, must=True))
 
     def _commit(self, work: Callable[[], object]) -> None:
-        self._free_at = max(self._free_at, self._world.now) + self._slowest * self._world.random.random()
-        self._world.on(self._master, self._free_at, work)
+        if self._world.now >= self._begins:  # what comes from now on goes into the next one, together
+            self._begins = max(self._world.now, self._ends)
+            self._ends = self._begins + self._slowest * self._world.random.random()
+        self._world.on(self._master, self._ends, work)
 
     def _written(self, entries: Sequence[Entry], done: Done, *, must: bool) -> None:
         failure = None

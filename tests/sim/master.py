@@ -319,9 +319,7 @@ class SimMaster:
         self.registry.retire(*link.tokens)
         if self.links.get(link.slave.name) is link:
             del self.links[link.slave.name]
-        stream = link.slave.stream
-        if stream is not None and stream.token in link.tokens:
-            self._down(link.slave, stream, lambda: link.slave.told_that_it_is_over(stream.token))
+        self.end_stream(link)
         if ending.reason is None:
             return
         self.history.lost(self.world.now, link.slave.name, ending.reason)
@@ -334,6 +332,12 @@ class SimMaster:
 
         lost = [loss_of(task, ending.error) for task in ending.lost]
         self.keep([SessionDropped(link.token), *lost, *(TaskDropped(task.id) for task in ending.unsent)], tell)
+
+    def end_stream(self, link: SimLink) -> None:
+        """Tell the slave that the session it beats for is over."""
+        stream = link.slave.stream
+        if stream is not None and stream.token in link.tokens:
+            self._down(link.slave, stream, lambda: link.slave.told_that_it_is_over(stream.token))
 
     def lose(self, losses: Sequence[tuple[SimTask, TaskLost]]) -> None:
         """These tasks are lost, and the session is not."""

@@ -161,7 +161,9 @@ class Restarted:
     def _refused(self, link: SimLink, answer: object) -> None:
         if isinstance(answer, ResponseException):
             meaning = meaning_of(answer, tried_before=link.tokens[0] in self._inherited)
-            if meaning is Refused.NEXT:
+            if meaning is Refused.FREE:
+                self._master.end_stream(link)
+            elif meaning is Refused.NEXT:
                 self._inherited.discard(link.tokens[0])
                 link.record = replace(link.record, token=link.record.successor, successor="")
             elif meaning is Refused.OVER:

@@ -49,6 +49,7 @@ class SimSlave:
         self._history = history
         self._master = master
         self._span = span
+        self.forgetful = world.random.random() < 0.2  # it keeps nothing that could be resumed, as it may
         self._later: dict[object, Later] = {}
         self.start()
 
@@ -89,17 +90,17 @@ class SimSlave:
     def connect(self, token: str, previous: str | None, lease: float) -> object:
         self.let_go_if_due()
         engagement = self.tenancy.engagement
-        verdict = engagement.connect(token, previous)
+        verdict = engagement.connect(token, None if self.forgetful else previous)
         if verdict is Verdict.REPEAT:
             return engagement.answer_to(token)
         if verdict is Verdict.WAIT:
             return self._later[token]
-        answer = ConnectAnswer(self.incarnation, held=tuple(self.tenancy.held()))
         if verdict is Verdict.RESUME:
+            answer = ConnectAnswer(self.incarnation, held=tuple(self.tenancy.held()))
             self.tenancy.resumed(token, answer, lease, self._world.now)
             self._begin(token)
             return answer
-        return self._ask(token, lambda: self._connected(token, answer, lease))
+        return self._ask(token, lambda: self._connected(token, ConnectAnswer(self.incarnation), lease))
 
     def _connected(self, token: str, answer: ConnectAnswer, lease: float) -> object:
         if self._world.random.random() < 0.05:

@@ -24,8 +24,8 @@ def sessions(number: int) -> dict[str, Session]:
 @pytest.mark.parametrize(
     ("refusal", "before", "meaning"),
     [
-        (SlaveSlaveAlreadyConnected(), False, Refused.AGAIN),
-        (SlaveSlaveAlreadyConnected(), True, Refused.AGAIN),
+        (SlaveSlaveAlreadyConnected(), False, Refused.FREE),
+        (SlaveSlaveAlreadyConnected(), True, Refused.FREE),
         (SlaveMasterTokenInvalid(), True, Refused.NEXT),
         (SlaveMasterTokenInvalid(), False, Refused.OVER),
         (SlaveSlaveConnectionRefused(), False, Refused.OVER),
