@@ -2,9 +2,9 @@
 
 python -m tests.chaos.slave OPTIONS
 
-Options: `log`, the file for the tasks; `host`; `pacemaker`; `die_at`, a failpoint, and `die_after`, the tasks that go
-well before; `zombie`: whether it reports a result although its session has ended. It tells `ready`, `lost`, `dying`, and
-`stale` with the master's answer.
+Options: `log`, the file for the tasks; `host`; `pacemaker`; `die_at`, a failpoint, and `die_after`, the tasks
+that go well before; `zombie`: whether it reports a result although its session has ended. It tells `ready`, `lost`,
+`dying`, and `stale` with the master's answer.
 """
 
 from __future__ import annotations

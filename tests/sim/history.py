@@ -16,6 +16,7 @@ class TaskStory:
 
     started_at: float
     token: str
+    incarnation: str
     executions: list[float] = field(default_factory=list)
     ends: list[tuple[float, TaskStatus]] = field(default_factory=list)
     value: object = None  # what its execution gave
@@ -30,6 +31,7 @@ class History:
     def __init__(self) -> None:
         self.tasks: dict[str, TaskStory] = {}
         self.losses: list[tuple[float, str, LossReason]] = []
+        self.disconnections: dict[str, list[float]] = defaultdict(list)  # by slave: when one was asked for
         self.violations: list[str] = []
         self.counts: dict[str, int] = defaultdict(int)
 
@@ -37,9 +39,9 @@ class History:
         """Something happened that must not."""
         self.violations.append(f"{now:.3f} s: {sentence}")
 
-    def started(self, now: float, task_id: str, token: str) -> None:
-        """The owner has started a task in a session."""
-        self.tasks[task_id] = TaskStory(now, token)
+    def started(self, now: float, task_id: str, token: str, incarnation: str) -> None:
+        """The owner has started a task in a session with that process."""
+        self.tasks[task_id] = TaskStory(now, token, incarnation)
 
     def accepted(self, task_id: str) -> None:
         """Its `start()` has returned."""
@@ -67,6 +69,14 @@ class History:
             self.wrong(now, f"task {task_id} runs, and was never written down")
         if lost:
             self.wrong(now, f"task {task_id} began after its owner knew it as lost")
+
+    def not_held(self, now: float, task_id: str, slave: str, incarnation: str) -> None:
+        """A slave that can resume does not hold the task. `incarnation` is of its process at this moment."""
+        story = self.tasks[task_id]
+        ends = [at for at, lost, _ in self.losses if lost == slave] + self.disconnections[slave]
+        there = story.incarnation == incarnation and all(at < story.started_at for at in ends)
+        if story.accepted and there:
+            self.wrong(now, f"task {task_id} was accepted by {slave}, which was never lost, and does not hold it")
 
     def ended(self, now: float, task_id: str, status: TaskStatus, result: object) -> None:
         """The owner's task has come to an end, and its callbacks are called: once for each time that this is."""

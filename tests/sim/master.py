@@ -185,6 +185,7 @@ class SimMaster:
         if link is None or link.session.state not in (SessionState.LIVE, SessionState.SUSPECT):
             return
         link.session.parting(True)
+        self.history.disconnections[slave.name].append(self.world.now + CALL_SECONDS)
 
         def done(answer: object) -> None:
             link.session.parting(False)
@@ -201,7 +202,7 @@ class SimMaster:
         if link is None or link.session.state not in (SessionState.LIVE, SessionState.SUSPECT):
             return
         task = SimTask(task_id, TaskMachine(), self.deliver, self.told)
-        self.history.started(self.world.now, task_id, link.token)
+        self.history.started(self.world.now, task_id, link.token, link.session.incarnation)
         task.machine.start()
         link.custody.hand_over(task)
         offer = TaskOffer(task_id, {}, task_id.encode(), link.session.incarnation)

@@ -151,7 +151,10 @@ class Restarted:
             if failure is None and not link.session.over:
                 self._recovery.settled(link.tokens[0])
                 link.record = record
-                self._master.lose(link.custody.missing(answer.held))
+                missing = link.custody.missing(answer.held)
+                for task, _ in missing if not link.slave.forgetful else ():
+                    self._master.history.not_held(self._world.now, task.id, link.slave.name, answer.incarnation)
+                self._master.lose(missing)
                 self._master.opened(link, answer)
                 self._master.history.counts["resumed"] += 1
             self._called(link)
