@@ -214,6 +214,8 @@ class SimMaster:
             self.request(slave, lambda: slave.new_task(link.token, offer), done)
 
         def done(answer: object) -> None:
+            if link.session.over:  # which has ended the call, and ends the task
+                return
             if not isinstance(answer, (ResponseException, RequestException, JournalError)):
                 task.accept()
                 self.history.accepted(task_id)
