@@ -154,7 +154,10 @@ class SlaveConnectionProxy:
     def recover(self, roster: Roster[SlaveConnectionProxy], record: SessionRecord) -> Link:
         """The session that an earlier life of the master had, to be resumed. Called on the loop, before it serves."""
         self._home.names.take(self._name, self)
-        return self._link_to(roster, record)
+        link = self._link_to(roster, record)
+        if record.successor:  # it may be the slave's already
+            roster.also(link, record.successor)
+        return link
 
     def _lost(self, reason: LossReason) -> None:
         hooks = self._home.hooks

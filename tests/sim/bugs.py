@@ -6,10 +6,11 @@ They replace methods of the core's objects from outside: nothing in the package 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from interaction.core.admission import Ticket
-from interaction.core.journal import Entry, SessionKept
+from interaction.core.journal import Entry, SessionKept, SessionRecord
 from interaction.core.lease import Lease
 from interaction.core.model import Acknowledgement, TaskOffer, TaskResult
 from interaction.core.session import Lose, Probe, ProbeAnswer, Session
@@ -231,6 +232,19 @@ def stall_reaches_into_the_future(master: SimMaster, link: SimLink) -> None:
 # The journal's.
 
 
+def successor_not_known_at_once(master: SimMaster, slaves: list[SimSlave]) -> None:
+    """A token that an earlier life may have given to the slave is known only when the slave is asked."""
+    link_to = master.link_to
+    put(master, "link_to", lambda slave, record: without_successor(link_to, slave, record))
+
+
+def without_successor(link_to: Callable[..., SimLink], slave: SimSlave, record: SessionRecord) -> SimLink:
+    """Link to the slave as if there were no successor."""
+    link = link_to(slave, replace(record, successor=""))
+    link.record = record
+    return link
+
+
 def acknowledged_before_written(master: SimMaster, link: SimLink) -> None:
     """A result is acknowledged while it is still on its way to the disk."""
     report = link.custody.report
@@ -324,6 +338,7 @@ BUGS: dict[str, Plant] = {
             adopted_without_question,
         )
     },
+    successor_not_known_at_once.__name__: successor_not_known_at_once,
     **{
         bug.__name__: each_journal(bug)
         for bug in (sent_before_written, told_before_written, owed_and_forgotten, sessions_not_written)

@@ -144,7 +144,14 @@ class SimMaster:
         link = SimLink(record, slave, session, [record.token], Custody(slave.name, session))
         self.links[slave.name] = link
         self.registry.add(link.token, session, link)
+        if record.successor:  # it may be the slave's already
+            self.also(link, record.successor)
         return link
+
+    def also(self, link: SimLink, token: str) -> None:
+        """Know a session by another token as well."""
+        link.tokens.append(token)
+        self.registry.also(link.tokens[0], token)
 
     def connect(self, slave: SimSlave) -> None:
         """Open a session, unless there is one."""

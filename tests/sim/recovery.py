@@ -124,8 +124,7 @@ class Restarted:
             return
         master, slave, record = self._master, link.slave, link.record
         if record.successor not in link.tokens:
-            link.tokens.append(record.successor)
-            master.registry.also(link.tokens[0], record.successor)
+            master.also(link, record.successor)
 
         def answered(answer: object) -> None:
             if link.session.over:

@@ -110,15 +110,17 @@ class Run:
         if self.master.up and (journal is None or not journal.owing):  # what could not be written would be forgotten
             kill(self.master, self.slaves)
             away = self.world.random.choice((0.0, 0.5, self.tolerance, 3 * self.tolerance))
-            self.world.at(self.world.now + away, self._revive_master)
+            self.world.at(self.world.now + away, lambda: self._revive_master(slave))
 
-    def _revive_master(self) -> None:
+    def _revive_master(self, slave: SimSlave) -> None:
         if not self.master.up:
             Restarted(self.master, self.slaves)
             self._excused_until = self.world.now
             self.history.counts["master restarted"] += 1
             if self.world.now < TROUBLE:
                 self._work()
+                if self.world.random.random() < 0.4:  # while it still comes back
+                    self.world.at(self.world.now + self.world.random.random() ** 2, lambda: self._kill_master(slave))
 
     def _fill_disk(self, slave: SimSlave) -> None:
         if self.master.journal is not None:
@@ -169,7 +171,7 @@ class Run:
     def _make_peace(self) -> None:
         self.world.weather = Weather()
         self.world.cut.clear()
-        self._revive_master()
+        self._revive_master(self.slaves[0])
         for slave in self.slaves:
             self._revive(slave)
         self.world.at(TROUBLE + 50.0, self._ask_once_more)
