@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from weakref import WeakValueDictionary
@@ -11,6 +12,8 @@ from interaction.exception import LossReason, PayloadError, TaskLost
 from interaction.journal import Journal
 from interaction.master.task import Task, TaskStatus
 from interaction.rpc import convert
+
+_log = logging.getLogger("interaction.master")
 
 
 class Archive:
@@ -60,7 +63,8 @@ class Archive:
     def _revived(self, record: TaskRecord) -> Task:
         try:
             data = convert.unpack_mapping(record.data)
-        except PayloadError:
+        except PayloadError as error:
+            _log.error("what the journal has of task %s can't be read; its result may be: %s", record.id, error)
             data = {}
         task = self._revive(record, data).adopt(record.id, record.delivered)
         if record.status is TaskStatus.LOST:

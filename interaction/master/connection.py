@@ -119,6 +119,7 @@ class SlaveConnectionProxy:
             SlaveResponseException: the slave refused, by the class of its code.
             RequestException: the slave did not answer.
             TypeError, PayloadError: what `_before_connect` returned is no mapping, or can't be carried.
+            JournalError: the session can't be written down.
             RuntimeError: the master does not run.
 
         After an exception the connection is not in the master. It may be tried again.

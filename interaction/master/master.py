@@ -152,6 +152,7 @@ class Master(Facade, MasterHooks):
 
         Raises:
             TimeoutError: the timeout (seconds) passed first. It goes on.
+            RuntimeError: the master does not run.
         """
         return self._interaction.wait_until_resumed(timeout)
 

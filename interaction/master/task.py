@@ -110,6 +110,7 @@ class Task:
             PayloadError: the data can't be carried. Nothing was sent.
             SlaveResponseException: the slave refused, by the class of its code.
             RequestException: the slave did not answer.
+            JournalError: the task can't be written down. Nothing was sent.
             RuntimeError: the connection is not there.
 
         After an exception the task is START_FAILED, no callback runs, and `error` is that exception.
