@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -72,6 +73,12 @@ class MasterProcess:
     def start(self, name: str, data: dict[str, Any], *, tell: bool = True) -> str:
         started: str = self.ask("started", start=name, data=data, tell=tell)
         return started
+
+    def wait_for(self, tasks: dict[str, str]) -> None:
+        """Ask until these are its tasks, with their statuses."""
+        deadline = time.monotonic() + WAIT
+        while (known := self.ask("tasks", tasks=False)) != tasks:
+            assert time.monotonic() < deadline, known
 
     def said_more(self) -> list[dict[str, Any]]:
         """What it has said that nobody asked for, once it has answered one more time."""
@@ -197,6 +204,7 @@ def test_callbacks_are_called_once_whatever_becomes_of_the_master(
 
 def test_an_end_that_nobody_had_is_there_until_somebody_has_it(first: MasterProcess, on_journal: MakeProcess) -> None:
     task = first.start("conn", {"a": 1, "b": 2}, tell=False)
+    first.wait_for({task: "COMPLETED"})
     failing = first.start("conn", {"nothing": 0}, tell=False)
     first.kill()
     second = on_journal(first.port)
@@ -263,6 +271,7 @@ def test_shutting_down_ends_the_sessions_for_good(first: MasterProcess, on_journ
 
 ENDS_BY_ITSELF = """
 import sys
+import time
 from interaction import Master
 master = Master("127.0.0.1", 0, channel=7, journal=sys.argv[1])
 master.start()
