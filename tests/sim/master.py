@@ -333,7 +333,8 @@ class SimMaster:
         if ending.reason is None:
             return
         self.history.lost(self.world.now, link.slave.name, ending.reason)
-        if ending.reason is LossReason.SILENT and link.slave.up and link.slave.believes_in(link.token):
+        same = link.slave.up and link.slave.incarnation == link.session.incarnation  # else a late Connect met another
+        if ending.reason is LossReason.SILENT and same and link.slave.believes_in(link.token):
             self.history.wrong(self.world.now, f"{link.slave.name} still believes in a session that is lost")
 
         def tell() -> None:
