@@ -90,9 +90,13 @@ class Admission:
         self._known.clear()
 
     def hand_over(self, session: str, successor: str) -> None:
-        """The session was resumed under a new token."""
+        """The session was resumed under a new token.
+
+        A task that the user is still being asked about stays behind: whoever handed it over is gone, and nobody would
+        learn of a refusal. It will not be taken.
+        """
         for ticket in (*self._known.values(), *self._places.values()):
-            if ticket.session == session:
+            if ticket.session == session and ticket.answer is not None:
                 ticket.session = successor
 
     @property
@@ -101,5 +105,6 @@ class Admission:
         return bool(self._places)
 
     def running(self, session: str) -> list[str]:
-        """The ids of the session's tasks that wait or run."""
-        return [ticket.offer.task_id for ticket in self._places.values() if ticket.session == session]
+        """The ids of the session's tasks that were taken, and wait or run."""
+        taken = (ticket for ticket in self._places.values() if ticket.answer is not None)
+        return [ticket.offer.task_id for ticket in taken if ticket.session == session]

@@ -175,7 +175,8 @@ class ConnectResponse(_message.Message):
     @_builtins.property
     def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldTask]:
         """The tasks that the slave still holds for the session that this call resumed: running, waiting, or ended with a
-        result that was not acknowledged. Empty for a new session.
+        result that was not acknowledged. A task that the slave's user was still being asked about is not among them, and is
+        not taken any more. Empty for a new session.
         """
 
     @_builtins.property
