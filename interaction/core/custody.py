@@ -34,17 +34,8 @@ class Charge(Protocol):
     def status(self) -> TaskStatus:
         """Where it stands."""
 
-    def accept(self) -> object:
-        """The slave has accepted it."""
-
-    def fail_to_start(self, error: BaseException) -> object:
-        """It was refused, or not sent."""
-
     def finish(self, result: TaskResult) -> Acknowledgement:
         """Its result is written down."""
-
-    def lose(self, error: BaseException) -> object:
-        """Its loss is written down."""
 
 
 T = TypeVar("T", bound=Charge)
@@ -81,9 +72,6 @@ class Custody(Generic[T]):
         self._tasks: Ledger[T] = Ledger()
         self._recording: dict[str, T] = {}  # whose results are being written down
         self._late_loss: TaskLost | None = None  # for those of them that can't be
-
-    def __len__(self) -> int:
-        return len(self._tasks)
 
     # Tasks.
 

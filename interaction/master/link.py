@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -97,7 +98,7 @@ class Link:
     async def _open(self, address: str, policy: Policy) -> ConnectAnswer:
         record = self.record
         answer = await self.client.connect(record.token, None, address, self.session.lease, record.data, policy)
-        record = SessionRecord(**{**vars(record), "incarnation": answer.incarnation})
+        record = replace(record, incarnation=answer.incarnation)
         try:
             await self._notes.session(record)
         except BaseException:  # what is not written down has not happened: the slave is free again

@@ -116,6 +116,7 @@ class MasterService(Service):
         except BaseException:
             if journal is not None:
                 await asyncio.to_thread(journal.close)
+            self._forget_recovered()  # start() may be called again
             raise
         self._server = server
         self._roster.start()
@@ -132,6 +133,13 @@ class MasterService(Service):
             link.custody.adopt(map(self.archive.of_record, snapshot.of(record)))
             links.append(link)
         return links
+
+    def _forget_recovered(self) -> None:
+        for name, connection in self._recovered.items():
+            self.names.free(name, connection)
+        self._recovered.clear()
+        self._roster = Roster(self.names, self.options.heartbeat_check_span)
+        self.archive = Archive(self._revive)
 
     def _revive(self, record: TaskRecord, data: dict[str, object]) -> Task:
         connection = self._recovered.get(record.connection)

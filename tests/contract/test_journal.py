@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -372,3 +373,17 @@ def test_a_slave_that_can_not_resume_is_connected_anew_without_its_tasks(
     assert (said["failed"], said["status"]) == (task, "LOST")
     assert "does not hold" in said["error"]
     assert second.ask("resumed", resumed=WAIT) == ["conn"]
+
+
+def test_a_start_that_failed_can_be_tried_again(tmp_path: Path, slave: Worker) -> None:
+    url = f"sqlite:///{tmp_path / 'master.db'}"
+    script = ENDS_BY_ITSELF.replace("raise SystemExit", "import os; os._exit(0); raise SystemExit")
+    subprocess.run([sys.executable, "-c", script, url, str(slave.port)], cwd=ROOT, timeout=WAIT * 2, check=True)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        master = Master("127.0.0.1", other.getsockname()[1], channel=7, journal=url)
+        with pytest.raises(OSError, match=r"port|Address|bind"):
+            master.start()
+    with master:
+        assert [connection.name for connection in master.wait_until_resumed(WAIT)] == ["conn"]
+        slave.go_on.set()
+        assert [task.join(WAIT).result for task in master.tasks()] == [{"waited": 1}]
