@@ -4,7 +4,7 @@ import logging
 
 from interaction.config import TLS
 from interaction.exception import RequestException
-from interaction.master import Master, SlaveConnectionProxy, Task, TaskStatus
+from interaction.master import Master, SlaveConnectionProxy, SlavePool, Task, TaskStatus
 from interaction.slave import ConnectionRefuse, DisconnectionRefuse, Slave, TaskFail, TaskRefuse
 from interaction.version import __version__
 
@@ -16,6 +16,7 @@ __all__ = [
     "RequestException",
     "Slave",
     "SlaveConnectionProxy",
+    "SlavePool",
     "Task",
     "TaskFail",
     "TaskRefuse",

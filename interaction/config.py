@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,11 @@ DEFAULT_HEARTBEAT_CHECK_SPAN = 1.0
 MIN_HEARTBEAT_CHECK_SPAN = 0.1
 DEFAULT_HEARTBEAT_SPAN = 3.0
 MIN_HEARTBEAT_SPAN = 0.2
+DEFAULT_SLOTS = 1
+MAX_SLOTS = 1000
+DEFAULT_BACKLOG = 0
+MAX_BACKLOG = 10_000
+MAX_LABELS, MAX_LABEL = 64, 256  # how many, and characters of each name and value
 DEFAULT_REQUEST_RETRIES = 5
 DEFAULT_REQUEST_RETRY_WAITING = 1.0
 DEFAULT_REQUEST_TIMEOUT = 30.0
@@ -142,6 +147,10 @@ class SlaveOptions(ServiceOptions):
     allowed_masters: AllowList | None  # None allows every address
     isolation: str  # "thread" or "process"
     pacemaker: bool  # have a process beside the slave that beats for it while its loop stands still
+    slots: int = DEFAULT_SLOTS  # tasks that run at once
+    backlog: int = DEFAULT_BACKLOG  # tasks that are taken beyond those
+    fast_road: bool = True  # serve SlaveService.Work
+    labels: Mapping[str, str] = field(default_factory=dict)  # what is noted about the slave
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -149,8 +158,12 @@ class SlaveOptions(ServiceOptions):
         _raise_to(self, "heartbeat_span", MIN_HEARTBEAT_SPAN)
         if self.isolation not in ("thread", "process"):
             raise ValueError(f"isolation must be 'thread' or 'process', not {self.isolation!r}")
-        if not isinstance(self.pacemaker, bool):
-            raise TypeError(f"pacemaker must be True or False, not {self.pacemaker!r}")
+        _whole("slots", self.slots, 1, MAX_SLOTS)
+        _whole("backlog", self.backlog, 0, MAX_BACKLOG)
+        object.__setattr__(self, "labels", labels_of(self.labels))
+        for name in ("pacemaker", "fast_road"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
 
 
 def given(value: _T | None, default: _T) -> _T:
@@ -163,6 +176,20 @@ def allow_list(entries: Sequence[str] | None) -> AllowList | None:
     if isinstance(entries, str):
         raise TypeError(f"allowed_masters must be a sequence of hosts, not the string {entries!r}")
     return None if entries is None else AllowList(entries)
+
+
+def labels_of(labels: object) -> dict[str, str]:
+    """Read a user's labels. Raises TypeError for what is no mapping of strings to strings, ValueError for too many."""
+    if not isinstance(labels, Mapping):
+        raise TypeError(f"labels must be a mapping of strings to strings, not {labels!r:.80}")
+    for name, value in labels.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"labels must be strings, as {str(name)!r:.80}: {str(value)!r:.80}")
+        if len(name) > MAX_LABEL or len(value) > MAX_LABEL:
+            raise ValueError(f"a label's name and value have at most {MAX_LABEL} characters: {name!r:.80}")
+    if len(labels) > MAX_LABELS:
+        raise ValueError(f"there may be {MAX_LABELS} labels, and here are {len(labels)}")
+    return dict(labels)
 
 
 def _raise_to(options: ServiceOptions, name: str, minimum: float) -> None:

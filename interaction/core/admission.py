@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from dataclasses import dataclass
 
 from interaction.core.model import Data, TaskOffer
@@ -14,16 +14,20 @@ from interaction.exception import (
     SlaveTaskRefused,
 )
 
-REMEMBERED_TASKS = 1024  # ended or refused ones of the session, so that a duplicate gets the same answer
+# Ended or refused ones of the session, so that a duplicate gets the same answer. Those whose results wait in the outbox
+# may be as many as it holds and twice the places; and then a thousand.
+REMEMBERED_TASKS = 2048
 
 
 @dataclass
 class Ticket:
-    """One task at the slave. `answer` is None while the user is being asked."""
+    """One task at the slave. `answer` is None while the user is being asked; `taken_at` is when he said yes."""
 
     offer: TaskOffer
     session: str
     answer: Data | ResponseException | None = None
+    taken_at: float = 0.0
+    begun: bool = False
     ended: bool = False
 
 
@@ -38,7 +42,8 @@ class Admission:
         self.backlog = backlog
         self.draining = False  # no new task is taken
         self._places: dict[int, Ticket] = {}  # by the ticket's own id: two sessions may use one task id
-        self._known: OrderedDict[str, Ticket] = OrderedDict()  # of this session, by task id, oldest first
+        self._known: dict[str, Ticket] = {}  # of this session, by task id
+        self._settled: deque[Ticket] = deque()  # those of them that have ended, oldest first
 
     def offer(self, offer: TaskOffer, session: str, *, outbox_full: bool = False) -> tuple[Ticket, bool]:
         """A master hands over a task. Returns its ticket, and whether the user is to be asked about it.
@@ -64,30 +69,34 @@ class Admission:
         self._places[id(ticket)] = ticket
         return ticket, True
 
-    def accepted(self, ticket: Ticket, answer: Data) -> None:
+    def accepted(self, ticket: Ticket, answer: Data, now: float) -> None:
         """The user takes the task: it may run."""
-        ticket.answer = answer
+        ticket.answer, ticket.taken_at = answer, now
 
     def refused(self, ticket: Ticket, error: ResponseException) -> None:
         """The task is not taken. Only what the user decided is remembered: any other reason may pass."""
         ticket.answer = error
         self.ended(ticket)
-        if not isinstance(error, SlaveTaskRefused) and self._known.get(ticket.offer.task_id) is ticket:
-            del self._known[ticket.offer.task_id]
+        if not isinstance(error, SlaveTaskRefused):
+            self._forget(ticket)
 
     def ended(self, ticket: Ticket) -> None:
         """The task has come to its end: its place is free."""
         ticket.ended = True
         self._places.pop(id(ticket), None)
-        surplus = len(self._known) - REMEMBERED_TASKS
-        if surplus > 0:
-            settled = [task_id for task_id, known in self._known.items() if known.ended]
-            for task_id in settled[:surplus]:
-                del self._known[task_id]
+        if self._known.get(ticket.offer.task_id) is ticket:
+            self._settled.append(ticket)
+            if len(self._settled) > REMEMBERED_TASKS + 2 * (self.slots + self.backlog):
+                self._forget(self._settled.popleft())
+
+    def _forget(self, ticket: Ticket) -> None:
+        if self._known.get(ticket.offer.task_id) is ticket:
+            del self._known[ticket.offer.task_id]
 
     def new_session(self) -> None:
         """Another session begins: ids of the last one mean nothing in it."""
         self._known.clear()
+        self._settled.clear()
 
     def hand_over(self, session: str, successor: str) -> None:
         """The session was resumed under a new token.
@@ -103,6 +112,11 @@ class Admission:
     def busy(self) -> bool:
         """Whether a task waits or runs, or the user is being asked about one."""
         return bool(self._places)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a task runs, or the user is being asked about one."""
+        return any(ticket.begun or ticket.answer is None for ticket in self._places.values())
 
     def running(self, session: str) -> list[str]:
         """The ids of the session's tasks that were taken, and wait or run."""

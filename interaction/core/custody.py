@@ -75,6 +75,16 @@ class Custody(Generic[T]):
 
     # Tasks.
 
+    @property
+    def busy(self) -> bool:
+        """Whether any task has not ended."""
+        return bool(self._tasks)
+
+    def unanswered(self, task_id: str) -> T | None:
+        """The task of that id where the slave is still to say whether it takes it."""
+        task = self._tasks.get(task_id)
+        return task if task is not None and task.status is TaskStatus.STARTING else None
+
     def hand_over(self, task: T) -> None:
         """A task is on its way to the slave."""
         self._tasks.add(task.id, task)
@@ -84,7 +94,8 @@ class Custody(Generic[T]):
 
         Its result may have come all the same, or the end of the session has ended it.
         """
-        ends = not task.status.ended and task.id not in self._recording and self._tasks.get(task.id) is task
+        starting = task.status is TaskStatus.STARTING and task.id not in self._recording
+        ends = starting and self._tasks.get(task.id) is task
         if ends:
             self._tasks.close(task.id, by_result=False)
         ending = None

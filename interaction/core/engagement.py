@@ -59,6 +59,7 @@ class Engagement:
         self.lease: Lease | None = None
         self.asking = ""  # the token of the Connect that the user is being asked about
         self.draining = False  # no new session is opened
+        self._resumed = False
         self.farewell: Data = {}  # the answer to the Disconnect of the last ended session
         self._answer: ConnectAnswer | None = None  # to the Connect of `token`
         self._ended: deque[str] = deque(maxlen=REMEMBERED_TOKENS)
@@ -68,6 +69,14 @@ class Engagement:
     def open(self) -> bool:
         """Whether the slave takes tasks and beats."""
         return self.state in (EngagementState.OPEN, EngagementState.CLOSING)
+
+    @property
+    def certain(self) -> bool:
+        """Whether the session's master is known to keep it.
+
+        One that resumes it may have given it up while its call was on the way; the first acknowledged beat tells.
+        """
+        return self.lease is not None and (self.lease.confirmed or not self._resumed)
 
     def owns(self, token: str) -> bool:
         """Whether the token is that of the open session."""
@@ -115,6 +124,7 @@ class Engagement:
         """The user takes the connection. A session whose lease ran out is given up for it."""
         token, self.asking = self.asking, ""
         self._begin(token, answer, lease, now)
+        self._resumed = False
 
     def refused(self, error: ResponseException) -> None:
         """The user refuses the connection. A duplicate of the call gets the same answer."""
@@ -124,6 +134,7 @@ class Engagement:
     def resumed(self, token: str, answer: ConnectAnswer, lease: float, now: float) -> None:
         """The session goes on under a new token."""
         self._begin(token, answer, lease, now)
+        self._resumed = True
 
     def disconnect(self, token: str) -> Verdict:
         """The master wants to end the session. After its end, of whatever kind, there is nothing left to ask.

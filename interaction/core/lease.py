@@ -18,6 +18,7 @@ class Lease:
         self.duration = duration
         self._span = span
         self._renewed_at = now
+        self.confirmed = False  # the master has acknowledged a beat: it knows the session
         self._newest = 0
         self._sent: deque[tuple[int, float]] = deque()  # beats without an acknowledgement, oldest first
 
@@ -54,13 +55,13 @@ class Lease:
         if duration is not None:
             self.duration = duration
         while self._sent and self._sent[0][0] <= sequence:
-            self._renewed_at = max(self._renewed_at, self._sent.popleft()[1])
+            self._renewed_at, self.confirmed = max(self._renewed_at, self._sent.popleft()[1]), True
 
     def adopt(self, newest: int, renewed_at: float, duration: float) -> None:
         """Somebody else on this machine has beaten for the same session, up to `newest`, and this is what it knows."""
         self._newest = max(self._newest, newest)
         if renewed_at > self._renewed_at:
-            self._renewed_at, self.duration = renewed_at, duration
+            self._renewed_at, self.duration, self.confirmed = renewed_at, duration, True
 
     def expired(self, now: float) -> bool:
         """Whether the slave must let go of the session."""

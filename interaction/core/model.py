@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from interaction.exception import ResponseException
+
 Data = Mapping[str, Any]
 
 
@@ -43,6 +45,7 @@ class ConnectAnswer:
     features: Sequence[str] = ()
     held: Sequence[HeldTask] = ()
     max_message_bytes: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,3 +102,13 @@ class TaskResult:
     status: ResultStatus
     value: Any
     failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a slave says of one task on the fast road. One of the three: it is accepted, refused, or has ended."""
+
+    task_id: str
+    accepted: Data | None = None
+    refused: ResponseException | None = None
+    result: TaskResult | None = None

@@ -23,7 +23,6 @@ class Entry(Generic[T]):
     kept_until: float
     due_at: float
     attempts: int = 0
-    in_flight: bool = False
 
 
 class Outbox(Generic[T]):
@@ -35,6 +34,7 @@ class Outbox(Generic[T]):
         self._retention = retention
         self._capacity = capacity
         self._entries: dict[str, Entry[T]] = {}
+        self._resting: dict[str, Entry[T]] = {}  # those that are not in flight
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -50,27 +50,32 @@ class Outbox(Generic[T]):
     def put(self, task_id: str, session: str, item: T, now: float) -> None:
         """A task has ended. The first result of a task is the one that counts."""
         if task_id not in self._entries:
-            self._entries[task_id] = Entry(task_id, session, item, now + self._retention, now)
+            entry = Entry(task_id, session, item, now + self._retention, now)
+            self._entries[task_id] = self._resting[task_id] = entry
 
     def take_due(self, session: str, now: float) -> list[Entry[T]]:
         """The results to report now in this session; each stays in flight until `acknowledged` or `failed`."""
-        due = [
-            entry
-            for entry in self._entries.values()
-            if entry.session == session and not entry.in_flight and entry.due_at <= now
-        ]
+        due = [entry for entry in self._resting.values() if entry.session == session and entry.due_at <= now]
         for entry in due:
-            entry.in_flight = True
+            del self._resting[entry.task_id]
         return due
 
     def next_due(self, session: str) -> float | None:
         """When the next result of this session is to be reported; None where none waits for that."""
-        waiting = (e.due_at for e in self._entries.values() if e.session == session and not e.in_flight)
+        waiting = (entry.due_at for entry in self._resting.values() if entry.session == session)
         return min(waiting, default=None)
 
     def acknowledged(self, task_id: str) -> None:
         """The master has answered: the result may be forgotten. A second answer changes nothing."""
         self._entries.pop(task_id, None)
+        self._resting.pop(task_id, None)
+
+    def released(self, task_id: str, now: float) -> None:
+        """The stream broke by which a result went: it is due again at once."""
+        entry = self._entries.get(task_id)
+        if entry is not None:
+            entry.due_at = now
+            self._resting[task_id] = entry
 
     def failed(self, task_id: str, now: float, chance: float) -> None:
         """Reporting got no answer: the result is due again after a pause, with full jitter (`chance` is 0 to 1).
@@ -83,8 +88,8 @@ class Outbox(Generic[T]):
         doublings = min(max(entry.attempts - self._retries, 0), 16)
         longest = min(max(LONGEST_PAUSE, self._waiting), self._waiting * 2**doublings)
         entry.attempts += 1
-        entry.in_flight = False
         entry.due_at = now + longest * chance
+        self._resting[task_id] = entry
 
     def replace(self, task_id: str, item: T) -> None:
         """The master can't take the result as it is: from now on report this in its place."""
@@ -96,18 +101,19 @@ class Outbox(Generic[T]):
         """The session was resumed under a new token: its results are due at once, and their retention begins anew."""
         for entry in self._entries.values():
             if entry.session == session:
-                entry.session, entry.due_at, entry.in_flight = successor, now, False
-                entry.kept_until = now + self._retention
+                entry.session, entry.due_at, entry.kept_until = successor, now, now + self._retention
+                self._resting[entry.task_id] = entry
 
     def clear(self) -> None:
         """The session can't be resumed any more: nobody will take its results."""
         self._entries.clear()
+        self._resting.clear()
 
     def expire(self, now: float) -> list[str]:
         """Give up what has waited for the whole retention. Returns the ids."""
-        gone = [entry.task_id for entry in self._entries.values() if now >= entry.kept_until and not entry.in_flight]
+        gone = [entry.task_id for entry in self._resting.values() if now >= entry.kept_until]
         for task_id in gone:
-            del self._entries[task_id]
+            del self._entries[task_id], self._resting[task_id]
         return gone
 
     def held(self, session: str) -> list[str]:

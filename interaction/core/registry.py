@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from interaction.core.model import Acknowledgement
@@ -12,16 +13,32 @@ from interaction.core.token import fingerprint
 
 REMEMBERED_SESSIONS = 4096  # ended ones, so that what comes late is answered as stale
 REMEMBERED_TASKS = 1024  # ended ones of a session, so that a duplicate is answered as such
+TURN_SPAN = 0.02  # seconds between two probes that are patient: of many slaves each waits for its turn
 
 T = TypeVar("T")
 
 
+@dataclass
+class _Entry(Generic[T]):
+    """A living session."""
+
+    session: Session
+    owner: T
+    slot: int = 0  # where it stands in the rota; 0 is looked at with the next tick
+
+
 class Registry(Generic[T]):
-    """Sessions by their tokens' fingerprints; `T` is what the master keeps for each (its connection)."""
+    """Sessions by their tokens' fingerprints; `T` is what the master keeps for each (its connection).
+
+    A tick does not look at all of them: each stands in a rota, in the slot of the time at which it would be silent, and
+    is put there anew when that has come and it was heard meanwhile.
+    """
 
     def __init__(self, check_span: float) -> None:
         self._check_span = check_span
-        self._living: dict[bytes, tuple[Session, T]] = {}
+        self._living: dict[bytes, _Entry[T]] = {}
+        self._rota: dict[int, dict[bytes, None]] = {}  # by slot, each as long as a check span
+        self._next_turn = 0.0  # of a patient probe
         self._also: dict[bytes, bytes] = {}  # further tokens of living sessions
         self._ended: OrderedDict[bytes, None] = OrderedDict()  # no more than the keys: there are many
         self._last_tick: float | None = None
@@ -30,11 +47,13 @@ class Registry(Generic[T]):
         return len(self._living)
 
     def __iter__(self) -> Iterator[tuple[Session, T]]:
-        return iter(list(self._living.values()))
+        return iter([(entry.session, entry.owner) for entry in self._living.values()])
 
     def add(self, token: str, session: Session, owner: T) -> None:
         """Know a session from now on: its slave may call before Connect has returned."""
-        self._living[fingerprint(token)] = (session, owner)
+        key = fingerprint(token)
+        self._living[key] = _Entry(session, owner)
+        self._put(key, 0)
 
     def also(self, token: str, successor: str) -> None:
         """The session of `token` is known by `successor` as well: it is being resumed under that."""
@@ -44,7 +63,7 @@ class Registry(Generic[T]):
         """The owner of the living session of a token."""
         key = fingerprint(token)
         found = self._living.get(self._also.get(key, key))
-        return None if found is None else found[1]
+        return None if found is None else found.owner
 
     def remembers(self, token: str) -> bool:
         """Whether a token is that of a session, living or ended not long ago."""
@@ -53,8 +72,10 @@ class Registry(Generic[T]):
     def retire(self, token: str, *successors: str) -> None:
         """The session of `token` is over, by whatever further tokens it is known."""
         key = fingerprint(token)
-        if self._living.pop(key, None) is None:
+        entry = self._living.pop(key, None)
+        if entry is None:
             return
+        self._rota.get(entry.slot, {}).pop(key, None)
         for also in map(fingerprint, successors):
             self._also.pop(also, None)
             self._remember(also)
@@ -65,22 +86,40 @@ class Registry(Generic[T]):
         if len(self._ended) > REMEMBERED_SESSIONS:
             self._ended.popitem(last=False)
 
-    def tick(self, now: float) -> list[tuple[T, Probe | Lose]]:
-        """Time has passed: what is to be done about which session.
+    def tick(self, now: float) -> list[tuple[T, Lose]]:
+        """Time has passed: who is lost.
 
         A tick that comes late means that this process stood still. What the slaves said meanwhile waits unread, so that
         time is not held against them.
         """
         stall = 0.0 if self._last_tick is None else now - self._last_tick - self._check_span
         self._last_tick = now
-        decisions = []
-        for session, owner in self:
-            if stall > self._check_span:
-                session.excuse(stall, now)
-            decision = session.tick(now)
-            if decision is not None:
-                decisions.append((owner, decision))
-        return decisions
+        if stall > self._check_span:
+            for entry in self._living.values():
+                entry.session.excuse(stall, now)
+        slot = int(now // self._check_span)
+        due = [key for past in [one for one in self._rota if one <= slot] for key in self._rota.pop(past)]
+        return [loss for key in due if (loss := self._look_at(key, now)) is not None]
+
+    def _look_at(self, key: bytes, now: float) -> tuple[T, Lose] | None:
+        entry = self._living[key]
+        decision = entry.session.tick(now)
+        if decision is not None:
+            return entry.owner, decision
+        if not entry.session.over:
+            entry.slot = int(entry.session.silent_at(now) // self._check_span)
+            self._put(key, entry.slot)
+        return None
+
+    def _put(self, key: bytes, slot: int) -> None:
+        self._rota.setdefault(slot, {})[key] = None
+
+    def pause_before(self, probe: Probe, now: float) -> float:
+        """Seconds until a probe is to be made. Those that are patient take turns."""
+        if not probe.patient:
+            return probe.after
+        self._next_turn = max(self._next_turn + TURN_SPAN, now + probe.after)
+        return self._next_turn - now
 
 
 class Ledger(Generic[T]):

@@ -6,6 +6,8 @@
        │                   │ ^                        │  │
        │                   │ └──── stream_opened ─────┘  │
        └───── end ──────> OVER <── tick: silent, end ────┘
+
+A suspect is asked after until its stream is open again, or it is lost.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from interaction.exception import LossReason
 
 STREAM_GRACE = 0.5  # seconds after the opening within which a slave opens its heartbeat stream
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two probes, doubled each time
+ACKNOWLEDGED_SHARE = 1 / 3  # of the lease: acknowledged beats are no further apart, where the slave beats as often
+NEXT_GAP = 1.25  # of the longest one of late: the next beat comes within that, jitter and all
 LEASE_SHARE = 2 / 3  # of the tolerance: so the slave lets go of the session before the master does
 
 
@@ -32,9 +36,10 @@ class SessionState(Enum):
 
 @dataclass(frozen=True)
 class Probe:
-    """Decision: ask who is there, in so many seconds."""
+    """Decision: ask who is there, in so many seconds; where it is `patient`, later if many are to be asked."""
 
     after: float = 0.0
+    patient: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,9 @@ class Session:
         self.last_heard = 0.0  # until then nobody looks at it
         self._stream = 0  # streams are numbered; the newest one counts
         self._streaming = False
-        self._probing = False
+        self._acknowledged_at: float | None = None  # the newest beat of the stream that was
+        self._longest_gap = 0.0  # between two beats, of late
+        self._probes = 0  # under way
         self._next_pause = FIRST_PAUSE
         self._parting = False
 
@@ -88,7 +95,10 @@ class Session:
 
     def expect_stream(self) -> Probe | None:
         """`STREAM_GRACE` has passed since the opening. Where there is no stream, none breaks when the process dies."""
-        return self._suspect() if self.state is SessionState.LIVE and not self._streaming else None
+        if self.state is not SessionState.LIVE or self._streaming:
+            return None
+        self.state = SessionState.SUSPECT
+        return self._probe(0.0, patient=True)
 
     def stream_opened(self, now: float) -> int:
         """The slave opened a heartbeat stream, which takes the place of an older one. Returns the stream's number.
@@ -98,6 +108,7 @@ class Session:
         """
         self._stream += 1
         self.newest_beat = 0
+        self._acknowledged_at, self._longest_gap = None, 0.0
         self._streaming = True
         self.last_heard = now
         if self.state is SessionState.SUSPECT:
@@ -105,11 +116,21 @@ class Session:
         return self._stream
 
     def beat(self, stream: int, sequence: int, now: float) -> bool:
-        """A beat came; says whether it is to be acknowledged. One on a replaced stream, or after the end, is not."""
+        """A beat came; says whether it is to be acknowledged. One on a replaced stream, or after the end, is not.
+
+        Nor is one of a slave that beats more often than it must, where the next will be in time: it has no less of its
+        lease left, at any moment, than a slave that beats every third of it and is acknowledged each time.
+        """
         if self.over or stream != self._stream:
             return False
         self.newest_beat = max(self.newest_beat, sequence)
+        self._longest_gap = max(now - self.last_heard, 0.9 * self._longest_gap)
         self.last_heard = now
+        if self._acknowledged_at is not None:
+            next_at = now + NEXT_GAP * self._longest_gap
+            if next_at <= self._acknowledged_at + self.lease * ACKNOWLEDGED_SHARE:
+                return False
+        self._acknowledged_at = now
         return True
 
     def stream_broken(self, stream: int) -> Probe | None:
@@ -117,38 +138,37 @@ class Session:
         if stream != self._stream:
             return None
         self._streaming = False
-        if self.state is not SessionState.LIVE:
-            return None
-        if self._parting:
-            self.state = SessionState.SUSPECT
-            return None
-        return self._suspect()
+        return self._suspect() if self.state is SessionState.LIVE else None
 
     def probed(self, answer: ProbeAnswer) -> Probe | Lose | None:
         """A probe has ended. One that found out nothing is made again soon: a process that dies takes its moment."""
-        self._probing = False
+        self._probes -= 1
         if self.over:
             return None
         if answer.incarnation is not None and answer.incarnation != self.incarnation:
             return self._lose(LossReason.RESTARTED, "another process answers at its address")
         if answer.nobody and self.state is SessionState.SUSPECT:
             return self._lose(LossReason.EXITED, "nobody listens at its address any more")
-        if answer.incarnation is None and self.state is SessionState.SUSPECT:
-            return self._probe_again()
-        return None
-
-    def tick(self, now: float) -> Probe | Lose | None:
-        """Time has passed."""
-        if self.over or self.state is SessionState.OPENING:
+        if self.state is not SessionState.SUSPECT or self._probes:
             return None
-        if now - self.last_heard >= self.tolerance:
-            return self._lose(LossReason.SILENT, f"no heartbeat came for {now - self.last_heard:.1f} s")
-        if self.state is SessionState.SUSPECT and not self._probing:
-            return self._suspect()
-        return None
+        if answer.incarnation is not None:
+            self._next_pause = FIRST_PAUSE
+            return self._probe(LONGEST_PAUSE, patient=True)
+        pause, self._next_pause = self._next_pause, min(2 * self._next_pause, LONGEST_PAUSE)
+        return self._probe(pause)
+
+    def tick(self, now: float) -> Lose | None:
+        """Time has passed."""
+        if self.over or now < self.silent_at(now):
+            return None
+        return self._lose(LossReason.SILENT, f"no heartbeat came for {now - self.last_heard:.1f} s")
+
+    def silent_at(self, now: float) -> float:
+        """When `tick` will lose it, unless it is heard before then."""
+        return (now if self.state is SessionState.OPENING else self.last_heard) + self.tolerance
 
     def parting(self, under_way: bool) -> None:
-        """Disconnect is, or is no more, under way: a stream that breaks meanwhile is asked after with the next tick.
+        """Disconnect is, or is no more, under way: a stream that breaks meanwhile is asked after a while later.
 
         Until then the slave's answer has most likely come. It may also have died without one.
         """
@@ -166,14 +186,12 @@ class Session:
 
     def _suspect(self) -> Probe:
         self.state = SessionState.SUSPECT
-        self._probing = True
         self._next_pause = FIRST_PAUSE
-        return Probe()
+        return self._probe(LONGEST_PAUSE if self._parting else 0.0)
 
-    def _probe_again(self) -> Probe:
-        self._probing = True
-        pause, self._next_pause = self._next_pause, min(2 * self._next_pause, LONGEST_PAUSE)
-        return Probe(pause)
+    def _probe(self, after: float, *, patient: bool = False) -> Probe:
+        self._probes += 1
+        return Probe(after, patient)
 
     def _lose(self, reason: LossReason, message: str) -> Lose:
         self.state = SessionState.OVER

@@ -6,15 +6,26 @@ The parts know nothing of each other: who holds the session stands in `engagemen
 
 from __future__ import annotations
 
+from enum import Enum, unique
 from typing import Generic, TypeVar
 
 from interaction.core.admission import Admission, Ticket
 from interaction.core.engagement import Engagement, Verdict
 from interaction.core.model import ConnectAnswer, Data, HeldTask, TaskOffer
 from interaction.core.outbox import Outbox
+from interaction.core.outcomes import Tempo
 from interaction.exception import ResponseException, SlaveSlaveNotConnected
 
 T = TypeVar("T")
+
+
+@unique
+class Turn(Enum):
+    """Decision about a task that was taken, when there is a slot for it."""
+
+    BEGIN = "begin"
+    WAIT = "wait"  # the session's master may have given the task up, and may come back for it
+    DROP = "drop"  # its session is over: nobody wants it any more
 
 
 class Tenancy(Generic[T]):
@@ -30,6 +41,7 @@ class Tenancy(Generic[T]):
         self.engagement = Engagement(heartbeat_span)
         self.admission = Admission(slots, backlog)
         self.outbox = outbox
+        self.tempo = Tempo()
 
     # Draining.
 
@@ -39,8 +51,13 @@ class Tenancy(Generic[T]):
 
     @property
     def drained(self) -> bool:
-        """Whether all that was taken has ended, and nothing waits that the session's master could still acknowledge."""
-        return not self.admission.busy and not (self.engagement.open and len(self.outbox))
+        """Whether all that was taken has ended, and nothing waits that the session's master could still acknowledge.
+
+        Tasks that wait for a master to resume the session don't count.
+        """
+        if self.engagement.open:
+            return not self.admission.busy and not len(self.outbox)
+        return not self.admission.at_work
 
     # Sessions.
 
@@ -100,7 +117,7 @@ class Tenancy(Generic[T]):
             raise SlaveSlaveNotConnected("this slave was restarted: the task is for the one that was here before")
         return self.admission.offer(offer, self.engagement.token, outbox_full=self.outbox.full)
 
-    def accepted(self, ticket: Ticket, answer: Data) -> None:
+    def accepted(self, ticket: Ticket, answer: Data, now: float) -> None:
         """The user takes the task: it may run.
 
         Raises:
@@ -111,11 +128,30 @@ class Tenancy(Generic[T]):
         except ResponseException as refusal:
             self.admission.refused(ticket, refusal)
             raise
-        self.admission.accepted(ticket, answer)
+        self.admission.accepted(ticket, answer, now)
+
+    def turn(self, ticket: Ticket, now: float) -> Turn:
+        """There is a slot for a task that was taken. One that its owner may know as lost is not begun.
+
+        May be called from any thread. What that has said counts, unless it is BEGIN, only if the loop says the same.
+        """
+        engagement = self.engagement
+        if not engagement.token or ticket.session != engagement.token:
+            return Turn.DROP
+        lease = engagement.lease
+        if not engagement.open or not engagement.certain or lease is None or lease.expired(now):
+            return Turn.WAIT
+        ticket.begun = True
+        return Turn.BEGIN
+
+    def dropped(self, ticket: Ticket) -> None:
+        """A task is not begun any more: its place is free."""
+        self.admission.ended(ticket)
 
     def finished(self, ticket: Ticket, report: T, now: float) -> bool:
         """A task has ended. Says whether its result is wanted: that of a session that has ended for good is not."""
         self.admission.ended(ticket)
+        self.tempo.ended(ticket.taken_at, now)
         if not self.engagement.token or ticket.session != self.engagement.token:
             return False
         self.outbox.put(ticket.offer.task_id, ticket.session, report, now)

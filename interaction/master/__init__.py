@@ -1,7 +1,8 @@
-"""The master: the facade, its connections, and their tasks."""
+"""The master: the facade, its connections, their tasks, and a pool of them."""
 
 from interaction.master.connection import SlaveConnectionProxy
 from interaction.master.master import Master
+from interaction.master.pool import PoolFuture, SlavePool
 from interaction.master.task import Task, TaskStatus
 
-__all__ = ["Master", "SlaveConnectionProxy", "Task", "TaskStatus"]
+__all__ = ["Master", "PoolFuture", "SlaveConnectionProxy", "SlavePool", "Task", "TaskStatus"]

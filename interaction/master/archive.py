@@ -8,9 +8,10 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from interaction.core.journal import TaskRecord
+from interaction.core.task import TaskStatus
 from interaction.exception import LossReason, PayloadError, TaskLost
 from interaction.journal import Journal
-from interaction.master.task import Task, TaskStatus
+from interaction.master.base_task import BaseTask
 from interaction.rpc import convert
 
 _log = logging.getLogger("interaction.master")
@@ -19,17 +20,17 @@ _log = logging.getLogger("interaction.master")
 class Archive:
     """All methods may be called from any thread. `revive` makes a task of a record's id and data, not ended yet."""
 
-    def __init__(self, revive: Callable[[TaskRecord, dict[str, object]], Task]) -> None:
+    def __init__(self, revive: Callable[[TaskRecord, dict[str, object]], BaseTask]) -> None:
         self._revive = revive
-        self._tasks: WeakValueDictionary[str, Task] = WeakValueDictionary()
+        self._tasks: WeakValueDictionary[str, BaseTask] = WeakValueDictionary()
         self._lock = threading.Lock()
 
-    def add(self, task: Task) -> None:
+    def add(self, task: BaseTask) -> None:
         """Know a task: it is being started."""
         with self._lock:
             self._tasks[task.id] = task
 
-    def task(self, task_id: str, journal: Journal | None) -> Task:
+    def task(self, task_id: str, journal: Journal | None) -> BaseTask:
         """The task of that id. Raises KeyError for one that is not known (any more), and JournalError."""
         with self._lock:
             task = self._tasks.get(task_id)
@@ -40,7 +41,7 @@ class Archive:
             raise KeyError(f"this master knows no task {task_id!r}, or its owner has had its end")
         return self.of_record(record)
 
-    def tasks(self, journal: Journal | None) -> list[Task]:
+    def tasks(self, journal: Journal | None) -> list[BaseTask]:
         """The tasks that were started and have not ended, and, with a journal, those whose end nobody has had.
 
         Raises JournalError.
@@ -52,7 +53,7 @@ class Archive:
         ended = {task.id: task for task in map(self.of_record, records)}
         return [*ended.values(), *(task for task in running if task.id not in ended)]
 
-    def of_record(self, record: TaskRecord) -> Task:
+    def of_record(self, record: TaskRecord) -> BaseTask:
         """The task of a record: the same object for the same id, as long as anybody holds it."""
         with self._lock:
             known = self._tasks.get(record.id)
@@ -60,7 +61,7 @@ class Archive:
                 known = self._tasks[record.id] = self._revived(record)
             return known
 
-    def _revived(self, record: TaskRecord) -> Task:
+    def _revived(self, record: TaskRecord) -> BaseTask:
         try:
             data = convert.unpack_mapping(record.data)
         except PayloadError as error:

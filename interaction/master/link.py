@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
@@ -22,9 +23,10 @@ from interaction.exception import (
     SlaveMasterTokenInvalid,
     SlaveSlaveNotConnected,
 )
+from interaction.master.base_task import BaseTask
+from interaction.master.delivery import Delivery
 from interaction.master.heartbeat import LATE, HeartbeatStream
 from interaction.master.notes import Notes
-from interaction.master.task import Task
 from interaction.rpc.convert import Report
 from interaction.rpc.payload import Encoded
 from interaction.rpc.retry import Policy
@@ -38,8 +40,17 @@ _End = Callable[[str | None], None]
 class LinkOwner(Protocol):
     """Who keeps the links."""
 
+    def link_opened(self, link: Link) -> None:
+        """The session has begun, or goes on."""
+
     def link_over(self, link: Link) -> None:
         """The session has ended."""
+
+    async def turn_to_connect(self, link: Link) -> None:
+        """Wait until it is its turn."""
+
+    def ask_after(self, link: Link, probe: Probe) -> None:
+        """Find out who is there."""
 
     def in_background(self, work: Awaitable[object]) -> None:
         """Have something done without waiting for it."""
@@ -48,8 +59,9 @@ class LinkOwner(Protocol):
 class Link:
     """One session, from `connect()` until its end. All is called on the loop.
 
-    `record` is what is written down of it; the slave's incarnation is empty there until it is known. `lost` is called
-    when the session has ended otherwise than by the master's own will, after its tasks have ended.
+    `policy` is that of its requests. `record` is what is written down of it; the slave's incarnation is empty there
+    until it is known. `lost` is called when the session has ended otherwise than by the master's own will, after its
+    tasks have ended.
     """
 
     def __init__(
@@ -59,18 +71,22 @@ class Link:
         client: SlaveClient,
         owner: LinkOwner,
         notes: Notes,
+        policy: Policy,
         lost: Callable[[LossReason], object],
     ) -> None:
         self.record = record
         self.session = session
-        self.custody: Custody[Task] = Custody(record.name, session)
+        self.custody: Custody[BaseTask] = Custody(record.name, session)
         self.client = client
+        self.delivery = Delivery(self, self.custody, client, notes, policy)
         self.tokens = [record.token]  # by which the slave may call: its first one, and those by which it was resumed
         self.max_message_bytes = 0
+        self.slots, self.backlog = 1, 0
+        self.labels: Mapping[str, str] = {}
         self._owner = owner
         self._notes = notes
+        self._policy = policy
         self._lost = lost
-        self._recording: dict[str, asyncio.Future[Acknowledgement]] = {}  # by task id
         self._calls: set[asyncio.Task[object]] = set()  # under way: the end of the session ends them
         self._end_stream: _End | None = None
         self._stream_awaited: asyncio.Future[None] | None = None
@@ -85,25 +101,26 @@ class Link:
         """The session's token."""
         return self.record.token
 
-    async def connect(self, address: str, policy: Policy) -> ConnectAnswer:
+    async def connect(self, address: str) -> ConnectAnswer:
         """Open the session. Where that fails the session is over."""
         try:
-            answer = await self._call(self._open(address, policy))
+            answer = await self._call(self._open(address))
         except BaseException:
-            self._over(self.custody.end(None, "the connection was not made", asked=True))
+            self.over(self.custody.end(None, "the connection was not made", asked=True))
             raise
         self.opened(answer)
         return answer
 
-    async def _open(self, address: str, policy: Policy) -> ConnectAnswer:
+    async def _open(self, address: str) -> ConnectAnswer:
+        await self._owner.turn_to_connect(self)
         record = self.record
-        answer = await self.client.connect(record.token, None, address, self.session.lease, record.data, policy)
+        answer = await self.client.connect(record.token, None, address, self.session.lease, record.data, self._policy)
         record = replace(record, incarnation=answer.incarnation)
         try:
             await self._notes.session(record)
         except BaseException:  # what is not written down has not happened: the slave is free again
             self._notes.session_dropped(record)
-            await self.client.leave(record.token, policy)
+            await self.client.leave(record.token, self._policy)
             raise
         self.record = record
         return answer
@@ -111,11 +128,15 @@ class Link:
     def opened(self, answer: ConnectAnswer) -> None:
         """The slave has accepted, or has taken the session up again."""
         self.max_message_bytes = answer.max_message_bytes
+        self.slots, self.backlog, self.labels = answer.slots, answer.backlog, answer.labels
+        self.delivery.opened(answer)
         loop = asyncio.get_running_loop()
         probe = self.session.opened(answer.incarnation, loop.time())
         loop.call_later(STREAM_GRACE, lambda: self.do(self.session.expect_stream()))
         _log.info("%s: connected to a slave of incarnation %s", self.name, answer.incarnation[:8])
         self.do(probe)
+        if not self.session.over:
+            self._owner.link_opened(self)
 
     def resumed(self, record: SessionRecord, answer: ConnectAnswer) -> None:
         """The slave has taken the session up again, under the token of the record. What it does not hold is lost."""
@@ -126,13 +147,13 @@ class Link:
             _log.warning("%s: the slave does not hold %d unfinished task(s): lost", self.name, len(missing))
             self._notes.lost(missing)
 
-    async def disconnect(self, data: Encoded, policy: Policy) -> Data:
+    async def disconnect(self, data: Encoded) -> Data:
         """End the session by asking the slave."""
         self.session.parting(True)
         try:
-            answer = await self._call(self.client.disconnect(self.token, data, policy))
+            answer = await self._call(self.client.disconnect(self.token, data, self._policy))
         except ResponseException as refusal:
-            self._over(self.custody.disconnect_refused(refusal))
+            self.over(self.custody.disconnect_refused(refusal))
             raise
         finally:
             self.session.parting(False)
@@ -140,15 +161,20 @@ class Link:
         await self._notes.flush()
         return answer
 
-    async def release(self, data: Encoded, policy: Policy, patience: float) -> Data | None:
+    async def release(self, data: Encoded, patience: float) -> Data | None:
         """End the session by asking the slave, without waiting long for it: after `patience` it ends all the same.
 
         Returns the slave's answer, or None where it did not come in time. Raises what the slave refuses with.
         """
         self.session.parting(True)
-        asking = asyncio.ensure_future(self.client.disconnect(self.token, data, policy))
-        await asyncio.wait({asking}, timeout=patience)
-        self.session.parting(False)
+        asking = asyncio.ensure_future(self.client.disconnect(self.token, data, self._policy))
+        try:
+            await asyncio.wait({asking}, timeout=patience)
+        except asyncio.CancelledError:
+            asking.cancel()
+            raise
+        finally:
+            self.session.parting(False)
         if asking.done() and asking.exception() is None:
             self.end(LossReason.DISCONNECTED, "it was disconnected")
             await self._notes.flush()
@@ -160,9 +186,9 @@ class Link:
             raise failure
         ending = self.custody.end(LossReason.DISCONNECTED, "it was given up: the slave did not answer", asked=True)
         if asking.done():
-            self._over(ending)
+            self.over(ending)
         else:
-            self._over(ending, keep_client=True)
+            self.over(ending, keep_client=True)
             self._owner.in_background(self._close_after(asking))
         await self._notes.flush()
         return None
@@ -172,55 +198,11 @@ class Link:
         asking.exception()  # nobody waits for it any more
         await self.client.close()
 
-    # Tasks.
-
-    async def new_task(self, task: Task, data: Encoded, policy: Policy) -> Data:
-        """Hand over one task, and mark it as accepted before anything else can happen to it."""
-        if self.session.over:
-            raise self._is_over()
-        self.custody.hand_over(task)
-        try:
-            answer = await self._call(self._send(task, data, policy))
-        except BaseException as error:
-            ends, ending = self.custody.not_started(task, error)
-            self._over(ending)
-            if ends:
-                await self._notes.not_started(task)
-            raise
-        task.accept()
-        return answer
-
-    async def _send(self, task: Task, data: Encoded, policy: Policy) -> Data:
-        await self._notes.started(task, self.name, data)
-        return await self.client.new_task(self.token, self.session.incarnation, task.id, data, policy)
-
     async def report(self, result: TaskResult, report: Report) -> Acknowledgement:
-        """The slave reports how a task ended. Raises JournalError where that can't be written: as if it had not."""
-        task = self.custody.report(result)
-        if isinstance(task, Acknowledgement):
-            return task
-        if self._notes.journal is None:
-            return self.custody.recorded(result)
-        recording = self._recording.get(task.id)
-        if recording is not None:  # the same came before
-            await asyncio.shield(recording)
-            return Acknowledgement.DUPLICATE
-        # On its own: the call that brought it may be cancelled.
-        recording = self._recording[task.id] = asyncio.ensure_future(self._record(task, result, report))
-        recording.add_done_callback(_heard)
-        return await asyncio.shield(recording)
-
-    async def _record(self, task: Task, result: TaskResult, report: Report) -> Acknowledgement:
-        try:
-            await self._notes.ended(task, result, report)
-        except JournalError:
-            lost = self.custody.not_recorded(task.id)
-            if lost is not None:
-                self._notes.lost([(task, lost)])
-            raise
-        finally:
-            del self._recording[task.id]
-        return self.custody.recorded(result)
+        """The slave reports how a task ended, by a call. Raises JournalError where that can't be written."""
+        answered: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
+        self.delivery.report(result, report, partial(_settle, answered))
+        return await answered
 
     async def _call(self, call: Awaitable[_T]) -> _T:
         """Wait for a call, which the end of the session ends with a RequestException."""
@@ -232,11 +214,12 @@ class Link:
         except asyncio.CancelledError:
             if not self.session.over:
                 raise
-            raise self._is_over() from None
+            raise self.is_over() from None
         finally:
             self._calls.discard(waiting)
 
-    def _is_over(self) -> RequestException:
+    def is_over(self) -> RequestException:
+        """That the session is over, as an exception."""
         return RequestException(f"connection {self.name!r} is over: {self.custody.over_because}", "CANCELLED")
 
     # The heartbeat.
@@ -251,32 +234,30 @@ class Link:
         if self._end_stream is not None:
             self._end_stream(None)
         self._end_stream = end
-        if self._stream_awaited is not None and not self._stream_awaited.done():
-            self._stream_awaited.set_result(None)
+        self._await_stream_no_longer()
         number = self.session.stream_opened(asyncio.get_running_loop().time())
         if number > 1:
             _log.info("%s: the slave has opened its heartbeat stream again", self.name)
         return HeartbeatStream(self, self.session, number)
 
     async def streaming(self) -> None:
-        """Wait until there is a heartbeat stream: what is said on it reaches the slave at once."""
-        if self._end_stream is None:
+        """Wait until there is a heartbeat stream, by which the slave is told things at once, or the session is over."""
+        if self._end_stream is None and not self.session.over:
             self._stream_awaited = self._stream_awaited or asyncio.get_running_loop().create_future()
-            await self._stream_awaited
+            await asyncio.shield(self._stream_awaited)
+
+    def _await_stream_no_longer(self) -> None:
+        if self._stream_awaited is not None and not self._stream_awaited.done():
+            self._stream_awaited.set_result(None)
 
     def do(self, decision: Probe | Lose | None) -> None:
         """Carry out what the core has decided."""
         if isinstance(decision, Probe):
             if not decision.after:
                 _log.info("%s: no heartbeat stream; asking who is there", self.name)
-            self._owner.in_background(self._probe(decision.after))
+            self._owner.ask_after(self, decision)
         elif isinstance(decision, Lose):
-            self._over(self.custody.close(decision.reason, decision.message, asked=False))
-
-    async def _probe(self, after: float) -> None:
-        await asyncio.sleep(after)
-        if not self.session.over:
-            self.do(self.session.probed(await self.client.probe()))
+            self.over(self.custody.close(decision.reason, decision.message, asked=False))
 
     def end_stream(self, why: str) -> None:
         """Tell the slave that the session it beats for is over."""
@@ -288,30 +269,33 @@ class Link:
 
     def end(self, reason: LossReason, message: str, *, asked: bool = True) -> None:
         """The session ends here, by the will of either side; a slave that is still there is told."""
-        self._over(self.custody.end(reason, message, asked=asked))
+        self.over(self.custody.end(reason, message, asked=asked))
 
     def left(self, why: str, drained: bool) -> None:
         """The slave has ended the session, and with it the stream: there is nothing to tell."""
         self._end_stream = None
-        self._over(self.custody.left(why, drained))
+        self.over(self.custody.left(why, drained))
 
     def abandon(self) -> None:
         """Let go of everything, and leave the session as it is, for the next master on the same journal."""
         self._end_stream = None
         for call in self._calls:
             call.cancel()
+        self.delivery.close()
         self._owner.in_background(self.client.close())
 
-    def _over(self, ending: Ending[Task] | None, *, keep_client: bool = False) -> None:
+    def over(self, ending: Ending[BaseTask] | None, *, keep_client: bool = False) -> None:
         """Let go of everything. The slave is told at once, and the owners of the tasks when it is written down."""
         if ending is None:
             return
         self._owner.link_over(self)
         self.end_stream(ending.message)
+        self._await_stream_no_longer()
         current = asyncio.current_task()
         for call in self._calls:
             if call is not current:
                 call.cancel()
+        self.delivery.close()
         if ending.reason is not None:
             asked = ending.reason in (LossReason.DISCONNECTED, LossReason.DRAINED)
             _log.log(
@@ -326,15 +310,20 @@ class Link:
         if not keep_client:
             self._owner.in_background(self.client.close())
 
-    def _tell(self, ending: Ending[Task]) -> None:
+    def _tell(self, ending: Ending[BaseTask]) -> None:
         """The owners of the tasks learn of their end, then who watches the slaves."""
-        for task in ending.unfinished:
-            task.lose(ending.error)
+        for task in ending.unsent:
+            task.fail_to_start(self.is_over())
+        for task in ending.lost:
+            task.lose(copy(ending.error))  # where it is raised it gathers a traceback of its own
         if not ending.asked and ending.reason is not None:
             self._lost(ending.reason)
 
 
-def _heard(recording: asyncio.Future[Acknowledgement]) -> None:
-    """A failure is told to who waits; where nobody does any more, it has been logged by the journal."""
-    if not recording.cancelled():
-        recording.exception()
+def _settle(answered: asyncio.Future[Acknowledgement], answer: Acknowledgement | JournalError) -> None:
+    if answered.done():
+        return
+    if isinstance(answer, Acknowledgement):
+        answered.set_result(answer)
+    else:
+        answered.set_exception(answer)

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from interaction.address import Endpoint, check_host
-from interaction.config import (
-    DEFAULT_CHANNEL,
-    DEFAULT_HEARTBEAT_CHECK_SPAN,
-    DEFAULT_HEARTBEAT_TOLERANCE,
-    DEFAULT_MASTER_PORT,
-    DEFAULT_MAX_MESSAGE_BYTES,
-    DEFAULT_REQUEST_RETRIES,
-    DEFAULT_REQUEST_RETRY_WAITING,
-    DEFAULT_REQUEST_TIMEOUT,
-    DEFAULT_SLAVE_PORT,
-    GLOBAL_HOST,
-    TLS,
-    MasterOptions,
-    given,
-)
-from interaction.journal import check_url
+from interaction.config import TLS
+from interaction.master.base_master import BaseMaster, master_options
 from interaction.master.connection import SlaveConnectionProxy
-from interaction.master.hooks import MasterHooks
 from interaction.master.service import MasterService
 from interaction.master.task import Task
 from interaction.rpc.facade import Facade
 
 
-class Master(Facade, MasterHooks):
+class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):
     """Hands tasks to slaves, knows which of them are alive, and gets every result back.
 
     Args:
@@ -54,8 +38,6 @@ class Master(Facade, MasterHooks):
         ImportError: a journal without SQLAlchemy.
     """
 
-    _interaction: MasterService
-
     def __init__(
         self,
         host: str | None = None,
@@ -74,78 +56,23 @@ class Master(Facade, MasterHooks):
         reflection: bool = True,
         journal: str | None = None,
     ) -> None:
-        if journal is not None:
-            check_url(journal)
-        options = MasterOptions(
-            host=given(host, GLOBAL_HOST),
-            port=given(port, DEFAULT_MASTER_PORT),
-            channel=given(channel, DEFAULT_CHANNEL),
-            request_retries=given(request_retries, DEFAULT_REQUEST_RETRIES),
-            request_retry_waiting=given(request_retry_waiting, DEFAULT_REQUEST_RETRY_WAITING),
-            request_timeout=given(request_timeout, DEFAULT_REQUEST_TIMEOUT),
-            max_message_bytes=given(max_message_bytes, DEFAULT_MAX_MESSAGE_BYTES),
-            tls=tls,
-            reflection=reflection,
-            heartbeat_tolerance=given(heartbeat_tolerance, DEFAULT_HEARTBEAT_TOLERANCE),
-            heartbeat_check_span=given(heartbeat_check_span, DEFAULT_HEARTBEAT_CHECK_SPAN),
+        options = master_options(
+            host=host,
+            port=port,
+            heartbeat_tolerance=heartbeat_tolerance,
+            heartbeat_check_span=heartbeat_check_span,
+            request_retries=request_retries,
+            request_retry_waiting=request_retry_waiting,
+            channel=channel,
             my_address=my_address,
-            client_tls=client_tls if client_tls is not None else tls,
+            request_timeout=request_timeout,
+            max_message_bytes=max_message_bytes,
+            tls=tls,
+            client_tls=client_tls,
+            reflection=reflection,
             journal=journal,
         )
-        self._interaction = MasterService(options, self)
-
-    @property
-    def my_address(self) -> str:
-        """Where slaves reach this master: `host:port`, behind `https://` where it serves TLS.
-
-        Where the server listens everywhere and no address was given, this is the machine's address on its default
-        route; each slave is told the address on the route to it.
-        """
-        return self._interaction.address_for(None)
-
-    def new_connection(
-        self, name: str, host: str, port: int | None = None, https: bool = False
-    ) -> SlaveConnectionProxy:
-        """Create a connection to a slave. Nothing is sent until its `connect()`.
-
-        Args:
-            name: unique among the living connections of this master.
-            host: the slave's host name or address; `0.0.0.0` is this machine.
-            port: its port. None means 7236.
-            https: dial by TLS.
-
-        Raises:
-            KeyError: the name is in use by a living connection.
-            TypeError, ValueError: host or port can't be.
-        """
-        if not isinstance(name, str):
-            raise TypeError(f"name must be a string, not {name!r}")
-        if not isinstance(host, str):
-            raise TypeError(f"host must be a string, not {host!r}")
-        number = given(port, DEFAULT_SLAVE_PORT)
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise TypeError(f"port must be an integer, not {number!r}")
-        if not 1 <= number <= 65535:
-            raise ValueError(f"port must be 1 to 65535, not {number}")
-        self._interaction.names.check_free(name)
-        return self._interaction.connection_to(name, Endpoint(check_host(host), number, https))
-
-    def tasks(self) -> list[Task]:
-        """The tasks that were started and have not ended.
-
-        With a journal also those that have ended unnoticed: no callback of theirs was called and no `join()` returned,
-        in this life of the master or an earlier one. Callbacks can be added to each as to a new task.
-
-        Raises JournalError.
-        """
-        return self._interaction.tasks()
-
-    def task(self, task_id: str) -> Task:
-        """The task of that id, whether or not it has ended, as long as somebody holds it or the journal has it.
-
-        Raises KeyError, and JournalError.
-        """
-        return self._interaction.task(task_id)
+        self._interaction = MasterService(options, self, SlaveConnectionProxy)
 
     def wait_until_resumed(self, timeout: float | None = None) -> list[SlaveConnectionProxy]:
         """Wait until each session that the journal knew is resumed, or over. Returns the living connections.
@@ -155,18 +82,6 @@ class Master(Facade, MasterHooks):
             RuntimeError: the master does not run.
         """
         return self._interaction.wait_until_resumed(timeout)
-
-    def __contains__(self, name: object) -> bool:
-        """Whether a living connection has the name."""
-        connection = self._interaction.names.holder(name) if isinstance(name, str) else None
-        return connection is not None and connection.is_connected
-
-    def __getitem__(self, name: str) -> SlaveConnectionProxy:
-        """The living connection of that name. Raises KeyError."""
-        connection = self._interaction.names.holder(name)
-        if connection is None or not connection.is_connected:
-            raise KeyError(f"this master has no living connection {name!r}")
-        return connection
 
     def __delitem__(self, name: str) -> None:
         """Close the living connection of that name, as its `close()` does. Raises KeyError."""

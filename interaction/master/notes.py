@@ -22,19 +22,22 @@ from interaction.core.model import TaskResult
 from interaction.core.task import STATUS_BY_RESULT, TaskStatus
 from interaction.exception import JournalError, TaskLost
 from interaction.journal import Journal
-from interaction.master.task import Task
+from interaction.master.base_task import BaseTask
 from interaction.rpc import convert
 from interaction.rpc.convert import Report
-from interaction.rpc.loop import LoopThread
+from interaction.rpc.loop import Loop
 from interaction.rpc.payload import Encoded
+
+Written = Callable[["JournalError | None"], object]
 
 
 class Notes:
-    """A master's journal, or none. The coroutines raise JournalError where it can't be written."""
+    """A master's journal, or none. The coroutines raise JournalError where it can't be written; `then` is called with
+    it, on the loop, or with None."""
 
-    def __init__(self, journal: Journal | None, thread: LoopThread | None) -> None:
+    def __init__(self, journal: Journal | None, loop: Loop | None) -> None:
         self.journal = journal
-        self._thread = thread
+        self._loop = loop
 
     async def session(self, record: SessionRecord) -> None:
         """A session is there, or has changed."""
@@ -44,29 +47,37 @@ class Notes:
         """A session that was to be kept is not there."""
         self._keep([SessionDropped(record.token)], lambda: None)
 
-    async def started(self, task: Task, connection: str, data: Encoded) -> None:
+    def started(self, task_id: str, connection: str, data: Encoded, then: Written) -> None:
         """A task is about to be sent."""
-        if self.journal is not None:
-            await self._write(TaskKept(TaskRecord(task.id, connection, convert.pack(data))))
+        if self.journal is None:
+            then(None)
+        else:
+            self._try(TaskKept(TaskRecord(task_id, connection, convert.pack(data))), then)
 
-    async def not_started(self, task: Task) -> None:
+    def not_started(self, task_id: str, then: Callable[[], object]) -> None:
         """It was refused, or not sent."""
-        self._keep([TaskDropped(task.id)], lambda: None)
-        await self.flush()
+        self._keep([TaskDropped(task_id)], then)
 
-    async def ended(self, task: Task, result: TaskResult, report: Report) -> None:
+    def ended(self, task: BaseTask, result: TaskResult, report: Report, then: Written) -> None:
         """The result of a task has come."""
-        status = STATUS_BY_RESULT[result.status]
-        await self._write(TaskEnded(task.id, status, convert.pack(report), delivered=task.mark()))
+        if self.journal is None:
+            then(None)
+        else:
+            status = STATUS_BY_RESULT[result.status]
+            self._try(TaskEnded(task.id, status, convert.pack(report), delivered=task.mark()), then)
+
+    def _try(self, entry: Entry, then: Written) -> None:
+        assert self.journal is not None, "it was looked at"
+        self.journal.write([entry], partial(self._call, then))
 
     async def _write(self, entry: Entry) -> None:
         if self.journal is None:
             return
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.journal.write([entry], partial(self._call, _settle, written))
+        self._try(entry, partial(_settle, written))
         await written
 
-    def lost(self, tasks: Sequence[tuple[Task, TaskLost]]) -> None:
+    def lost(self, tasks: Sequence[tuple[BaseTask, TaskLost]]) -> None:
         """These tasks are lost. They end when that is written down, or can't be now."""
 
         def end() -> None:
@@ -75,7 +86,7 @@ class Notes:
 
         self._keep([_loss_of(task, error) for task, error in tasks], end)
 
-    def over(self, token: str, ending: Ending[Task], then: Callable[[], object]) -> None:
+    def over(self, token: str, ending: Ending[BaseTask], then: Callable[[], object]) -> None:
         """A session is over, and its tasks with it; `then`, called on the loop, is to end them."""
         if self.journal is None:
             then()
@@ -92,8 +103,8 @@ class Notes:
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         """On the loop."""
-        assert self._thread is not None, "there is a journal"
-        self._thread.call(function, *arguments)
+        assert self._loop is not None, "there is a journal"
+        self._loop.call(function, *arguments)
 
     async def flush(self) -> None:
         """Wait until all that was to be written has been tried."""
@@ -105,11 +116,9 @@ class Notes:
     # What tasks tell, from any thread.
 
     def delivering(self, task_id: str, then: Callable[[], object]) -> None:
-        """A task's callbacks are to be called, by `then`: in no later life of the master again."""
-        if self.journal is None:
-            then()
-        else:
-            self.journal.keep([TaskDelivered(task_id)], lambda _: then())
+        """A task's callbacks are to be called, by `then`: in no later life of the master again. There is a journal."""
+        assert self.journal is not None, "it was looked at"
+        self.journal.keep([TaskDelivered(task_id)], lambda _: then())
 
     def had(self, task_id: str) -> None:
         """The owner of a task has had its end."""
@@ -117,7 +126,7 @@ class Notes:
             self.journal.keep([TaskDropped(task_id)])
 
 
-def _loss_of(task: Task, error: TaskLost) -> TaskEnded:
+def _loss_of(task: BaseTask, error: TaskLost) -> TaskEnded:
     return TaskEnded(task.id, TaskStatus.LOST, reason=error.reason.name, message=error.message, delivered=task.mark())
 
 

@@ -6,17 +6,22 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from interaction.core.model import Acknowledgement, TaskResult
 from interaction.core.registry import Registry
-from interaction.exception import LossReason, MasterSlaveTokenInvalid
+from interaction.core.session import Probe, SessionState
+from interaction.exception import LossReason, MasterSlaveTokenInvalid, RequestException
 from interaction.master.heartbeat import HeartbeatStream
 from interaction.master.link import Link
 from interaction.rpc.convert import Report
 
 T = TypeVar("T")
+U = TypeVar("U", contravariant=True)
 _log = logging.getLogger("interaction.master")
+_MOST_PROBES = 64  # at once: of thousands that are lost in one moment the others' heartbeats feel little
+_MOST_TURNS = 64  # Connects at once
+_LONGEST_TURN = 1.0  # seconds after which a slow one makes room, and goes on
 _PATIENCE = 0.1  # seconds that a shutdown waits for farewells under way
 
 
@@ -54,6 +59,19 @@ class Names(Generic[T]):
         return self._holders.get(name)
 
 
+class Watcher(Protocol[U]):
+    """Who wants to know which connections are living."""
+
+    def joined(self, connection: U) -> None:
+        """A connection is there, or there again."""
+
+    def left(self, connection: U) -> None:
+        """A connection is over."""
+
+    def closed(self, error: BaseException) -> None:
+        """No connection will come any more."""
+
+
 class Roster(Generic[T]):
     """What the master's service calls, and where its links live."""
 
@@ -64,8 +82,11 @@ class Roster(Generic[T]):
         self._check_span = check_span
         self._registry: Registry[Link] = Registry(check_span)
         self._holders: dict[Link, T] = {}
+        self._watchers: list[Watcher[T]] = []
         self._background: set[asyncio.Future[object]] = set()
         self._watching: asyncio.Task[None] | None = None
+        self._probing = asyncio.Semaphore(_MOST_PROBES)
+        self._turns = asyncio.Semaphore(_MOST_TURNS)
 
     def start(self) -> None:
         """Watch the links from now on."""
@@ -87,6 +108,8 @@ class Roster(Generic[T]):
             self._watching.cancel()
         for _, link in self._registry:
             link.end(LossReason.DISCONNECTED, "the master shuts down")
+        for watcher in self._watchers:
+            watcher.closed(RequestException("the master was shut down", "CANCELLED"))
 
     def _leave_all(self) -> None:
         if self._watching is not None:
@@ -100,11 +123,25 @@ class Roster(Generic[T]):
             _, late = await asyncio.wait(self._background, timeout=_PATIENCE)
             for work in late:
                 work.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_PATIENCE)
 
     def add(self, link: Link, holder: T) -> None:
         """Know a link: its slave may call before Connect has returned."""
         self._holders[link] = holder
         self._registry.add(link.token, link.session, link)
+
+    def watch(self, watcher: Watcher[T]) -> None:
+        """Tell of the connections that are there, and of those that come and go."""
+        self._watchers.append(watcher)
+        for link, holder in list(self._holders.items()):
+            if link.session.state in (SessionState.LIVE, SessionState.SUSPECT):
+                watcher.joined(holder)
+
+    def unwatch(self, watcher: Watcher[T]) -> None:
+        """Tell nothing any more."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
 
     def also(self, link: Link, token: str) -> None:
         """A link is known by another token as well: that under which it is being resumed."""
@@ -113,12 +150,49 @@ class Roster(Generic[T]):
 
     # What links tell.
 
+    def link_opened(self, link: Link) -> None:
+        """A session has begun, or goes on."""
+        for watcher in self._watchers:
+            watcher.joined(self._holders[link])
+
     def link_over(self, link: Link) -> None:
         """A session has ended."""
         self._registry.retire(*link.tokens)
         holder = self._holders.pop(link, None)
         if holder is not None:
             self._names.free(link.name, holder)
+            for watcher in self._watchers:
+                watcher.left(holder)
+
+    async def turn_to_connect(self, link: Link) -> None:
+        """Wait until it is its turn, which ends when its heartbeat is there: gRPC takes new streams one by one.
+
+        Without this, thousands that connect at once are answered, and then lost for want of their first beats.
+        """
+        await self._turns.acquire()
+        self.in_background(self._end_turn(link))
+
+    async def _end_turn(self, link: Link) -> None:
+        try:
+            await asyncio.wait_for(link.streaming(), _LONGEST_TURN)
+        except asyncio.TimeoutError:
+            _log.info("%s: connecting takes a while; others go on", link.name)
+        finally:
+            self._turns.release()
+
+    def ask_after(self, link: Link, probe: Probe) -> None:
+        """Find out who is there, and tell the link."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._registry.pause_before(probe, loop.time()), self._ask_after, link)
+
+    def _ask_after(self, link: Link) -> None:
+        if not link.session.over and not self.abandoned:
+            self.in_background(self._probe(link))
+
+    async def _probe(self, link: Link) -> None:
+        async with self._probing:
+            if not link.session.over:
+                link.do(link.session.probed(await link.client.probe()))
 
     def in_background(self, work: Awaitable[object]) -> None:
         """Have something done without waiting for it. What it raises is logged."""

@@ -7,51 +7,57 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from typing import Generic, TypeVar, cast
 
-from interaction.address import Endpoint, is_any, parse_address
+from interaction.address import Endpoint, check_host, is_any, parse_address
 from interaction.config import DEFAULT_MASTER_PORT, DEFAULT_SLAVE_PORT, MasterOptions
 from interaction.core.journal import SessionRecord, Snapshot, TaskRecord
 from interaction.journal import Journal
 from interaction.master.archive import Archive
-from interaction.master.connection import SlaveConnectionProxy
+from interaction.master.base_connection import BaseConnection
+from interaction.master.base_task import BaseTask, Runner
 from interaction.master.hooks import MasterHooks
 from interaction.master.link import Link
 from interaction.master.notes import Notes
 from interaction.master.recovery import Comeback
 from interaction.master.roster import Names, Roster
-from interaction.master.task import Task
-from interaction.rpc.loop import LoopThread
+from interaction.rpc.loop import Loop
 from interaction.rpc.master_server import master_server
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
-from interaction.rpc.strand import Strand
 from interaction.rpc.transport import address_seen_from
 
+C = TypeVar("C", bound=BaseConnection)
+T = TypeVar("T", bound=BaseTask)
 _log = logging.getLogger("interaction.master")
 
 
-class MasterService(Service):
-    """One master. `hooks` are its user's."""
+class MasterService(Service, Generic[C, T]):
+    """One master. `hooks` are its user's; `make` makes a connection of its facade's kind, `C`, whose tasks are `T`."""
 
     options: MasterOptions
 
-    def __init__(self, options: MasterOptions, hooks: MasterHooks) -> None:
+    def __init__(
+        self, options: MasterOptions, hooks: MasterHooks, make: Callable[[str, Endpoint, MasterService[C, T]], C]
+    ) -> None:
         super().__init__(options, type(hooks).__name__, _log)
         self.hooks = hooks
-        self.names: Names[SlaveConnectionProxy] = Names()
+        self._make = make
+        self.names: Names[BaseConnection] = Names()
         self.archive = Archive(self._revive)
         self.notes = Notes(None, None)
-        self._strands: weakref.WeakSet[Strand] = weakref.WeakSet()  # of the connections
-        self._recovered: dict[str, SlaveConnectionProxy] = {}  # by name: of the sessions that the journal knew
-        self._roster: Roster[SlaveConnectionProxy] = Roster(self.names, options.heartbeat_check_span)
+        self._runners: weakref.WeakSet[Runner] = weakref.WeakSet()  # of the connections
+        self._recovered: dict[str, BaseConnection] = {}  # by name: of the sessions that the journal knew
+        self._roster: Roster[BaseConnection] = Roster(self.names, options.heartbeat_check_span)
         self._server: Server | None = None
         self._comeback: Comeback | None = None
+        self._coming_back: asyncio.Future[None] | None = None
         self._all_resumed = threading.Event()
         self._closing_journal: threading.Thread | None = None
 
     # What connections and tasks need.
 
-    def running(self) -> tuple[LoopThread, Roster[SlaveConnectionProxy]]:
+    def running(self) -> tuple[Loop, Roster[BaseConnection]]:
         """The loop and the roster. Raises RuntimeError unless the master runs."""
         return self.check_running(), self._roster
 
@@ -67,6 +73,11 @@ class MasterService(Service):
             host = address_seen_from(None if endpoint is None else endpoint.dialled_host)
         return str(Endpoint(host, self.port, tls))
 
+    @property
+    def keeps(self) -> bool:
+        """As `Diary.keeps`."""
+        return self.notes.journal is not None
+
     def delivering(self, task_id: str, then: Callable[[], object]) -> None:
         """As `Diary.delivering()`."""
         self.notes.delivering(task_id, then)
@@ -77,35 +88,69 @@ class MasterService(Service):
 
     # What the facade needs.
 
-    def connection_to(self, name: str, endpoint: Endpoint) -> SlaveConnectionProxy:
+    def connection_to(self, name: str, endpoint: Endpoint) -> C:
         """A connection, not connected yet."""
-        connection = SlaveConnectionProxy(name, endpoint, self)
-        self._strands.add(connection.strand)
+        connection = self._make(name, endpoint, self)
+        self._runners.add(connection.runner)
         return connection
 
-    def tasks(self) -> list[Task]:
+    def new_connection(self, name: object, host: object, port: object, https: bool) -> C:
+        """As `Master.new_connection()`."""
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a string, not {name!r}")
+        if not isinstance(host, str):
+            raise TypeError(f"host must be a string, not {host!r}")
+        if isinstance(port, bool) or not isinstance(port, int):
+            raise TypeError(f"port must be an integer, not {port!r}")
+        if not 1 <= port <= 65535:
+            raise ValueError(f"port must be 1 to 65535, not {port}")
+        self.names.check_free(name)
+        return self.connection_to(name, Endpoint(check_host(host), port, https))
+
+    def living(self) -> list[C]:
+        """The living connections."""
+        return [cast(C, connection) for connection in self.names.holders() if connection.is_connected]
+
+    def named(self, name: object) -> C | None:
+        """The living connection of that name."""
+        connection = self.names.holder(name) if isinstance(name, str) else None
+        return None if connection is None or not connection.is_connected else cast(C, connection)
+
+    def tasks(self) -> list[T]:
         """As `Master.tasks()`."""
-        return self.archive.tasks(self.notes.journal)
+        return cast("list[T]", self.archive.tasks(self.notes.journal))
 
-    def task(self, task_id: str) -> Task:
+    def task(self, task_id: str) -> T:
         """As `Master.task()`."""
-        return self.archive.task(task_id, self.notes.journal)
+        return cast(T, self.archive.task(task_id, self.notes.journal))
 
-    def wait_until_resumed(self, timeout: float | None) -> list[SlaveConnectionProxy]:
+    def wait_until_resumed(self, timeout: float | None) -> list[C]:
         """As `Master.wait_until_resumed()`."""
         self.check_running()
         if not self._all_resumed.wait(timeout):
-            left = 0 if self._comeback is None else len(self._comeback)
-            raise TimeoutError(f"{left} session(s) of the journal are neither resumed nor over within {timeout} s")
-        return [connection for connection in self.names.holders() if connection.is_connected]
+            raise self._not_resumed(timeout)
+        return self.living()
+
+    async def resumed_here(self, timeout: float | None) -> list[C]:
+        """As `wait_until_resumed()`, on the loop."""
+        self.check_running()
+        assert self._coming_back is not None, "it runs"
+        await asyncio.wait({self._coming_back}, timeout=timeout)
+        if not self._all_resumed.is_set():
+            raise self._not_resumed(timeout)
+        return self.living()
+
+    def _not_resumed(self, timeout: float | None) -> TimeoutError:
+        left = 0 if self._comeback is None else len(self._comeback)
+        return TimeoutError(f"{left} session(s) of the journal are neither resumed nor over within {timeout} s")
 
     # The service's life.
 
-    async def _open(self, thread: LoopThread) -> int:
+    async def _open(self, loop: Loop) -> int:
         journal, snapshot = None, Snapshot()
         if self.options.journal is not None:
             journal = await asyncio.to_thread(Journal.open, self.options.journal)
-        self.notes = Notes(journal, thread)
+        self.notes = Notes(journal, loop)
         server = master_server(self.options, self._roster)
         try:
             if journal is not None:
@@ -121,7 +166,8 @@ class MasterService(Service):
         self._server = server
         self._roster.start()
         self._comeback = Comeback(links, self.options, self.notes, self._address_for_link, self._roster.also)
-        self._roster.in_background(self._come_back(self._comeback))
+        self._coming_back = asyncio.ensure_future(self._come_back(self._comeback))
+        self._roster.in_background(self._coming_back)
         return self.port
 
     def _recover(self, snapshot: Snapshot) -> list[Link]:
@@ -141,7 +187,7 @@ class MasterService(Service):
         self._roster = Roster(self.names, self.options.heartbeat_check_span)
         self.archive = Archive(self._revive)
 
-    def _revive(self, record: TaskRecord, data: dict[str, object]) -> Task:
+    def _revive(self, record: TaskRecord, data: dict[str, object]) -> BaseTask:
         connection = self._recovered.get(record.connection)
         if connection is None:  # its session is over: what is left are the name and the callbacks' thread
             connection = self.connection_to(record.connection, Endpoint("localhost", DEFAULT_SLAVE_PORT))
@@ -177,18 +223,18 @@ class MasterService(Service):
             self._closing_journal.start()
 
     def _close_journal(self, journal: Journal) -> None:
-        for strand in list(self._strands):
-            strand.join()
+        for runner in list(self._runners):
+            runner.join()
         journal.close()
 
     def check_may_wait(self) -> None:
         """Raise RuntimeError on a thread that `join()` would wait for."""
-        for strand in self._strands:
-            strand.check_not_mine()
+        for runner in self._runners:
+            runner.check_not_mine()
 
     def _join_strands(self) -> None:
-        for strand in list(self._strands):
-            strand.join()
+        for runner in list(self._runners):
+            runner.join()
         if self._closing_journal is not None:
             self._closing_journal.join()
 

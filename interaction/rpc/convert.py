@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from google.protobuf import duration_pb2
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from interaction.core.model import Failure, ResultStatus, TaskOffer, TaskResult
 from interaction.exception import PayloadError
@@ -20,9 +20,20 @@ from interaction.v1 import payload_pb2, task_pb2
 LANGUAGE = "python"
 MIN_LEASE, MAX_LEASE = 0.1, 86400.0  # seconds
 
+RESULT_STATUSES = frozenset(status.value for status in ResultStatus)
+
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LARGE = 256 * 1024  # bytes; reading more takes so long that the loop's other work should not wait for it
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+
+async def read_message(read: Callable[[M], T], message: M) -> T:
+    """Read a message with `read`, on another thread where it is large."""
+    if message.ByteSize() > _LARGE:
+        return await asyncio.to_thread(read, message)
+    return read(message)
 
 
 async def read_payload(read: Callable[[payload_pb2.Payload, str], T], message: payload_pb2.Payload, root: str) -> T:
@@ -34,10 +45,7 @@ async def read_payload(read: Callable[[payload_pb2.Payload, str], T], message: p
 
 def is_task_id(text: str) -> bool:
     """Whether the text is a UUID in its usual form and lower case (RFC 9562)."""
-    try:
-        return len(text) == 36 and str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
+    return _UUID.fullmatch(text) is not None
 
 
 def brought(context: Context) -> Credentials:
@@ -113,9 +121,9 @@ def unpack_task(content: bytes) -> tuple[TaskOffer, int]:
     return TaskOffer(task.id, payload.decode_mapping(task.data, "data"), b""), int.from_bytes(content[:8], "big")
 
 
-async def read_result(message: task_pb2.TaskResult) -> TaskResult:
+def read_result(message: task_pb2.TaskResult) -> TaskResult:
     """A task's end as a model. Raises PayloadError."""
-    return _result_of(message, await read_payload(payload.decode, message.result, "result"))
+    return _result_of(message, payload.decode(message.result, "result"))
 
 
 def _result_of(message: task_pb2.TaskResult, value: Any) -> TaskResult:

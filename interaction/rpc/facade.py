@@ -10,8 +10,8 @@ from interaction.rpc.service import Service
 _Self = TypeVar("_Self", bound="Facade")
 
 
-class Facade:
-    """The life of a master or a slave. All methods may be called from any thread.
+class Located:
+    """Where a master or a slave is.
 
     Users subclass what stands on this: so all that is not documented is in `_interaction`, and a subclass may call its
     own attributes what it likes.
@@ -33,6 +33,10 @@ class Facade:
     def channel(self) -> int:
         """The channel that master and slaves share."""
         return self._interaction.options.channel
+
+
+class Facade(Located):
+    """The life of a master or a slave. All methods may be called from any thread."""
 
     def start(self) -> None:
         """Start the server, and return when it answers.

@@ -1,7 +1,7 @@
 """One asyncio loop on one thread per process, shared by every master and slave in it.
 
-Several grpc.aio loops in one process disturb each other, so there is one. It starts with the first user and stops with
-the last. Users' code never runs on it.
+Several grpc.aio loops in one process disturb each other a little, so there is one, beside those that users of
+`interaction.aio` bring. It starts with the first user and stops with the last. Users' code never runs on it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,90 @@ T = TypeVar("T")
 _EXIT_PATIENCE = 2.0  # seconds that the interpreter's exit waits for the loop to end
 
 
-class LoopThread:
-    """A running loop. Use :func:`acquire` and :func:`release`; this class keeps no count of its users."""
+class _Complaints:
+    """Takes a loop's complaints, and passes them on to whom took them before: all but one.
 
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="interaction-loop", daemon=True)
+    One socket wakes all grpc.aio loops of a process, and who finds it read by another one raises. Nothing is amiss:
+    that other loop does what there is to do.
+    """
+
+    def __init__(self, before: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None) -> None:
+        self._before = before
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if isinstance(context.get("exception"), BlockingIOError) and "PollerCompletionQueue" in context["message"]:
+            return
+        if self._before is None:
+            loop.default_exception_handler(context)
+        else:
+            self._before(loop, context)
+
+
+class Loop:
+    """An event loop, as what runs on it is called from any thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.pid = os.getpid()
         self._gate = threading.Lock()  # what comes before `_stopping` is set is run or cancelled; nothing comes after
         self._stopping = False
+        self._mail: list[tuple[Callable[..., object], tuple[object, ...]]] = []
+        if not isinstance(loop.get_exception_handler(), _Complaints):
+            loop.set_exception_handler(_Complaints(loop.get_exception_handler()))
+
+    def call(self, function: Callable[..., object], *args: object) -> bool:
+        """Have a function called on the loop, soon, from any thread. A loop that has stopped calls nothing: False."""
+        with self._gate:
+            if self._stopping:
+                return False
+            self._mail.append((function, args))
+            if len(self._mail) == 1:  # waking the loop costs a system call: once for all that comes until it is awake
+                self.loop.call_soon_threadsafe(self._deliver)
+            return True
+
+    def _deliver(self) -> None:
+        with self._gate:
+            mail, self._mail = self._mail, []
+        for function, args in mail:
+            try:
+                function(*args)
+            except Exception as error:  # noqa: BLE001 - as the loop itself does: the others are called all the same
+                self.loop.call_exception_handler({"message": "a call from another thread failed", "exception": error})
+
+    def check_process(self) -> None:
+        """Raise RuntimeError in a child that was forked after the loop started: the loop stayed with the parent."""
+        if self.pid != os.getpid():
+            raise RuntimeError(
+                "this object was started before the process forked, and lives on in the parent; "
+                "create and start masters and slaves after the fork, or use the start method 'spawn'"
+            )
+
+
+class CallersLoop(Loop):
+    """The running loop, which is its user's: `interaction.aio` lives on it."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop())
+        self._thread = threading.get_ident()
+
+    def call(self, function: Callable[..., object], *args: object) -> bool:
+        """As `Loop.call()`; on the loop itself the function is called at once."""
+        if threading.get_ident() == self._thread:
+            function(*args)
+            return True
+        try:
+            return super().call(function, *args)
+        except RuntimeError:  # its user has closed it
+            self._stopping = True
+            return False
+
+
+class LoopThread(Loop):
+    """A loop that runs on a thread. Use :func:`acquire` and :func:`release`; this class keeps no count of its users."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.new_event_loop())
+        self._thread = threading.Thread(target=self._run, name="interaction-loop", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -66,20 +141,6 @@ class LoopThread:
         except BaseException:
             future.cancel()  # where the wait was interrupted nobody will take the result
             raise
-
-    def call(self, function: Callable[..., object], *args: object) -> None:
-        """Have a function called on the loop, soon, from any thread. A loop that has stopped calls nothing."""
-        with self._gate:
-            if not self._stopping:
-                self.loop.call_soon_threadsafe(function, *args)
-
-    def check_process(self) -> None:
-        """Raise RuntimeError in a child that was forked after the loop started: the loop stayed with the parent."""
-        if self.pid != os.getpid():
-            raise RuntimeError(
-                "this object was started before the process forked, and lives on in the parent; "
-                "create and start masters and slaves after the fork, or use the start method 'spawn'"
-            )
 
     def stop(self, patience: float | None = None) -> None:
         """End the loop, cancel what runs on it, and wait for its thread (from that thread itself, don't wait)."""

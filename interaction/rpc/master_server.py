@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import grpc
 import grpc.aio
@@ -23,6 +23,7 @@ from interaction.rpc.guard import BY_MASTER, Gatekeeper, Guard
 from interaction.rpc.reading import sentence
 from interaction.rpc.server import Server
 from interaction.rpc.status import Context, abort
+from interaction.rpc.transport import QUIET_SERVER_OPTIONS
 from interaction.v1 import master_service_pb2 as pb
 from interaction.v1 import master_service_pb2_grpc
 from interaction.version import __version__
@@ -62,7 +63,7 @@ def master_server(options: MasterOptions, handler: MasterHandler) -> Server:
     def add(server: grpc.aio.Server) -> None:
         master_service_pb2_grpc.add_MasterServiceServicer_to_server(servicer, server)
 
-    return Server(options, SERVICE, guard, add)
+    return Server(options, SERVICE, guard, add, QUIET_SERVER_OPTIONS)
 
 
 class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
@@ -77,29 +78,12 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
 
     async def Heartbeat(self, requests: AsyncIterator[pb.HeartbeatRequest], context: Context) -> None:  # type: ignore[override]  # noqa: N802
         """Acknowledge beats until either side ends the stream."""
-        ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-
-        def end(reason: str | None) -> None:
-            if not ended.done():
-                ended.set_result(reason)
-
+        stream = _Stream(context)
         try:
-            handler = self._handler.open_heartbeat(convert.brought(context).token or "", end)
+            handler = self._handler.open_heartbeat(convert.brought(context).token or "", stream.end)
         except ResponseException as refusal:
             await abort(context, refusal)
-        stream = _Stream(context, handler)
-        reading = asyncio.ensure_future(stream.acknowledge(requests))
-        try:
-            either: list[asyncio.Future[Any]] = [reading, ended]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                await stream.end(ended.result())
-            else:
-                reading.result()  # raises what was wrong
-        finally:
-            reading.cancel()
-            if not stream.left:
-                handler.broken()
+        await stream.serve(requests, handler)
 
     async def ReportResult(self, request: pb.ReportResultRequest, context: Context) -> pb.ReportResultResponse:  # noqa: N802
         """Record one result."""
@@ -108,10 +92,12 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
         try:
             if not convert.is_task_id(message.task_id):
                 raise MasterRequestInvalid(f"result.task_id: expected a UUID, not {message.task_id!r:.60}")
-            if message.status not in {status.value for status in ResultStatus}:
+            if message.status not in convert.RESULT_STATUSES:
                 raise MasterRequestInvalid(f"result.status: {message.status} is no status of a result")
             try:
-                acknowledgement = await self._handler.report(token, await convert.read_result(message), message)
+                acknowledgement = await self._handler.report(
+                    token, await convert.read_message(convert.read_result, message), message
+                )
             except PayloadError as error:
                 # The task has ended, whatever it gave: its owner learns that, and the slave what was wrong.
                 failure = Failure("PayloadError", f"the slave's result can't be read: {error}")
@@ -127,31 +113,53 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
 
 
 class _Stream:
-    """One heartbeat stream. Its messages are written one at a time, and none is cancelled: gRPC suffers neither."""
+    """One heartbeat stream, in one task, that may be cancelled while it reads: gRPC suffers from a cancelled write."""
 
-    def __init__(self, context: Context, handler: HeartbeatHandler) -> None:
-        self.left = False  # the slave has said that it leaves
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._handler = handler
-        self._writing = asyncio.Lock()
-        self._ended = False
+        self._task = asyncio.current_task()
+        self._reading = False
+        self._ending: tuple[str | None] | None = None  # the master ends it, and why
+        self._left = False  # the slave has said that it leaves
 
-    async def acknowledge(self, requests: AsyncIterator[pb.HeartbeatRequest]) -> None:
-        """Answer beat after beat until the stream ends, or the slave says that it leaves."""
-        async for request in requests:
-            if request.HasField("leaving"):
-                self.left = True
-                self._handler.leaving(sentence(request.leaving.reason), request.leaving.drained)
-                return
-            newest = self._handler.beat(request.sequence)
-            async with self._writing:
-                if newest is not None and not self._ended:
-                    await self._context.write(pb.HeartbeatResponse(sequence=newest))
-
-    async def end(self, reason: str | None) -> None:
+    def end(self, reason: str | None) -> None:
         """End the stream by the master's will."""
-        async with self._writing:
-            self._ended = True
-            if reason is None:
-                await self._context.abort(grpc.StatusCode.ABORTED, "a newer stream has taken this one's place")
-            await self._context.write(pb.HeartbeatResponse(closing=pb.HeartbeatClosing(reason=reason)))
+        if self._ending is None:
+            self._ending = (reason,)
+            if self._reading and self._task is not None:
+                self._task.cancel()
+
+    async def serve(self, requests: AsyncIterator[pb.HeartbeatRequest], handler: HeartbeatHandler) -> None:
+        """Acknowledge beats until either side ends the stream."""
+        try:
+            if self._ending is None:
+                await self._acknowledge(requests, handler)
+        except asyncio.CancelledError:
+            if self._ending is None:  # the connection is gone
+                raise
+        finally:
+            self._reading = False
+            if not self._left:
+                handler.broken()
+        if self._ending is not None:
+            await self._say_why(*self._ending)
+
+    async def _acknowledge(self, requests: AsyncIterator[pb.HeartbeatRequest], handler: HeartbeatHandler) -> None:
+        self._reading = True
+        async for request in requests:
+            self._reading = False
+            if request.HasField("leaving"):
+                self._left = True
+                handler.leaving(sentence(request.leaving.reason), request.leaving.drained)
+                return
+            newest = handler.beat(request.sequence)
+            if newest is not None:
+                await self._context.write(pb.HeartbeatResponse(sequence=newest))
+            if self._ending is not None:
+                return
+            self._reading = True
+
+    async def _say_why(self, reason: str | None) -> None:
+        if reason is None:
+            await self._context.abort(grpc.StatusCode.ABORTED, "a newer stream has taken this one's place")
+        await self._context.write(pb.HeartbeatResponse(closing=pb.HeartbeatClosing(reason=reason)))

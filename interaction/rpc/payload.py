@@ -15,11 +15,11 @@ from google.protobuf import struct_pb2
 
 from interaction.exception import PayloadError, PayloadTooLarge
 from interaction.rpc import ndarray
+from interaction.rpc.plain import MAX_DEPTH, is_plain
 from interaction.v1 import payload_pb2
 
 Encoded = payload_pb2.Payload  # data ready to be sent; opaque outside this package
 
-MAX_DEPTH = 200
 # What a message holds beside its payload: an id, a status, and a failure's texts, which are cut to these bytes.
 FAILURE_MESSAGE_BYTES = 4 * 1024
 FAILURE_TRACEBACK_BYTES = 16 * 1024
@@ -37,6 +37,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is none of its numbers")
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
 _STRICT = json.JSONDecoder(parse_constant=_refuse_constant)  # RFC 8259: no NaN, no Infinity
 
 
@@ -47,20 +48,30 @@ def encode(value: object, root: str, max_message_bytes: int | None = None) -> pa
         PayloadError: a value or key that can't be carried, with its path.
         PayloadTooLarge: more than a message of that many bytes holds.
     """
-    writer = _Writer()
-    try:
-        plain = writer.plain(value, 0)
-    except _Unfit as unfit:
-        raise PayloadError(root + "".join(reversed(unfit.steps)), unfit.problem) from None
-    payload = payload_pb2.Payload(json=json.dumps(plain, separators=(",", ":")), buffers=writer.buffers)
+    if is_plain(value):
+        payload = payload_pb2.Payload(json=_JSON.encode(value))
+    else:
+        writer = _Writer()
+        try:
+            plain = writer.plain(value, 0)
+        except _Unfit as unfit:
+            raise PayloadError(root + "".join(reversed(unfit.steps)), unfit.problem) from None
+        payload = payload_pb2.Payload(json=_JSON.encode(plain), buffers=writer.buffers)
     if max_message_bytes is not None:
-        size, limit = payload.ByteSize(), max_message_bytes - ENVELOPE_BYTES
-        if size > limit:
-            raise PayloadTooLarge(root, size, limit)
+        check_size(payload, root, max_message_bytes)
     return payload
 
 
-def encode_mapping(value: Mapping[str, Any] | None, root: str, max_message_bytes: int) -> payload_pb2.Payload:
+def check_size(payload: payload_pb2.Payload, root: str, max_message_bytes: int) -> None:
+    """Raise PayloadTooLarge where a message of that many bytes does not hold it."""
+    size, limit = payload.ByteSize(), max_message_bytes - ENVELOPE_BYTES
+    if size > limit:
+        raise PayloadTooLarge(root, size, limit)
+
+
+def encode_mapping(
+    value: Mapping[str, Any] | None, root: str, max_message_bytes: int | None = None
+) -> payload_pb2.Payload:
     """Write a mapping, as :func:`encode`; None is an empty one. Raises TypeError for what is no mapping."""
     if value is not None and not isinstance(value, Mapping):
         raise TypeError(f"{root} must be a mapping, not {type(value).__name__}: {value!r:.80}")
@@ -76,7 +87,8 @@ def decode(payload: payload_pb2.Payload, root: str) -> Any:
     try:
         if kind == "value":
             return _Reader(buffers).restored(_plain_of(payload.value), 0)
-        plain, text = _STRICT.decode(payload.json), payload.json
+        text = payload.json
+        plain = _STRICT.decode(text)
         if not buffers and '"$' not in text and "\\u0024" not in text:  # the other way to write `$`
             if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(plain):
                 raise _Unfit(_TOO_DEEP)

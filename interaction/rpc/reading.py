@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -11,16 +10,6 @@ from google.protobuf.message import DecodeError
 
 T = TypeVar("T")
 _LONGEST_SENTENCE = 4096  # characters
-
-
-def _without_bytes(record: logging.LogRecord) -> bool:
-    """gRPC logs metadata that is no UTF-8 with a traceback and with the bytes, and these may be a token's."""
-    if isinstance(record.msg, str) and record.msg.startswith("Invalid encoding"):
-        record.msg, record.args, record.exc_info = "metadata that is not UTF-8 was read as Latin-1", (), None
-    return True
-
-
-logging.getLogger("grpc._cython.cygrpc").addFilter(_without_bytes)
 
 
 def lenient(parse: Callable[[bytes], T]) -> Callable[[bytes], T | None]:

@@ -34,7 +34,8 @@ async def request(
 ) -> T:
     """Call `attempt` with the seconds that are left, until it answers.
 
-    Raises what `translate` makes of the last failure: a refusal at once, a transport failure after its retries.
+    Raises what `translate` makes of the last failure: a refusal at once, a transport failure after its retries; and
+    RequestException where the channel has been closed meanwhile.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + policy.timeout
@@ -44,6 +45,8 @@ async def request(
             return await attempt(max(deadline - loop.time(), 0.0))
         except grpc.aio.AioRpcError as error:
             failure = translate(error)
+        except grpc.aio.UsageError:
+            raise RequestException("the connection was closed meanwhile", "CANCELLED") from None
         transient = isinstance(failure, RequestException) and failure.code in _TRANSIENT
         if not transient or retries == 0 or loop.time() + policy.waiting >= deadline:
             raise failure

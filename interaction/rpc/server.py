@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import ctypes
+from collections.abc import Callable, Sequence
 
 import grpc
 import grpc.aio
@@ -18,16 +19,21 @@ _GRACE = 0.1  # seconds that calls under way get at the end
 
 
 class Server:
-    """One server, started once. `add` registers the servicer of `service` at it."""
+    """One server, started once. `add` registers the servicer of `service` at it. `tuning` are options of gRPC's."""
 
     def __init__(
-        self, options: ServiceOptions, service: str, guard: Guard, add: Callable[[grpc.aio.Server], None]
+        self,
+        options: ServiceOptions,
+        service: str,
+        guard: Guard,
+        add: Callable[[grpc.aio.Server], None],
+        tuning: Sequence[tuple[str, int]] = (),
     ) -> None:
         self._options = options
         self._service = service
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[guard], options=transport.server_options(options.max_message_bytes)
+            interceptors=[guard], options=[*transport.server_options(options.max_message_bytes), *tuning]
         )
         add(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -52,3 +58,7 @@ class Server:
         """Tell who watches the health, end what is under way, and let go of the port."""
         await self._health.enter_graceful_shutdown()
         await asyncio.shield(self._server.stop(_GRACE))
+
+    def leave_alone(self) -> None:
+        """Its loop has ended: it can't be stopped any more, and if it were deleted it would complain of that."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))

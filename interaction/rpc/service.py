@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import multiprocessing.util  # noqa: F401 - its exit handler waits for children: it has to run after the one here
 import os
 import threading
+from collections.abc import Coroutine
 from enum import Enum
+from typing import Any, TypeVar
 
 from google.protobuf.internal import api_implementation
 
 from interaction.address import Endpoint, is_loopback, join_host
 from interaction.config import ServiceOptions
 from interaction.rpc import loop as shared_loop
-from interaction.rpc.loop import LoopThread
+from interaction.rpc.loop import CallersLoop, Loop, LoopThread
 from interaction.rpc.ping import answers
+
+_T = TypeVar("_T")
+_LOOK = 1.0  # seconds between two looks of the main thread for signals
 
 
 class _State(Enum):
@@ -42,33 +48,52 @@ class Service:
         self._state = _State.NEW
         self._transition = threading.RLock()
         self._down = threading.Event()
-        self._loop_thread: LoopThread | None = None
+        self._joining: list[asyncio.Future[None]] = []  # who waits for the end on the loop
+        self._loop: Loop | None = None
 
     @property
     def mine(self) -> bool:
         """Whether this process started it, rather than one that it was forked from."""
-        return self._loop_thread is not None and self._loop_thread.pid == os.getpid()
+        return self._loop is not None and self._loop.pid == os.getpid()
 
     def start(self) -> None:
         """As `Facade.start()`."""
-        if api_implementation.Type() == "python":  # tens of times slower, and more lenient about what it reads
-            raise RuntimeError(
-                "protobuf runs in pure Python here: unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION, or install a "
-                "protobuf wheel for this platform"
-            )
         with self._transition:
-            if self._state is not _State.NEW:
-                was = "is running" if self._state is _State.RUNNING else "was stopped"
-                raise RuntimeError(f"this {self._name} {was} and can't be started again; create another one")
+            self._check_new()
             thread = shared_loop.acquire()
             try:
                 self.port = thread.run(self._open(thread))
             except BaseException:
                 shared_loop.release()
                 raise
-            self._loop_thread = thread
-            self._state = _State.RUNNING
-            _running.add(self)
+            self._started(thread)
+
+    async def start_here(self) -> None:
+        """As `start()`, on the running loop, which is the caller's."""
+        self._check_new()
+        self._state = _State.RUNNING
+        loop = CallersLoop()
+        try:
+            self.port = await self._open(loop)
+        except BaseException:
+            self._state = _State.NEW
+            raise
+        self._started(loop)
+
+    def _check_new(self) -> None:
+        if api_implementation.Type() == "python":  # tens of times slower, and more lenient about what it reads
+            raise RuntimeError(
+                "protobuf runs in pure Python here: unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION, or install a "
+                "protobuf wheel for this platform"
+            )
+        if self._state is not _State.NEW:
+            was = "is running" if self._state is _State.RUNNING else "was stopped"
+            raise RuntimeError(f"this {self._name} {was} and can't be started again; create another one")
+
+    def _started(self, loop: Loop) -> None:
+        self._loop = loop
+        self._state = _State.RUNNING
+        _running.add(self)
         address = join_host(self.options.host, self.port)
         self._log.info("%s listens at %s", self._name, address)
         if self.options.tls is None and not is_loopback(self.options.host):
@@ -81,18 +106,38 @@ class Service:
     def shutdown(self) -> None:
         """As `Facade.shutdown()`."""
         with self._transition:
-            thread = self._loop_thread
-            if self._state is not _State.RUNNING or thread is None:
+            if self._state is not _State.RUNNING or self._loop is None:
                 return
-            thread.check_process()
+            self._loop.check_process()
             self._state = _State.STOPPED
             try:
-                thread.run(self._close())
+                self._run(self._close())
             finally:
-                _running.discard(self)
                 shared_loop.release()
-                self._down.set()
+                self._stopped()
+
+    async def shutdown_here(self) -> None:
+        """As `shutdown()`, where it was started by `start_here()`."""
+        if self._state is not _State.RUNNING or self._loop is None:
+            return
+        self._state = _State.STOPPED
+        try:
+            await self._close()
+        finally:
+            self._stopped()
+
+    def _stopped(self) -> None:
+        _running.discard(self)
+        self._down.set()
+        for down in self._joining:
+            if not down.done():
+                down.set_result(None)
         self._log.info("%s at %s is shut down", self._name, join_host(self.options.host, self.port))
+
+    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine on the loop's thread, and wait for it."""
+        assert isinstance(self._loop, LoopThread), "the facade's own"
+        return self._loop.run(work)
 
     def exit(self) -> None:
         """The process ends, and nobody has shut this down."""
@@ -103,33 +148,56 @@ class Service:
         self.check_may_wait()
         if self._state is _State.NEW:
             return
-        self._running_thread().check_process()
-        self._down.wait()
+        self._running_loop().check_process()
+        while not self._down.wait(_LOOK):  # where a signal came as this began, Python runs its handler only afterwards
+            pass
         self._join_strands()
+
+    async def join_here(self) -> None:
+        """Wait until it is shut down, where it was started by `start_here()`."""
+        if self._state is not _State.NEW and not self._down.is_set():
+            down: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._joining.append(down)
+            await down
 
     def ping(self) -> bool:
         """As `Facade.ping()`."""
-        thread = self._loop_thread
-        if self._state is not _State.RUNNING or thread is None:
+        return self._answers() and self._run(self.ping_here())
+
+    async def ping_here(self) -> bool:
+        """As `ping()`, on the loop."""
+        return self._answers() and await answers(Endpoint(self.options.host, self.port, self.options.tls is not None))
+
+    def _answers(self) -> bool:
+        if self._state is not _State.RUNNING or self._loop is None:
             return False
-        thread.check_process()
-        return thread.run(answers(Endpoint(self.options.host, self.port, self.options.tls is not None)))
+        self._loop.check_process()
+        return True
 
-    def _running_thread(self) -> LoopThread:
-        """The loop's thread. Raises RuntimeError unless the service runs, or did."""
-        if self._loop_thread is None:
+    def _running_loop(self) -> Loop:
+        """The loop. Raises RuntimeError unless the service runs, or did."""
+        if self._loop is None:
             raise RuntimeError(f"this {self._name} has not been started; call start(), or use `with`")
-        return self._loop_thread
+        return self._loop
 
-    def check_running(self) -> LoopThread:
-        """The loop's thread. Raises RuntimeError unless the service runs."""
-        thread = self._running_thread()
-        thread.check_process()
+    def check_running(self) -> Loop:
+        """The loop. Raises RuntimeError unless the service runs."""
+        loop = self._running_loop()
+        loop.check_process()
         if self._state is not _State.RUNNING:
             raise RuntimeError(f"this {self._name} is shut down; create another one")
-        return thread
+        return loop
 
-    async def _open(self, thread: LoopThread) -> int:
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine on the loop's thread, and wait for it. Raises RuntimeError unless the service runs."""
+        try:
+            self.check_running()
+        except RuntimeError:
+            work.close()
+            raise
+        return self._run(work)
+
+    async def _open(self, loop: Loop) -> int:
         """Start serving; returns the port."""
         raise NotImplementedError
 

@@ -8,23 +8,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from interaction.address import Endpoint
-from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, TLS
+from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, MAX_BACKLOG, MAX_LABELS, MAX_SLOTS, TLS
 from interaction.core.model import ConnectAnswer, Data, HeldTask, Identity
 from interaction.core.session import ProbeAnswer
 from interaction.core.token import is_incarnation
 from interaction.exception import PayloadError, RequestException, ResponseException
 from interaction.rpc import convert, payload
 from interaction.rpc.metadata import Metadata, call_metadata
-from interaction.rpc.reading import lenient_channel
+from interaction.rpc.reading import lenient_channel, sentence
 from interaction.rpc.retry import Policy, request
 from interaction.rpc.status import slave_error
 from interaction.rpc.transport import open_channel
+from interaction.rpc.work_call import WorkCall
 from interaction.v1 import payload_pb2, slave_service_pb2_grpc, task_pb2
 from interaction.v1 import slave_service_pb2 as pb
 
 PROBE_TIMEOUT = 1.0
-# Far more than any slave has; a million would hold up the loop.
-MOST_HELD, MOST_FEATURES = 10_000, 100
+# More than any slave has (config.MAX_SLOTS and MAX_BACKLOG, twice, and its outbox); a million would hold up the loop.
+MOST_HELD, MOST_FEATURES = 25_000, 100
 _log = logging.getLogger("interaction.master")
 _Answer = TypeVar("_Answer")
 
@@ -38,7 +39,13 @@ class SlaveClient:
         self._max_message_bytes = max_message_bytes
         self._peer = f"the slave at {endpoint}"
         self._channel = open_channel(endpoint, tls, max_message_bytes)
-        self._stub = slave_service_pb2_grpc.SlaveServiceStub(lenient_channel(self._channel))
+        self._held_stub: slave_service_pb2_grpc.SlaveServiceAsyncStub | None = None
+
+    @property
+    def _stub(self) -> slave_service_pb2_grpc.SlaveServiceAsyncStub:
+        if self._held_stub is None:
+            self._held_stub = slave_service_pb2_grpc.SlaveServiceStub(lenient_channel(self._channel))
+        return self._held_stub
 
     async def _request(self, call: Callable[[float], Awaitable[_Answer]], policy: Policy, token: str = "") -> _Answer:
         """Make a request. Whatever the slave answers, what is raised tells nothing of the token."""
@@ -59,26 +66,28 @@ class SlaveClient:
         return Identity(self._incarnation(answer.incarnation), answer.language, answer.version, tuple(answer.features))
 
     async def probe(self) -> ProbeAnswer:
-        """Find out who is there, within a second. Never raises."""
+        """Find out who is there, within two seconds. Never raises."""
+        if (
+            await self._nobody_listens()
+        ):  # asked first: it is cheap, and of thousands that die at once all that is needed
+            return ProbeAnswer(nobody=True)
         try:
             who = await self.ping(PROBE_TIMEOUT)
-        except ResponseException:  # somebody is there, and shuts down
+        except (ResponseException, RequestException):  # the network, or somebody who shuts down
             return ProbeAnswer()
-        except RequestException as error:
-            unreachable = error.code == "UNAVAILABLE"
-            return ProbeAnswer(nobody=unreachable and await self._nobody_listens())
         return ProbeAnswer(incarnation=who.incarnation)
 
     async def _nobody_listens(self) -> bool:
         """Whether the host itself says that the port is closed: all else may be the network."""
+        loop = asyncio.get_running_loop()
         try:
-            dialling = asyncio.open_connection(self._endpoint.dialled_host, self._endpoint.port)
-            _, writer = await asyncio.wait_for(dialling, PROBE_TIMEOUT)
+            dialling = loop.create_connection(asyncio.Protocol, self._endpoint.dialled_host, self._endpoint.port)
+            transport, _ = await asyncio.wait_for(dialling, PROBE_TIMEOUT)
         except ConnectionRefusedError:
             return True
         except (OSError, asyncio.TimeoutError):
             return False
-        writer.close()
+        transport.abort()
         return False
 
     async def connect(
@@ -95,17 +104,23 @@ class SlaveClient:
         answer = await self._request(
             lambda seconds: self._stub.Connect(message, timeout=seconds, metadata=metadata), policy, token
         )
-        for name, told, most in (("held", answer.held, MOST_HELD), ("features", answer.features, MOST_FEATURES)):
-            if len(told) > most:
-                raise RequestException(f"{self._peer} answered with {len(told)} {name}; {most} are taken", "INTERNAL")
+        self._held_stub = None  # a third of what a connection is in Python, and the next call may be far
+        for name, count, most in (
+            ("held", len(answer.held), MOST_HELD),
+            ("features", len(answer.features), MOST_FEATURES),
+            ("labels", len(answer.labels), MAX_LABELS),
+        ):
+            if count > most:
+                raise RequestException(f"{self._peer} answered with {count} {name}; {most} are taken", "INTERNAL")
         return ConnectAnswer(
             incarnation=self._incarnation(answer.incarnation),
             data=await self._read(answer.data),
-            slots=answer.slots or 1,
-            backlog=answer.backlog,
+            slots=min(answer.slots or 1, MAX_SLOTS),
+            backlog=min(answer.backlog, MAX_BACKLOG),
             features=tuple(answer.features),
             held=_read_held(answer.held),
             max_message_bytes=min(self._max_message_bytes, answer.max_message_bytes or ASSUMED_MAX_MESSAGE_BYTES),
+            labels={sentence(key): sentence(value) for key, value in answer.labels.items()},
         )
 
     async def disconnect(self, token: str, data: payload_pb2.Payload, policy: Policy) -> Data:
@@ -133,6 +148,10 @@ class SlaveClient:
             lambda seconds: self._stub.NewTask(message, timeout=seconds, metadata=metadata), policy, token
         )
         return await self._read(answer.data)
+
+    def work(self, token: str, incarnation: str) -> WorkCall:
+        """Open the fast road to the slave of this incarnation."""
+        return WorkCall(self._stub, self._metadata(token), incarnation, self._peer, token)
 
     async def close(self) -> None:
         """End all calls and let go of the transport."""

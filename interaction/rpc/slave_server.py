@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Protocol
 
 import grpc
@@ -12,13 +13,14 @@ import grpc.aio
 from interaction.address import Endpoint, parse_address
 from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, DEFAULT_MASTER_PORT, SlaveOptions
 from interaction.core.model import ConnectAnswer, ConnectOffer, Data, Identity, TaskOffer
-from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid, SlaveTaskDataInvalid
+from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid
 from interaction.rpc import convert, payload
 from interaction.rpc.guard import BY_SLAVE, Gatekeeper, Guard
 from interaction.rpc.server import Server
 from interaction.rpc.status import Context, abort
-from interaction.v1 import payload_pb2, slave_service_pb2_grpc
+from interaction.rpc.work_stream import WorkHandler, read_task, serve
 from interaction.v1 import slave_service_pb2 as pb
+from interaction.v1 import slave_service_pb2_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SlaveService"].full_name
 
@@ -41,11 +43,14 @@ class SlaveHandler(Gatekeeper, Protocol):
     def told(self, task_id: str) -> None:
         """A call of `new_task` has ended: its answer, if there is one, has been sent."""
 
+    def open_work(self, token: str, end: Callable[[ResponseException | None], None]) -> WorkHandler:
+        """The master opens a stream. `end` ends it: None says that a newer one has taken its place."""
+
 
 def slave_server(options: SlaveOptions, handler: SlaveHandler) -> Server:
     """A server for a slave's handler."""
     guard = Guard(SERVICE, options.channel, BY_SLAVE, handler)
-    servicer = SlaveServicer(handler, options.max_message_bytes)
+    servicer = SlaveServicer(handler, options.max_message_bytes, options.fast_road)
     return Server(
         options,
         SERVICE,
@@ -57,9 +62,10 @@ def slave_server(options: SlaveOptions, handler: SlaveHandler) -> Server:
 class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
     """Turns messages into models. The guard has checked channel and token before."""
 
-    def __init__(self, handler: SlaveHandler, max_message_bytes: int) -> None:
+    def __init__(self, handler: SlaveHandler, max_message_bytes: int, fast_road: bool) -> None:
         self._handler = handler
         self._max_message_bytes = max_message_bytes
+        self._fast_road = fast_road
 
     async def Ping(self, request: pb.SlaveServicePingRequest, context: Context) -> pb.SlaveServicePingResponse:  # noqa: N802
         """Say who is here."""
@@ -81,6 +87,7 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
                 held=[pb.HeldTask(task_id=held.task_id, ended=held.ended) for held in answer.held],
                 data=payload.encode(answer.data, "data", offer.max_message_bytes),
                 max_message_bytes=self._max_message_bytes,
+                labels=answer.labels,
             )
         except ResponseException as refusal:
             await abort(context, refusal)
@@ -121,33 +128,30 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
     async def NewTask(self, request: pb.NewTaskRequest, context: Context) -> pb.NewTaskResponse:  # noqa: N802
         """Take one task."""
         try:
-            offer = await self._read_task(request)
+            offer = await convert.read_message(partial(read_task, incarnation=request.incarnation), request.task)
             context.add_done_callback(lambda _: self._handler.told(offer.task_id))  # type: ignore[arg-type]  # a protocol of a private name
             answer = await self._handler.new_task(convert.brought(context).token or "", offer)
             return pb.NewTaskResponse(data=payload.encode(answer, "data"))
         except ResponseException as refusal:
             await abort(context, refusal)
 
-    async def _read_task(self, request: pb.NewTaskRequest) -> TaskOffer:
-        task = request.task
-        if not convert.is_task_id(task.id):
-            raise SlaveRequestInvalid(f"task.id: expected a UUID, not {task.id!r:.60}")
-        try:
-            data, digest = await convert.read_payload(_read_and_digest, task.data, "data")
-        except PayloadError as error:
-            raise SlaveTaskDataInvalid(str(error)) from None
-        return TaskOffer(task.id, data, digest, request.incarnation)
-
     async def Work(self, requests: AsyncIterator[pb.WorkRequest], context: Context) -> None:  # type: ignore[override]  # noqa: N802
-        """Not served yet, and not among the features."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this slave's features lack `work`")
+        """Take tasks, and say what became of them, until either side ends the stream."""
+        ended: asyncio.Future[ResponseException | None] = asyncio.get_running_loop().create_future()
+
+        def end(reason: ResponseException | None) -> None:
+            if not ended.done():
+                ended.set_result(reason)
+
+        if not self._fast_road:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this slave's features lack `work`")
+        try:
+            handler = self._handler.open_work(convert.brought(context).token or "", end)
+        except ResponseException as refusal:
+            await abort(context, refusal)
+        await serve(requests, context, handler, ended)
 
     async def CancelTask(self, request: pb.CancelTaskRequest, context: Context) -> pb.CancelTaskResponse:  # noqa: N802
         """Not served yet, and not among the features."""
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this slave's features lack `cancel`")
         raise AssertionError("abort returned")
-
-
-def _read_and_digest(message: payload_pb2.Payload, root: str) -> tuple[Data, bytes]:
-    content = message.SerializeToString(deterministic=True)
-    return payload.decode_mapping(message, root), hashlib.blake2b(content, digest_size=16).digest()

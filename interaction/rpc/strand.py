@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 _log = logging.getLogger("interaction.strand")
 _IDLE_SECONDS = 1.0  # how long a thread without work is kept for the next
@@ -20,20 +20,18 @@ class Strand:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._work: deque[Callable[[], object]] = deque()
-        self._changed = threading.Condition()
+        self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()  # None: look whether to end
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._resting = False  # somebody waits for the end: no thread is kept
 
     def submit(self, work: Callable[[], object]) -> None:
         """Have `work` called after all that was submitted before. What it raises is logged."""
-        with self._changed:
-            self._work.append(work)
+        with self._lock:
+            self._work.put(work)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
-            else:
-                self._changed.notify_all()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until all work is done and its thread ends; False where the timeout (seconds) passes first.
@@ -42,12 +40,12 @@ class Strand:
             RuntimeError: called from the strand's own work, which would wait for itself.
         """
         self.check_not_mine()
-        with self._changed:
+        with self._lock:
             self._resting = True
-            self._changed.notify_all()
             thread = self._thread
         if thread is None:
             return True
+        self._work.put(None)
         thread.join(timeout)
         return not thread.is_alive()
 
@@ -66,12 +64,17 @@ class Strand:
             del work  # else its data would live until the next comes
 
     def _next(self) -> Callable[[], object] | None:
-        with self._changed:
-            self._changed.wait_for(lambda: bool(self._work) or self._resting, _IDLE_SECONDS)
-            if not self._work:
-                self._thread = None
-                return None
-            return self._work.popleft()
+        while True:
+            try:
+                work = self._work.get(timeout=0.0 if self._resting else _IDLE_SECONDS)
+            except Empty:
+                with self._lock:
+                    if self._work.empty():
+                        self._thread = None
+                        return None
+            else:
+                if work is not None:
+                    return work
 
 
 def on_a_strand() -> bool:

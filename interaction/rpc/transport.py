@@ -11,6 +11,7 @@ import grpc.aio
 
 from interaction.address import Endpoint, is_any, join_host
 from interaction.config import TLS
+from interaction.rpc import grpc_log
 
 _ROUTE_PROBE = ("192.0.2.1", 9)  # RFC 5737: nobody's address; only the local end of the route to it is looked at
 
@@ -25,6 +26,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # closing one connection must not keep another's transport
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.client_idle_timeout_ms", 10_000),  # a connection without calls is given back; the next call opens one
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),  # also how long one attempt to connect may take
     ("grpc.max_reconnect_backoff_ms", 5_000),
@@ -38,6 +40,14 @@ _SERVER_OPTIONS = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+# Of a server whose connections bring little but heartbeats: gRPC would measure the bandwidth by a ping for each, which
+# costs a fifth of what a beat costs. What is long and comes from afar takes longer for it, for all the wider window.
+QUIET_SERVER_OPTIONS = (
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 256 * 1024),
+)
+
+grpc_log.tame()
 
 
 def open_channel(endpoint: Endpoint, tls: TLS | None, max_message_bytes: int) -> grpc.aio.Channel:

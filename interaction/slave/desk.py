@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -13,7 +14,7 @@ from interaction.config import SlaveOptions
 from interaction.core.admission import Ticket
 from interaction.core.engagement import Verdict
 from interaction.core.model import ConnectAnswer, ConnectOffer, Data, HeldTask, Identity, TaskOffer
-from interaction.core.outbox import RETENTION, Outbox
+from interaction.core.outbox import CAPACITY, RETENTION, Outbox
 from interaction.core.tenancy import Tenancy
 from interaction.exception import (
     LeaseExpired,
@@ -22,19 +23,20 @@ from interaction.exception import (
     SlaveRequestInvalid,
     SlaveSlaveConnectionRefused,
     SlaveSlaveDisconnectionRefused,
+    SlaveSlaveNotConnected,
     SlaveSystemShuttingDown,
-    SlaveTaskRefused,
 )
 from interaction.rpc.convert import LANGUAGE, Report
-from interaction.rpc.loop import LoopThread
+from interaction.rpc.loop import Loop
 from interaction.rpc.master_client import MasterClient
-from interaction.rpc.strand import Strand
 from interaction.slave.heartbeat import Heart
+from interaction.slave.intake import Intake
 from interaction.slave.pacemaker import Pacemaker
 from interaction.slave.reporter import Reporter
-from interaction.slave.session import Session, SlaveHooks
-from interaction.slave.worker import ask
-from interaction.slave.workshop import ThreadWorkplace, Workplace, Workshop
+from interaction.slave.session import Session
+from interaction.slave.user import SlaveHooks, User
+from interaction.slave.work import WorkStream
+from interaction.slave.workshop import Ready, ThreadWorkplace, Workplace, workplace_of
 from interaction.version import __version__
 
 _log = logging.getLogger("interaction.slave")
@@ -52,45 +54,55 @@ class Desk:
         options: SlaveOptions,
         incarnation: str,
         default: type[SlaveHooks],
-        workplace: Workplace,
+        process: Callable[[Ready], Workplace],
     ) -> None:
         self.closing = False
-        self.hooks_strand = Strand("interaction-hooks")
-        self._hooks = hooks
+        user = self._user = User(hooks, default)
+        self.hooks_strand = user.strand
         self._options = options
         self._incarnation = incarnation
-        self._default = default
-        self._outbox: Outbox[Report] = Outbox(options.request_retries, options.request_retry_waiting)
-        self._tenancy: Tenancy[Report] = Tenancy(incarnation, options.heartbeat_span, self._outbox)
+        slots, backlog = options.slots, options.backlog
+        self._outbox: Outbox[Report] = Outbox(
+            options.request_retries, options.request_retry_waiting, capacity=CAPACITY + slots + backlog
+        )
+        self._tenancy: Tenancy[Report] = Tenancy(
+            incarnation, options.heartbeat_span, self._outbox, slots=slots, backlog=backlog
+        )
         self._engagement = self._tenancy.engagement
         self._session: Session | None = None
-        self.workplace = workplace
-        self._workshop = Workshop(self.workplace, self._finished)
-        self._deciding: dict[object, asyncio.Task[Any]] = {}  # by token or ticket: what the user is being asked
+        make = process if options.isolation == "process" else partial(ThreadWorkplace, hooks._process_task)
+        self.workplace = workplace_of([make(self.ready) for _ in range(slots)])
+        self._intake = Intake(self, user, self._tenancy, self.workplace)
+        self._deciding: dict[str, asyncio.Task[Any]] = {}  # by token: what the user is being asked
         self._background: set[asyncio.Task[None]] = set()
-        self._thread: LoopThread | None = None
         self._pacemaker: Pacemaker | None = None
         self._drained = False
         self._settled = asyncio.Event()  # something has come to its end that draining may wait for
 
-    def start(self, thread: LoopThread) -> None:
+    def start(self, loop: Loop) -> None:
         """Work on this loop, the running one, from now on."""
-        self._thread = thread
-        if self._options.pacemaker and isinstance(self.workplace, ThreadWorkplace):  # whose tasks can hold the GIL
+        self._user.start(loop)
+        self._intake.start(loop)
+        if self._options.pacemaker and self._options.isolation == "thread":  # whose tasks can hold the GIL
             self._pacemaker = Pacemaker()
-            self.workplace.ready = self._pacemaker.wait_until_ready
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
 
-    def _loop_thread(self) -> LoopThread:
-        assert self._thread is not None, "started"
-        return self._thread
+    def ready(self, ticket: Ticket) -> bool:
+        """On the thread of a task: wait until it may begin, and hold the GIL. False where it is not to be run."""
+        if self._pacemaker is not None:
+            self._pacemaker.wait_until_ready()
+        return self._intake.ready(ticket)
 
     def identity(self) -> Identity:
         """Who is here."""
-        return Identity(self._incarnation, LANGUAGE, __version__)
+        return Identity(self._incarnation, LANGUAGE, __version__, self._features)
+
+    @property
+    def _features(self) -> tuple[str, ...]:
+        return ("work",) if self._options.fast_road else ()
 
     def admit(self, method: str, token: str) -> None:
         """Admit a call of the session's master; whether Connect and Disconnect fit is decided with them."""
@@ -103,7 +115,7 @@ class Desk:
         """A master wants to open or resume a session."""
         if self._options.allowed_masters is not None and not self._options.allowed_masters.permits(master):
             raise SlaveRequestInvalid(f"master_address: {master} is not among the masters that this slave accepts")
-        self._let_go_if_due()
+        self.let_go_if_due()
         verdict = self._engagement.connect(offer.token, offer.previous_token)
         if verdict is Verdict.RESUME:
             return self._resume(offer, master)
@@ -116,7 +128,7 @@ class Desk:
 
     async def _ask_to_connect(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
         try:
-            said = await self._ask(
+            said = await self._user.ask(
                 "_before_connection", offer.data, SlaveSlaveConnectionRefused, offer.max_message_bytes
             )
             if self.closing:
@@ -146,7 +158,9 @@ class Desk:
             data=said,
             slots=self._tenancy.admission.slots,
             backlog=self._tenancy.admission.backlog,
+            features=self._features,
             held=held or (),
+            labels=self._options.labels,
         )
 
     def _begin(self, offer: ConnectOffer, master: Endpoint) -> None:
@@ -155,11 +169,14 @@ class Desk:
         client = MasterClient(master, options.tls, options.channel, offer.token, options.max_message_bytes)
         if self._pacemaker is not None:
             self._pacemaker.begin(offer, master, options, lease)
-        heart = Heart(client, lease, self._let_go_if_due, self._ended_by_master, self._pacemaker)
+        heart = Heart(
+            client, lease, self._intake.take_turns, self.let_go_if_due, self._ended_by_master, self._pacemaker
+        )
         reporter = Reporter(
             self._outbox, offer.token, client, options.request_timeout, self._settled.set, self._ended_by_master
         )
         self._session = Session(offer, client, heart, reporter)
+        self._intake.take_turns()
         reporter.poke()
 
     async def disconnect(self, token: str, data: Data) -> Data:
@@ -174,9 +191,7 @@ class Desk:
 
     async def _ask_to_disconnect(self, token: str, data: Data) -> Data:
         try:
-            said = await self._ask(
-                "_before_disconnection", data, SlaveSlaveDisconnectionRefused, self._max_message_bytes
-            )
+            said = await self._user.ask("_before_disconnection", data, SlaveSlaveDisconnectionRefused, self.room)
         except ResponseException:
             self._engagement.stays(token)
             _log.info("refused the disconnection")
@@ -188,7 +203,7 @@ class Desk:
 
     # The end of the session by other ways.
 
-    def _let_go_if_due(self) -> None:
+    def let_go_if_due(self) -> None:
         """The lease is over: results wait for a master that resumes the session."""
         if self._session is not None:
             self._session.heart.hear()
@@ -206,7 +221,7 @@ class Desk:
         """The master says that the session is over. A lease that had run out before was the end already."""
         lease = self._engagement.lease
         if lease is not None and lease.expired(heard_at):
-            self._let_go_if_due()
+            self.let_go_if_due()
         if self._tenancy.ended_by_master(self._engagement.token):
             self._lost(error)
 
@@ -215,14 +230,15 @@ class Desk:
         self._end_session()
         if session is not None:
             _log.warning("lost the connection to the master at %s: %s", session.master_address, error)
-            self.hooks_strand.submit(partial(self._hooks._lost_connection, session.master_address, error))
+            self._user.lost(session.master_address, error)
 
     def _end_session(self) -> None:
         session, self._session = self._session, None
         self._settled.set()
+        self._intake.take_turns()
         if session is not None:
             session.heart.stop()
-            session.reporter.stop()
+            session.reporter.stop(SlaveSlaveNotConnected("the session is over"))
             closing = asyncio.ensure_future(session.client.close())
             self._background.add(closing)
             closing.add_done_callback(self._background.discard)
@@ -231,63 +247,49 @@ class Desk:
 
     async def new_task(self, token: str, offer: TaskOffer) -> Data:
         """The master hands over a task."""
-        self._workshop.called(offer.task_id)
-        self._let_go_if_due()
-        ticket, fresh = self._tenancy.offer(token, offer)
-        if fresh:
-            return await self._decide(id(ticket), self._ask_to_take(ticket))
-        if ticket.answer is None:
-            answer: Data = await self._heard(self._deciding[id(ticket)])
-            return answer
-        if isinstance(ticket.answer, ResponseException):
-            raise ticket.answer.with_traceback(None)  # else each duplicate would make it longer
-        return ticket.answer
+        return await self._intake.new_task(token, offer)
 
     def told(self, task_id: str) -> None:
         """A call of `new_task` has been answered, or has come to nothing."""
-        self._workshop.answered(task_id)
+        self._intake.workshop.told(task_id)
 
-    async def _ask_to_take(self, ticket: Ticket) -> Data:
-        room = self._max_message_bytes
-        try:
-            said = await self._ask("_before_task", ticket.offer.data, SlaveTaskRefused, room)
-        except ResponseException as refusal:
-            self._tenancy.admission.refused(ticket, refusal)
-            self._settled.set()
-            raise
-        self._let_go_if_due()  # while the user was asked
-        self._tenancy.accepted(ticket, said)
-        self._workshop.take(ticket, room, self._loop_thread())
-        return said
+    def open_work(self, token: str, end: Callable[[ResponseException | None], None]) -> WorkStream:
+        """The master opens the fast road."""
+        self.let_go_if_due()
+        self._engagement.check(token)
+        session = self._session
+        assert session is not None, "the engagement is open"
+        stream = WorkStream(
+            token,
+            session.max_message_bytes,
+            self._intake,
+            self._tenancy.tempo,
+            self._outbox,
+            end,
+            self._settled.set,
+            session.reporter.closed,
+        )
+        session.reporter.opened(stream)
+        return stream
 
-    def _finished(self, ticket: Ticket, report: Report) -> None:
-        wanted = self._tenancy.finished(ticket, report, self._loop.time())
+    def task_ended(self, *, wanted: bool) -> None:
+        """A task has ended, or is not taken; `wanted`: its result is in the outbox."""
         self._settled.set()
-        if not wanted:
-            _log.info("the result of task %s is dropped: its session is over", ticket.offer.task_id)
-            return
-        if self._session is not None:
+        if wanted and self._session is not None:
             self._session.reporter.poke()
-        else:
+        elif wanted:
             self._loop.call_later(RETENTION, self._expire)
 
-    # Asking the user.
+    # What the user decides.
 
-    async def _ask(self, hook: str, data: Data, refusal: type[ResponseException], room: int) -> Data:
-        """Ask a hook; one that is not overridden has nothing to say, and needs no thread."""
-        if getattr(type(self._hooks), hook) is getattr(self._default, hook):
-            return {}
-        call: Callable[[Data], object] = getattr(self._hooks, hook)
-        return await ask(self.hooks_strand, self._loop_thread(), call, data, refusal, room)
-
-    async def _decide(self, key: object, decision: Coroutine[Any, Any, _T]) -> _T:
+    async def _decide(self, key: str, decision: Coroutine[Any, Any, _T]) -> _T:
         """Come to a decision once, whether or not the call that asked for it lives to hear it."""
         deciding = asyncio.ensure_future(decision)
         self._deciding[key] = deciding
         deciding.add_done_callback(partial(self._decided, key))
         return await self._heard(deciding)
 
-    def _decided(self, key: object, deciding: asyncio.Task[Any]) -> None:
+    def _decided(self, key: str, deciding: asyncio.Task[Any]) -> None:
         """A refusal that nobody heard is no accident; anything else that was raised is."""
         self._deciding.pop(key, None)
         error = None if deciding.cancelled() else deciding.exception()
@@ -304,31 +306,36 @@ class Desk:
             raise
 
     @property
-    def _max_message_bytes(self) -> int:
+    def room(self) -> int:
+        """The longest message that the session's master reads, in bytes."""
         return self._options.max_message_bytes if self._session is None else self._session.max_message_bytes
 
     async def drain(self, timeout: float | None) -> bool:
         """Take nothing new, and wait until all is done and acknowledged. False where that took more than `timeout`."""
         self._tenancy.drain()
         _log.info("draining")
-        try:
-            await asyncio.wait_for(self._until_drained(), timeout)
-        except asyncio.TimeoutError:
-            _log.warning("not drained within %g s", timeout)
+        await self._wait_until(lambda: self._tenancy.drained, timeout)
         self._drained = self._tenancy.drained
+        if not self._drained:
+            _log.warning("not drained within %g s", timeout)
         return self._drained and not len(self._outbox)
 
-    async def _until_drained(self) -> None:
-        while not self._tenancy.drained:
-            self._settled.clear()
-            await self._settled.wait()
+    async def _wait_until(self, done: Callable[[], bool], timeout: float | None) -> None:
+        async def settle() -> None:
+            while not done():
+                self._settled.clear()
+                await self._settled.wait()
+
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(settle(), timeout)
 
     async def shut_down(self) -> None:
         """Take nothing more, report what is there, and leave the session."""
         self.closing = True
+        self._tenancy.drain()  # on a stream that is open, too
         session = self._session
         if session is not None:
-            await session.reporter.flush(_FLUSH_PATIENCE)
+            await self._wait_until(lambda: session.reporter.settled, _FLUSH_PATIENCE)
             self._engagement.end()
             reason = "the slave has drained" if self._drained else "the slave shuts down"
             await session.heart.leave(reason, _LEAVE_PATIENCE, drained=self._drained)
@@ -336,6 +343,7 @@ class Desk:
         self.workplace.stop()
         if self._pacemaker is not None:
             self._pacemaker.stop()
+        self._intake.stop()
         for task in list(self._deciding.values()):  # who waits for the user's answer is told that there will be none
             task.cancel()
         if self._background:

@@ -25,19 +25,21 @@ _LONGEST_PAUSE = 5.0
 
 
 class Heart:
-    """Beats until the session ends. `lease_over` is called when the lease is over; `ended` when the master ends it,
-    with the moment at which that was heard."""
+    """Beats until the session ends. `renewed` is called when the lease was renewed; `lease_over` when it is over;
+    `ended` when the master ends the session, with the moment at which that was heard."""
 
     def __init__(
         self,
         client: MasterClient,
         lease: Lease,
+        renewed: Callable[[], object],
         lease_over: Callable[[], None],
         ended: Callable[[MasterResponseException, float], None],
         pacemaker: Pacemaker | None,
     ) -> None:
         self._client = client
         self._lease = lease
+        self._lease_renewed = renewed
         self._lease_over = lease_over
         self._ended = ended
         self._pacemaker = pacemaker
@@ -105,6 +107,7 @@ class Heart:
         self._renewed(shorter)
 
     def _renewed(self, shorter: bool) -> None:
+        self._lease_renewed()
         if shorter:
             self._no_pause.set()
             self._watching.cancel()

@@ -18,7 +18,7 @@ from interaction.core.model import TaskOffer
 from interaction.rpc.convert import Report, pack_task
 from interaction.slave import child
 from interaction.slave.worker import failed_report
-from interaction.slave.workshop import Done
+from interaction.slave.workshop import Done, Ready
 
 _log = logging.getLogger("interaction.slave")
 
@@ -114,8 +114,9 @@ class ProcessWorkplace:
     Its thread lives from `start` to `stop`: the child dies with the thread that started it.
     """
 
-    def __init__(self, kind: type, given: Sequence[Any], named: Mapping[str, Any]) -> None:
+    def __init__(self, kind: type, given: Sequence[Any], named: Mapping[str, Any], ready: Ready) -> None:
         self._made = (kind, given, named)
+        self._ready = ready
         self._work: deque[tuple[Ticket, int, Done]] = deque()
         self._child: _Child | None = None
         self._thread = threading.Thread(target=self._run, name="interaction-tasks", daemon=True)
@@ -173,7 +174,7 @@ class ProcessWorkplace:
             self._changed.hush()
             while self._work:
                 ticket, room, done = self._work.popleft()
-                report = self._report(ticket.offer, room)
+                report = self._report(ticket.offer, room) if self._ready(ticket) else None
                 done(ticket, report)
                 del ticket, done, report  # else their data would live until the next comes
                 if self._child is not None and not self._child.well:

@@ -1,4 +1,4 @@
-"""Hands each result in the outbox to the master, again and again until it is acknowledged."""
+"""Hands each result in the outbox to the master, by either road, again and again until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from interaction.exception import (
     MasterSlaveTokenInvalid,
     MasterSystemShuttingDown,
     RequestException,
+    ResponseException,
 )
 from interaction.rpc.convert import Report
 from interaction.rpc.master_client import MasterClient
+from interaction.slave.work import WorkStream
 from interaction.slave.worker import failed_report
 
 _log = logging.getLogger("interaction.slave")
@@ -50,6 +52,7 @@ class Reporter:
         self._loop = asyncio.get_running_loop()
         self._reports: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._stream: WorkStream | None = None
         self._stopped = False
 
     def poke(self) -> None:
@@ -57,26 +60,43 @@ class Reporter:
         if self._stopped:
             return
         for entry in self._outbox.take_due(self._token, self._loop.time()):
-            report = asyncio.ensure_future(self._report(entry))
-            self._reports.add(report)
-            report.add_done_callback(self._reports.discard)
+            if self._stream is None or not self._stream.report(entry):
+                report = asyncio.ensure_future(self._report(entry))
+                self._reports.add(report)
+                report.add_done_callback(self._reports.discard)
         if self._timer is not None:
             self._timer.cancel()
         due = self._outbox.next_due(self._token)
         self._timer = None if due is None else self._loop.call_at(due, self.poke)
 
-    async def flush(self, patience: float) -> None:
-        """Wait until the reports under way have been answered, at most `patience` seconds."""
-        if self._reports:
-            await asyncio.wait(set(self._reports), timeout=patience)
+    def opened(self, stream: WorkStream) -> None:
+        """The master has opened the fast road: a stream before it ends."""
+        before, self._stream = self._stream, stream
+        if before is not None:
+            before.end(None)
+            before.close()
 
-    def stop(self) -> None:
+    def closed(self, stream: WorkStream) -> None:
+        """A stream has ended, and what it had not brought home is due."""
+        if self._stream is stream:
+            self._stream = None
+        self.poke()
+
+    @property
+    def settled(self) -> bool:
+        """Whether no report waits for its answer."""
+        return not self._reports and (self._stream is None or self._stream.settled)
+
+    def stop(self, why: ResponseException) -> None:
         """Report no more. What is not acknowledged stays in the outbox."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
         for report in self._reports:
             report.cancel()
+        if self._stream is not None:
+            self._stream.end(why)
+            self._stream.close()
 
     async def _report(self, entry: Entry[Report]) -> None:
         answered = False

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from functools import partial
 from typing import Any
 
 from interaction.config import SlaveOptions
-from interaction.rpc.loop import LoopThread
+from interaction.rpc.loop import Loop
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
 from interaction.rpc.slave_server import slave_server
 from interaction.slave.child import check_not_in_child
 from interaction.slave.desk import Desk
 from interaction.slave.process import ProcessWorkplace
-from interaction.slave.session import SlaveHooks
-from interaction.slave.workshop import ThreadWorkplace, Workplace
+from interaction.slave.user import SlaveHooks
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]  # those of a constructor
 
@@ -32,10 +32,8 @@ class SlaveService(Service):
         super().__init__(options, type(hooks).__name__, _log)
         self.made_of = made_of
         self._kind = type(hooks)
-        workplace: Workplace = ThreadWorkplace(hooks._process_task)
-        if options.isolation == "process":
-            workplace = ProcessWorkplace(self._kind, *made_of)
-        self._desk = Desk(hooks, options, secrets.token_hex(16), default, workplace)
+        process = partial(ProcessWorkplace, self._kind, *made_of)
+        self._desk = Desk(hooks, options, secrets.token_hex(16), default, process)
         self._server: Server | None = None
 
     def start(self) -> None:
@@ -62,15 +60,15 @@ class SlaveService(Service):
         """As `Slave.drain()`, without the end."""
         check_not_in_child(self._kind)
         self.check_may_wait()
-        return self.check_running().run(self._drain(timeout))
+        return self.run(self._drain(timeout))
 
     async def _drain(self, timeout: float | None) -> bool:
         assert self._server is not None, "it runs"
         await self._server.drain()
         return await self._desk.drain(timeout)
 
-    async def _open(self, thread: LoopThread) -> int:
-        self._desk.start(thread)
+    async def _open(self, loop: Loop) -> int:
+        self._desk.start(loop)
         await asyncio.to_thread(self._desk.workplace.start)
         server = slave_server(self.options, self._desk)
         try:

@@ -6,10 +6,12 @@ import logging
 import signal
 import threading
 from collections.abc import Mapping, Sequence
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any, TypeVar
 
 from interaction.config import (
+    DEFAULT_BACKLOG,
     DEFAULT_CHANNEL,
     DEFAULT_HEARTBEAT_SPAN,
     DEFAULT_MAX_MESSAGE_BYTES,
@@ -17,6 +19,7 @@ from interaction.config import (
     DEFAULT_REQUEST_RETRY_WAITING,
     DEFAULT_REQUEST_TIMEOUT,
     DEFAULT_SLAVE_PORT,
+    DEFAULT_SLOTS,
     GLOBAL_HOST,
     TLS,
     SlaveOptions,
@@ -35,7 +38,8 @@ _log = logging.getLogger("interaction.slave")
 class Slave(Facade):
     """Waits for a master, and runs its tasks one after another. Subclass it, and implement `_process_task`.
 
-    `_process_task` runs on one thread, and the other hooks on another; heartbeats wait for neither.
+    `_process_task` runs on one thread (with `slots`, on as many), and the other hooks on another; heartbeats wait for
+    neither.
 
     Args:
         host: where the server listens. None means `0.0.0.0`.
@@ -53,6 +57,13 @@ class Slave(Facade):
         allowed_masters: hosts, addresses and networks that may be dialled as a master. None allows all.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
         pacemaker: whether a process beside the slave (10 MB) beats for it while a task holds the GIL. Linux only.
+        slots: how many tasks run at once, each on a thread (or in a process) of its own; 1 to 1000.
+        backlog: how many more are taken, to run as places get free; 0 to 10,000. With 0 a task that finds no free slot
+            is refused (TASK_ALREADY_EXIST).
+        labels: what is noted about this slave, at the master's `connection.labels`: names and values, such as
+            `{"gpu": "a100"}`. A `SlavePool` chooses by them. None means none.
+        fast_road: whether to serve `SlaveService.Work`, by which tasks and results go many in a message. False makes
+            each a call of its own: for a network between that lets no long streams pass.
         isolation: `"thread"` runs `_process_task` in this process; `"process"` in a child process, in which this class
             is constructed once more, with the same arguments. The other hooks stay here, and share nothing with it. A
             child that dies fails its task, and is replaced. No pacemaker is needed then.
@@ -85,6 +96,10 @@ class Slave(Facade):
         reflection: bool = True,
         pacemaker: bool = True,
         isolation: str = "thread",
+        slots: int = DEFAULT_SLOTS,
+        backlog: int = DEFAULT_BACKLOG,
+        labels: Mapping[str, str] | None = None,
+        fast_road: bool = True,
     ) -> None:
         options = SlaveOptions(
             host=given(host, GLOBAL_HOST),
@@ -100,6 +115,10 @@ class Slave(Facade):
             allowed_masters=allow_list(allowed_masters),
             pacemaker=pacemaker,
             isolation=isolation,
+            slots=slots,
+            backlog=backlog,
+            fast_road=fast_road,
+            labels=given(labels, {}),
         )
         before: SlaveService | Arguments = self.__dict__["_interaction"]
         made_of = before.made_of if isinstance(before, SlaveService) else before
@@ -171,7 +190,10 @@ class Slave(Facade):
         Raises ValueError outside of the main thread, where Python takes no signal handlers.
         """
 
+        requests: SimpleQueue[int] = SimpleQueue()  # a handler may put into it whatever it has interrupted
+
         def work() -> None:
+            requests.get()
             try:
                 self.drain(timeout)
             except (RuntimeError, RequestException) as error:  # it was shut down meanwhile
@@ -179,6 +201,7 @@ class Slave(Facade):
 
         def asked(number: int, frame: FrameType | None) -> None:
             signal.signal(number, signal.SIG_DFL)
-            threading.Thread(target=work, name="interaction-drain").start()
+            requests.put(number)
 
         signal.signal(signal.SIGTERM, asked)
+        threading.Thread(target=work, name="interaction-drain", daemon=True).start()

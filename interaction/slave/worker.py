@@ -12,7 +12,7 @@ from interaction.core.model import Data, Failure, ResultStatus, TaskOffer
 from interaction.exception import PayloadError, ResponseException
 from interaction.rpc import payload
 from interaction.rpc.convert import Report, write_result
-from interaction.rpc.loop import LoopThread
+from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
 from interaction.slave.action import Refuse, TaskFail
 
@@ -75,31 +75,31 @@ def _text_of(error: BaseException) -> str:
 
 async def ask(
     strand: Strand,
-    thread: LoopThread,
+    loop: Loop,
     hook: Callable[[Data], object],
-    data: Data,
     refusal: type[ResponseException],
     room: int,
+    data: Data,
 ) -> Data:
     """Call a `_before_*` hook on its strand, and wait for its answer: a mapping for the master, or an empty one.
 
     Raises `refusal` where the hook raises, with the data of a `Refuse` or the type and message of anything else.
     """
-    answer: asyncio.Future[Data] = thread.loop.create_future()
+    answer: asyncio.Future[Data] = loop.loop.create_future()
 
     def work() -> None:
         try:
             said = _mapping_of(hook(data), room)
         except Refuse as refused:
-            thread.call(_fail, answer, refusal(refused.message, refused.data))
+            loop.call(_fail, answer, refusal(refused.message, refused.data))
         except PayloadError as error:
             _log.warning("what a hook returned can't be carried (%s), which refuses the request", _kind(error))
-            thread.call(_fail, answer, refusal(f"{_kind(error)}: {error}"))
+            loop.call(_fail, answer, refusal(f"{_kind(error)}: {error}"))
         except BaseException as error:  # noqa: BLE001 - the master gets an answer, whatever a hook raises
             _log.warning("a hook raised, which refuses the request", exc_info=True)
-            thread.call(_fail, answer, refusal(f"{type(error).__name__}: {_text_of(error)}"))
+            loop.call(_fail, answer, refusal(f"{type(error).__name__}: {_text_of(error)}"))
         else:
-            thread.call(_succeed, answer, said)
+            loop.call(_succeed, answer, said)
 
     strand.submit(work)
     return await answer

@@ -1,20 +1,23 @@
-"""Where a slave's tasks run: one after another, each when its master knows that it was taken."""
+"""Where a slave's tasks run: in as many lanes as it has slots, each when its master knows that it was taken."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from interaction.core.admission import Ticket
+from interaction.core.gate import Gate
 from interaction.core.model import Data
 from interaction.rpc.convert import Report
-from interaction.rpc.loop import LoopThread
+from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
 from interaction.slave.worker import run_task
 
-Done = Callable[[Ticket, Report], None]
+Done = Callable[[Ticket, "Report | None"], object]  # None: it was not to be run any more
+Ready = Callable[[Ticket], bool]  # waits, on the thread of a task, until it may begin; False: it is not to be run
 
 
 class Workplace(Protocol):
@@ -37,10 +40,10 @@ class Workplace(Protocol):
 
 
 class ThreadWorkplace:
-    """Runs tasks on a thread of this process. `ready`, where it is set, is called there before each."""
+    """Runs tasks on a thread of this process."""
 
-    def __init__(self, process: Callable[[Data], Any]) -> None:
-        self.ready: Callable[[], None] | None = None
+    def __init__(self, process: Callable[[Data], Any], ready: Ready) -> None:
+        self._ready = ready
         self._process = process
         self._strand = Strand("interaction-tasks")
 
@@ -52,9 +55,7 @@ class ThreadWorkplace:
         self._strand.submit(partial(self._run, ticket, room, done))
 
     def _run(self, ticket: Ticket, room: int, done: Done) -> None:
-        if self.ready is not None:
-            self.ready()
-        done(ticket, run_task(self._process, ticket.offer, room))
+        done(ticket, run_task(self._process, ticket.offer, room) if self._ready(ticket) else None)
 
     def check_not_mine(self) -> None:
         """Raise RuntimeError in a task."""
@@ -68,35 +69,86 @@ class ThreadWorkplace:
         self._strand.join()
 
 
-class Workshop:
-    """Gives tasks to the workplace, on the loop, and hands their reports to `finished`, there too.
+class Lanes:
+    """Runs tasks in several workplaces, each in the first that is free, in the order in which they came."""
 
-    A task that holds the GIL from its first moment on would hold up the answer to its master as well, which waits for
-    that no longer than its request's timeout. So each is kept until the calls by which it came have ended.
-    """
+    def __init__(self, lanes: Sequence[Workplace]) -> None:
+        self._lanes = lanes
+        self._free = deque(lanes)
+        self._waiting: deque[tuple[Ticket, int, Done]] = deque()
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Get all of them ready. Where one can't be, the others are stopped."""
+        try:
+            for lane in self._lanes:
+                lane.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def submit(self, ticket: Ticket, room: int, done: Done) -> None:
+        """Run a task when there is a free lane."""
+        with self._lock:
+            if not self._free:
+                self._waiting.append((ticket, room, done))
+                return
+            lane = self._free.popleft()
+        self._run(lane, ticket, room, done)
+
+    def _run(self, lane: Workplace, ticket: Ticket, room: int, done: Done) -> None:
+        def ended(ticket: Ticket, report: Report | None) -> None:
+            with self._lock:
+                following = self._waiting.popleft() if self._waiting else None
+                if following is None:
+                    self._free.append(lane)
+            if following is not None:
+                self._run(lane, *following)
+            done(ticket, report)
+
+        lane.submit(ticket, room, ended)
+
+    def check_not_mine(self) -> None:
+        """Raise RuntimeError in a task."""
+        for lane in self._lanes:
+            lane.check_not_mine()
+
+    def stop(self) -> None:
+        """The slave shuts down."""
+        for lane in self._lanes:
+            lane.stop()
+
+    def join(self) -> None:
+        """Wait for the tasks."""
+        for lane in self._lanes:
+            lane.join()
+
+
+def workplace_of(lanes: Sequence[Workplace]) -> Workplace:
+    """One or several lanes, as one workplace."""
+    return lanes[0] if len(lanes) == 1 else Lanes(lanes)
+
+
+class Workshop:
+    """Gives tasks to the workplace, on the loop, each when the gate opens, and hands their reports to `finished`."""
 
     def __init__(self, workplace: Workplace, finished: Done) -> None:
         self._workplace = workplace
         self._finished = finished
-        self._calls: Counter[str] = Counter()  # calls that are under way, by task id
-        self._kept: dict[str, Callable[[], None]] = {}
+        self._gate: Gate[Callable[[], None]] = Gate()
 
-    def called(self, task_id: str) -> None:
-        """A call that hands over this task has come."""
-        self._calls[task_id] += 1
+    def expect(self, task_id: str) -> None:
+        """A task has come whose master is to be told first whether it is taken."""
+        self._gate.expect(task_id)
 
-    def answered(self, task_id: str) -> None:
-        """Such a call has ended: its answer is on its way, or there is nobody to get one."""
-        self._calls[task_id] -= 1
-        if self._calls[task_id] <= 0:
-            del self._calls[task_id]
-        if task_id in self._kept:
-            self._kept.pop(task_id)()
+    def told(self, task_id: str) -> None:
+        """That is on its way, or there is nobody to tell."""
+        begin = self._gate.told(task_id)
+        if begin is not None:
+            begin()
 
-    def take(self, ticket: Ticket, room: int, thread: LoopThread) -> None:
+    def take(self, ticket: Ticket, room: int, loop: Loop) -> None:
         """The task was taken: run it soon."""
-        begin = partial(self._workplace.submit, ticket, room, partial(thread.call, self._finished))
-        if ticket.offer.task_id in self._calls:
-            self._kept[ticket.offer.task_id] = begin
-        else:
+        begin = partial(self._workplace.submit, ticket, room, partial(loop.call, self._finished))
+        if self._gate.take(ticket.offer.task_id, begin):
             begin()

@@ -158,7 +158,7 @@ Global___HeartbeatLeaving: _TypeAlias = HeartbeatLeaving  # noqa: Y015
 
 @_typing.final
 class HeartbeatResponse(_message.Message):
-    """A beat is acknowledged."""
+    """Beats are acknowledged."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -83,9 +83,10 @@ class MasterServiceServicer:
 
     def Heartbeat(self, request_iterator, context):
         """Keeps the session alive. The slave opens the stream as soon as it has accepted Connect, beats at once, and then every
-        third of its lease or more often; the master acknowledges each beat. The lease counts from the *sending* of the last
-        beat that was acknowledged, on the slave's monotonic clock. An acknowledgement that comes when the slave has let go
-        revives nothing.
+        third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
+        it takes for acknowledged ones to be no further apart than a third of the lease: each, where the slave beats no more
+        often than it must. The lease counts from the *sending* of the last beat that was acknowledged, on the slave's
+        monotonic clock. An acknowledgement that comes when the slave has let go revives nothing.
 
         When the stream ends with the lease still running the slave opens it again, after pauses that grow from 0.1 s to 5 s or
         a sixth of the lease, until the lease is over. A master that sees it end asks by SlaveService.Ping who is there.

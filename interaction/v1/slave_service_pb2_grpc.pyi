@@ -96,7 +96,9 @@ class SlaveServiceStub:
     NewTask: _grpc.UnaryUnaryMultiCallable[_slave_service_pb2.NewTaskRequest, _slave_service_pb2.NewTaskResponse]
     """Hands over one task. OK means accepted: exactly one result will be reported. The result may overtake this answer.
 
-    The slave's user is asked and may refuse. A slave runs `slots` tasks at once and holds `backlog` more.
+    The slave's user is asked and may refuse. A slave runs `slots` tasks at once and holds `backlog` more. One that waits
+    begins only while its session is open: when the lease is over it waits until the master has resumed the session and
+    acknowledged a beat, and after any other end it is dropped.
 
     Errors: REQUEST_INVALID (id is no UUID), TASK_ALREADY_EXIST (no place), TASK_REFUSED (with the user's data),
     TASK_DATA_INVALID (data unreadable, or the id came before with other data).
@@ -107,11 +109,13 @@ class SlaveServiceStub:
     """
     Work: _grpc.StreamStreamMultiCallable[_slave_service_pb2.WorkRequest, _slave_service_pb2.WorkResponse]
     """The fast road, where the slave's features name `work`: tasks go out and their outcomes come back, many in a
-    message. The master opens one stream a session; a second one of the same token ends the first.
+    message. The master opens one stream a session; a second one of the same token ends the first. It may close its side
+    when there is nothing to do, and open another one later; the slave then ends the stream.
 
     A result implies that its task was accepted, and is held by the slave until the master has acknowledged it in a later
     message. When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it
-    safe), and results without an acknowledgement are reported by ReportResult.
+    safe), and results without an acknowledgement are reported by ReportResult. A task or a result may go by NewTask and
+    ReportResult also while there is a stream: what is large does not hold up what is small.
 
     Errors, as the stream's status: REQUEST_INVALID; ABORTED, without a reason, where a newer stream has taken its place.
     What concerns one task is a refusal in its outcome, with the reasons of NewTask. UNIMPLEMENTED where the features lack
@@ -195,7 +199,9 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     NewTask: _aio.UnaryUnaryMultiCallable[_slave_service_pb2.NewTaskRequest, _slave_service_pb2.NewTaskResponse]  # type: ignore[assignment]
     """Hands over one task. OK means accepted: exactly one result will be reported. The result may overtake this answer.
 
-    The slave's user is asked and may refuse. A slave runs `slots` tasks at once and holds `backlog` more.
+    The slave's user is asked and may refuse. A slave runs `slots` tasks at once and holds `backlog` more. One that waits
+    begins only while its session is open: when the lease is over it waits until the master has resumed the session and
+    acknowledged a beat, and after any other end it is dropped.
 
     Errors: REQUEST_INVALID (id is no UUID), TASK_ALREADY_EXIST (no place), TASK_REFUSED (with the user's data),
     TASK_DATA_INVALID (data unreadable, or the id came before with other data).
@@ -206,11 +212,13 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     """
     Work: _aio.StreamStreamMultiCallable[_slave_service_pb2.WorkRequest, _slave_service_pb2.WorkResponse]  # type: ignore[assignment]
     """The fast road, where the slave's features name `work`: tasks go out and their outcomes come back, many in a
-    message. The master opens one stream a session; a second one of the same token ends the first.
+    message. The master opens one stream a session; a second one of the same token ends the first. It may close its side
+    when there is nothing to do, and open another one later; the slave then ends the stream.
 
     A result implies that its task was accepted, and is held by the slave until the master has acknowledged it in a later
     message. When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it
-    safe), and results without an acknowledgement are reported by ReportResult.
+    safe), and results without an acknowledgement are reported by ReportResult. A task or a result may go by NewTask and
+    ReportResult also while there is a stream: what is large does not hold up what is small.
 
     Errors, as the stream's status: REQUEST_INVALID; ABORTED, without a reason, where a newer stream has taken its place.
     What concerns one task is a refusal in its outcome, with the reasons of NewTask. UNIMPLEMENTED where the features lack
@@ -315,7 +323,9 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_slave_service_pb2.NewTaskResponse, _abc.Awaitable[_slave_service_pb2.NewTaskResponse]]:
         """Hands over one task. OK means accepted: exactly one result will be reported. The result may overtake this answer.
 
-        The slave's user is asked and may refuse. A slave runs `slots` tasks at once and holds `backlog` more.
+        The slave's user is asked and may refuse. A slave runs `slots` tasks at once and holds `backlog` more. One that waits
+        begins only while its session is open: when the lease is over it waits until the master has resumed the session and
+        acknowledged a beat, and after any other end it is dropped.
 
         Errors: REQUEST_INVALID (id is no UUID), TASK_ALREADY_EXIST (no place), TASK_REFUSED (with the user's data),
         TASK_DATA_INVALID (data unreadable, or the id came before with other data).
@@ -332,11 +342,13 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_slave_service_pb2.WorkResponse], _abc.AsyncIterator[_slave_service_pb2.WorkResponse]]:
         """The fast road, where the slave's features name `work`: tasks go out and their outcomes come back, many in a
-        message. The master opens one stream a session; a second one of the same token ends the first.
+        message. The master opens one stream a session; a second one of the same token ends the first. It may close its side
+        when there is nothing to do, and open another one later; the slave then ends the stream.
 
         A result implies that its task was accepted, and is held by the slave until the master has acknowledged it in a later
         message. When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it
-        safe), and results without an acknowledgement are reported by ReportResult.
+        safe), and results without an acknowledgement are reported by ReportResult. A task or a result may go by NewTask and
+        ReportResult also while there is a stream: what is large does not hold up what is small.
 
         Errors, as the stream's status: REQUEST_INVALID; ABORTED, without a reason, where a newer stream has taken its place.
         What concerns one task is a refusal in its outcome, with the reasons of NewTask. UNIMPLEMENTED where the features lack

@@ -13,7 +13,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -21,11 +21,13 @@ from interaction import RequestException, Slave
 from interaction.address import Endpoint
 from interaction.config import TLS
 from interaction.core.model import Acknowledgement, Data, TaskOffer
+from interaction.core.outbox import Entry
 from interaction.exception import MasterResponseException
 from interaction.rpc.convert import Report
 from interaction.rpc.loop import acquire, release
 from interaction.rpc.master_client import MasterClient
 from interaction.slave import desk, workshop
+from interaction.slave.work import WorkStream
 from interaction.slave.worker import run_task
 from tests.chaos.program import commands, log_errors, move_clock, options, say
 
@@ -60,6 +62,28 @@ class Client(MasterClient):
         acknowledgement = await reporting
         failpoint("acknowledged", number)
         return acknowledgement
+
+
+class Stream(WorkStream):
+    """The fast road, which most results go by: it dies where it is told to."""
+
+    acknowledgements = 0  # so far
+
+    def report(self, entry: Entry[Report]) -> bool:
+        """As the package's own."""
+        Client.reports += 1
+        number = Client.reports
+        failpoint("computed", number)
+        said = super().report(entry)
+        if OPTIONS.get("die_at") == "reporting":  # soon, when it has left, and the answer is on its way or there
+            asyncio.get_running_loop().call_later(0.0005, failpoint, "reporting", number)
+        return said
+
+    def acknowledged(self, task_ids: Sequence[str]) -> None:
+        """As the package's own."""
+        super().acknowledged(task_ids)
+        Stream.acknowledgements += len(task_ids)
+        failpoint("acknowledged", Stream.acknowledgements)
 
 
 class Zombie:
@@ -135,6 +159,7 @@ def main() -> None:
     log_errors()
     with (
         patch.object(desk, "MasterClient", Client),
+        patch.object(desk, "WorkStream", Stream),
         patch.object(workshop, "run_task", run_task if zombie is None else zombie.run_task),
         Doomed(zombie) as slave,
     ):

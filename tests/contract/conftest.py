@@ -15,17 +15,20 @@ from typing import Any, Protocol, TypeVar
 import grpc
 import pytest
 
-from interaction import Master, Slave, SlaveConnectionProxy, TaskFail
+from interaction import Master, Slave, SlaveConnectionProxy, SlavePool, TaskFail
+from tests.contract import bridge
+from tests.contract.bridge import Bridge
 from tests.contract.recording_master import RecordingMaster, recording_master
 from tests.contract.scripted_slave import Beats, ScriptedSlave, scripted_slave
-from tests.contract.slave_programs import ISOLATED, NODE, PYTHON, SlavePool, SlaveProgram
-from tests.contract.wire import NO_PROXY, Caller
+from tests.contract.slave_programs import ISOLATED, NODE, PYTHON, Programs, SlaveProgram
+from tests.contract.wire import NO_PROXY, Caller, refused_or_done
 from tests.installing import install_node_example
 
 CHANNEL = 7
 ROOT = Path(__file__).parent.parent.parent
 S = TypeVar("S", bound=Slave)
 M = TypeVar("M", bound=Master)
+Call = Callable[..., Caller]
 
 
 class Worker(Slave):
@@ -100,15 +103,48 @@ def without_and_with_a_journal(request: pytest.FixtureRequest, tmp_path: Path) -
 
 
 @pytest.fixture
-def make_master(stack: ExitStack, master_options: dict[str, Any]) -> Callable[..., Any]:
+def facade() -> str:
+    """Which facade a test is about: "plain", or "aio" behind a bridge. A module may say more."""
+    return "plain"
+
+
+def plain_and_aio(request: pytest.FixtureRequest) -> str:
+    """Each facade, for a module whose tests are to hold for both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_master(stack: ExitStack, master_options: dict[str, Any], facade: str) -> Callable[..., Any]:
     """Start a master that is closed at the end. Requests end soon, so that a test that fails does so soon."""
 
     def make(kind: type[Master] = Master, **options: Any) -> Master:
         quick = {"request_retries": 0, "request_retry_waiting": 0.05, "request_timeout": 10.0, "channel": CHANNEL}
-        master = kind("127.0.0.1", 0, **{**quick, **master_options, **options})
+        options = {**quick, **master_options, **options}
+        master = kind("127.0.0.1", 0, **options)
+        if facade == "aio":
+            behind = Bridge(master, "127.0.0.1", 0, **options)
+            stack.callback(behind.home.end)
+            master._interaction = behind  # type: ignore[assignment]
         master.start()
         stack.callback(master.close)
         return master
+
+    return make
+
+
+class MakePool(Protocol):
+    def __call__(self, master: Master, **options: Any) -> SlavePool: ...
+
+
+@pytest.fixture
+def make_pool(stack: ExitStack, facade: str) -> Callable[..., Any]:
+    """Make a pool that is closed at the end, without waiting for what nobody wants."""
+
+    def make(master: Master, **options: Any) -> SlavePool | bridge.SlavePool:
+        kind = SlavePool if facade == "plain" else bridge.SlavePool
+        pool = kind(master, **options)
+        stack.callback(pool.close, wait=False)
+        return pool
 
     return make
 
@@ -181,8 +217,8 @@ def node_example() -> None:
 
 
 @pytest.fixture(scope="session")
-def slave_pool() -> Iterator[SlavePool]:
-    pool = SlavePool()
+def programs() -> Iterator[Programs]:
+    pool = Programs()
     try:
         yield pool
     finally:
@@ -190,11 +226,11 @@ def slave_pool() -> Iterator[SlavePool]:
 
 
 @pytest.fixture(params=[PYTHON, ISOLATED, NODE], ids=lambda implementation: implementation.name)
-def program(request: pytest.FixtureRequest, slave_pool: SlavePool) -> Iterator[SlaveProgram]:
+def program(request: pytest.FixtureRequest, programs: Programs) -> Iterator[SlaveProgram]:
     """A slave of each implementation."""
     if request.param is NODE:
         request.getfixturevalue("node_example")
-    with slave_pool.lend(request.param) as program:
+    with programs.lend(request.param) as program:
         yield program
 
 
@@ -212,6 +248,18 @@ def caller(program: SlaveProgram, recorder: RecordingMaster) -> Iterator[Caller]
         caller = Caller(channel, recorder)
         yield caller
         program.free = caller.leaves_it_free()
+
+
+@pytest.fixture
+def call(stack: ExitStack, recorder: RecordingMaster) -> Call:
+    """Calls a slave of this process in the name of the recorder."""
+
+    def call(slave: Slave) -> Caller:
+        caller = Caller(stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{slave.port}", NO_PROXY)), recorder)
+        stack.callback(refused_or_done, caller.disconnect)  # so that nothing is left that a closing slave waits for
+        return caller
+
+    return call
 
 
 # MasterService, called by a slave that is a script.

@@ -10,10 +10,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from interaction import Master, Task
+from interaction import Master, SlavePool, Task
 from interaction.exception import LossReason
 
 CHANNEL = 7
+
+
+pools: list[SlavePool] = []  # the one of this process
 
 
 def say(word: object) -> None:
@@ -48,6 +51,10 @@ def do(master: Master, command: Mapping[str, Any]) -> object:
                 tell(task)
             task.start()
             return {"started": task.id}
+        case {"submit": data}:
+            future = pools[0].submit(data)
+            future.add_done_callback(lambda done: say({"had": done.result()}))
+            return {"submitted": data}
         case {"tasks": told}:
             tasks = master.tasks()
             answer = {"tasks": {task.id: task.status.name for task in tasks}}
@@ -66,6 +73,7 @@ def do(master: Master, command: Mapping[str, Any]) -> object:
 def main() -> None:
     journal, port, tolerance = sys.argv[1:]
     with Told("127.0.0.1", int(port), float(tolerance), 0.1, channel=CHANNEL, journal=f"sqlite:///{journal}") as master:
+        pools.append(SlavePool(master))
         say({"port": master.port})
         for line in sys.stdin:
             answer = do(master, json.loads(line))

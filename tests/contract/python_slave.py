@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import threading
 from collections.abc import Mapping
@@ -48,12 +49,14 @@ def main() -> None:
         max_message_bytes=MAX_MESSAGE_BYTES,
         isolation=arguments.isolation,
     )
-    asked = threading.Event()
+    asked, ask = os.pipe()  # which a signal writes to at once: a handler runs when the main thread is next awake
+    os.set_blocking(ask, False)
+    signal.set_wakeup_fd(ask)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked.set())
+        signal.signal(number, lambda *_: None)
     slave.start()
     print(f"listening on 127.0.0.1:{slave.port}", flush=True)
-    asked.wait()
+    os.read(asked, 1)
     slave.shutdown()
     slave.stopping.set()
     slave.join()

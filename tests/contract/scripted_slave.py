@@ -7,18 +7,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from queue import Queue
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import grpc
 
-from interaction import SlaveConnectionProxy, Task, TaskStatus
+from interaction import SlaveConnectionProxy, TaskStatus
+from interaction import Task as OwnedTask
 from interaction.exception import LossReason, TaskLost
 from interaction.v1 import master_service_pb2 as master_messages
 from interaction.v1 import master_service_pb2_grpc as master_services
 from interaction.v1 import slave_service_pb2 as messages
 from interaction.v1 import slave_service_pb2_grpc as services
 from interaction.v1.payload_pb2 import Payload
-from interaction.v1.task_pb2 import TASK_RESULT_STATUS_COMPLETED, TaskResult
+from interaction.v1.task_pb2 import TASK_RESULT_STATUS_COMPLETED, Task, TaskResult
 from tests.contract.recording_master import Failure, fail
 from tests.contract.slave_programs import WAIT
 from tests.contract.wire import NO_PROXY, Metadata, metadata_of
@@ -55,6 +57,82 @@ class Beats:
         self._requests.put(None)
 
 
+class WorkStream:
+    """One stream of the fast road: what the master has said on it, and what the test says."""
+
+    def __init__(self, context: Context) -> None:
+        self.metadata = _own(context)
+        self.requests: Queue[messages.WorkRequest | None] = Queue()  # None: the master has closed its side, or it broke
+        self.answers: Queue[messages.WorkResponse | Failure | None] = Queue()  # None: the stream ends with OK
+        self._tasks: deque[Task] = deque()
+        self._acknowledged: deque[str] = deque()
+        context.add_callback(lambda: self.answers.put(None))
+
+    def read(self, requests: Iterator[messages.WorkRequest], arrivals: Queue[Arrival]) -> None:
+        """Until the master says no more."""
+        try:
+            for request in requests:
+                self.requests.put(request)
+                for task in request.tasks:
+                    arrivals.put((task.id, self))
+        except Exception:  # noqa: BLE001 - gRPC's, which is of no class: the stream broke
+            pass
+        finally:
+            self.requests.put(None)
+
+    def _next(self) -> None:
+        request = self.requests.get(timeout=WAIT)
+        assert request is not None, "the master says no more"
+        self._tasks.extend(request.tasks)
+        self._acknowledged.extend(request.acknowledged)
+
+    def task(self) -> str:
+        """The id of the next task."""
+        while not self._tasks:
+            self._next()
+        return self._tasks.popleft().id
+
+    def acknowledged(self) -> str:
+        """The next id that the master acknowledges."""
+        while not self._acknowledged:
+            self._next()
+        return self._acknowledged.popleft()
+
+    def closed(self) -> None:
+        """Wait until the master says no more."""
+        while self.requests.get(timeout=WAIT) is not None:
+            pass
+
+    def say(self, *outcomes: messages.WorkOutcome) -> None:
+        """Say all of that in one message."""
+        self.answers.put(messages.WorkResponse(outcomes=outcomes))
+
+    def accept(self, task_id: str, json: str = "") -> None:
+        """Say that a task is accepted, with that for its owner."""
+        data = Payload(json=json) if json else None
+        self.say(messages.WorkOutcome(task_id=task_id, accepted=messages.WorkAccepted(data=data)))
+
+    def refuse(self, task_id: str, reason: str, json: str = "", message: str = "no") -> None:
+        data = Payload(json=json) if json else None
+        refused = messages.WorkRefused(reason=reason, message=message, data=data)
+        self.say(messages.WorkOutcome(task_id=task_id, refused=refused))
+
+    def complete(self, task_id: str, json: str = "{}") -> None:
+        """Say that a task has ended."""
+        self.say(ended(completed(task_id, json)))
+
+    def end(self, failure: Failure | None = None) -> None:
+        """End the stream."""
+        self.answers.put(failure)
+
+
+Arrival = tuple[str, "WorkStream | None"]  # a task's id, and the stream by which it came, or None: by a call
+
+
+def ended(result: TaskResult) -> messages.WorkOutcome:
+    return messages.WorkOutcome(task_id=result.task_id, result=result)
+
+
 class ScriptedSlave(services.SlaveServiceServicer):
     """Accepts everything, but for what `task_answers` and `connect_answers` hold for the next calls."""
 
@@ -67,6 +145,10 @@ class ScriptedSlave(services.SlaveServiceServicer):
         self.disconnects: Queue[Metadata] = Queue()
         self.connect_answers: deque[Failure | messages.ConnectResponse] = deque()
         self.task_answers: deque[Failure] = deque()
+        self.features: list[str] = []
+        self.works: Queue[WorkStream] = Queue()  # streams of the fast road, as they are opened
+        self.work_answers: deque[Failure] = deque()
+        self.arrivals: Queue[Arrival] = Queue()
         self.before_task_answer: deque[TaskResult] = deque()  # results that overtake the answers
         self.acknowledgements: Queue[int] = Queue()
         self.before_connect_answer: Callable[[], object] = lambda: None
@@ -89,6 +171,7 @@ class ScriptedSlave(services.SlaveServiceServicer):
             fail(context, answer)
         self.before_connect_answer()
         answer.incarnation = answer.incarnation or self.incarnation
+        answer.features.extend(self.features)
         return answer
 
     def Disconnect(  # noqa: N802
@@ -99,6 +182,7 @@ class ScriptedSlave(services.SlaveServiceServicer):
 
     def NewTask(self, request: messages.NewTaskRequest, context: Context) -> messages.NewTaskResponse:  # noqa: N802
         self.tasks.put((request.SerializeToString(), _own(context)))
+        self.arrivals.put((request.task.id, None))
         if self.task_answers:
             fail(context, self.task_answers.popleft())
         if self.before_task_answer:
@@ -110,7 +194,17 @@ class ScriptedSlave(services.SlaveServiceServicer):
     def Work(  # noqa: N802
         self, request_iterator: Iterator[messages.WorkRequest], context: Context
     ) -> Iterator[messages.WorkResponse]:
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "it is not among the features")
+        if "work" not in self.features:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "it is not among the features")
+        work = WorkStream(context)
+        self.works.put(work)
+        if self.work_answers:
+            fail(context, self.work_answers.popleft())
+        Thread(target=work.read, args=[request_iterator, self.arrivals], daemon=True).start()
+        while (answer := work.answers.get()) is not None:
+            if isinstance(answer, Failure):
+                fail(context, answer)
+            yield answer
 
     def CancelTask(  # noqa: N802
         self, request: messages.CancelTaskRequest, context: Context
@@ -135,6 +229,10 @@ class ScriptedSlave(services.SlaveServiceServicer):
         request = master_messages.ReportResultRequest(result=result)
         return self.master.ReportResult(request, metadata=metadata_of(self.token), timeout=WAIT).acknowledgement
 
+    def work(self) -> WorkStream:
+        """The next stream of the fast road that is opened."""
+        return self.works.get(timeout=WAIT)
+
     def accepted_task(self) -> str:
         """The id of the next task that was handed over."""
         return messages.NewTaskRequest.FromString(self.tasks.get(timeout=WAIT)[0]).task.id
@@ -158,7 +256,7 @@ def scripted_slave() -> Iterator[ScriptedSlave]:
     """Serve a ScriptedSlave on a free port. At the end it is gone at once, with all its streams."""
     slave = ScriptedSlave()
     with ThreadPoolExecutor(16) as threads:
-        server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])
+        server = grpc.server(threads, options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)])
         services.add_SlaveServiceServicer_to_server(slave, server)
         slave.port = server.add_insecure_port("127.0.0.1:0")
         server.start()
@@ -169,13 +267,13 @@ def scripted_slave() -> Iterator[ScriptedSlave]:
             server.stop(grace=None).wait()
 
 
-def started(connection: SlaveConnectionProxy) -> Task:
+def started(connection: SlaveConnectionProxy) -> OwnedTask:
     task = connection.new_task({"a": 1})
     task.start()
     return task
 
 
-def assert_lost(task: Task, reason: LossReason) -> None:
+def assert_lost(task: OwnedTask, reason: LossReason) -> None:
     task.join(WAIT)
     assert task.status is TaskStatus.LOST
     assert isinstance(task.error, TaskLost)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from interaction import Slave
 
 class WaitingSlave(Slave):
     def _process_task(self, task: Mapping[str, Any]) -> Any:
+        time.sleep(task.get("seconds", 0.0))
         if "wait" in task:
             print("running", flush=True)
             threading.Event().wait(60)
@@ -27,8 +29,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--channel", type=int, default=7)
     parser.add_argument("--heartbeat-span", type=float, default=None)
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--backlog", type=int, default=0)
     arguments = parser.parse_args()
-    with WaitingSlave("127.0.0.1", arguments.port, arguments.heartbeat_span, channel=arguments.channel) as slave:
+    options = {"channel": arguments.channel, "slots": arguments.slots, "backlog": arguments.backlog}
+    with WaitingSlave("127.0.0.1", arguments.port, arguments.heartbeat_span, **options) as slave:
         print(slave.port, flush=True)
         sys.stdin.read()
 

@@ -109,7 +109,7 @@ def running_slave(implementation: Implementation) -> Iterator[SlaveProgram]:
         program.close()
 
 
-class SlavePool:
+class Programs:
     """A slave of each implementation that goes from test to test, for starting a process takes longer than a test."""
 
     def __init__(self) -> None:

@@ -17,9 +17,19 @@ from interaction.exception import (
     SlaveSlaveNotConnected,
     TaskLost,
 )
-from tests.contract.conftest import MakeMaster, MakeSlave, SlaveProcess, Worker, without_and_with_a_journal
+from tests.contract.conftest import (
+    MakeMaster,
+    MakeSlave,
+    SlaveProcess,
+    Worker,
+    plain_and_aio,
+    without_and_with_a_journal,
+)
 
 master_options = pytest.fixture(params=[False, True], ids=["", "journal"])(without_and_with_a_journal)
+
+
+facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
 
 
 def test_a_connection_lives_from_connect_to_disconnect(master: Master, slave: Worker) -> None:

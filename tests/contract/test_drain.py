@@ -16,10 +16,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from interaction import Master, SlaveConnectionProxy, TaskStatus
 from interaction.exception import LossReason, SlaveSystemShuttingDown
-from tests.contract.conftest import CHANNEL, ROOT, MakeMaster, MakeSlave, SlaveProcess, Worker
+from tests.contract.conftest import CHANNEL, ROOT, MakeMaster, MakeSlave, SlaveProcess, Worker, plain_and_aio
 from tests.contract.scripted_slave import Beats, ScriptedSlave
 from tests.contract.slave_programs import WAIT
 from tests.contract.wire import NO_PROXY
+
+facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
 
 
 class Watching(Master):
@@ -181,6 +183,38 @@ def test_sigterm_drains(watching: Watching) -> None:
             assert process.wait(WAIT) == 0
         finally:
             process.kill()
+
+
+UNHEARD = """
+import os, signal, threading, interaction
+class Idle(interaction.Slave):
+    def _process_task(self, task): ...
+def ask():
+    print("asked", flush=True)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # which wakes no other thread
+with Idle("127.0.0.1", 0) as slave:
+    slave.drain_at_sigterm()
+    {how}
+    slave.join()
+print("left", flush=True)
+"""
+INSIDE_A_START = """
+    with threading._active_limbo_lock:  # which Thread.start() holds: a handler that starts one waits for ever
+        ask()
+"""
+
+
+@pytest.mark.parametrize("how", [INSIDE_A_START.strip(), "threading.Timer(0.2, ask).start()"])
+def test_sigterm_drains_whatever_the_main_thread_is_doing(how: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNHEARD.format(how=how)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("asked\nleft\n", "", 0)
 
 
 # The hook.

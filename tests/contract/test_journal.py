@@ -221,6 +221,25 @@ def test_an_end_that_nobody_had_is_there_until_somebody_has_it(first: MasterProc
     assert fourth.ask("tasks", tasks=True) == {}
 
 
+def test_what_a_pool_has_begun_goes_on_and_is_not_run_again(
+    first: MasterProcess, on_journal: MakeProcess, slave: Worker
+) -> None:
+    first.do(submit={"a": 1, "b": 2})
+    assert {"had": {"sum": 3}} in [first.any(), first.any()]
+    first.ask("submitted", submit={"wait": 1})
+    assert slave.running.wait(WAIT)
+    first.ask("submitted", submit={"never": "begun"})
+    first.kill()
+    second = on_journal(first.port)
+    assert second.ask("resumed", resumed=WAIT) == ["conn"]
+    (task,) = second.ask("tasks", tasks=True)
+    slave.go_on.set()
+    assert second.next("completed") == {"completed": task, "data": {"wait": 1}, "result": {"waited": 1}}
+    second.ask("submitted", submit={"a": 3, "b": 4})  # the next one's pool has the slave
+    assert second.next("had") == {"had": {"sum": 7}}
+    assert slave.ran == [{"a": 1, "b": 2}, {"wait": 1}, {"a": 3, "b": 4}]
+
+
 def test_a_slave_that_died_meanwhile_is_lost_and_its_tasks_too(
     on_journal: MakeProcess, slave_process: Callable[..., Any]
 ) -> None:

@@ -15,10 +15,11 @@ import pytest
 
 from interaction import Master, Slave
 from interaction.v1.slave_service_pb2 import ConnectRequest
-from tests.contract.conftest import CHANNEL, ROOT, MakeMaster, MakeSlave, Worker
+from tests.contract.conftest import CHANNEL, ROOT, MakeMaster, MakeSlave, Worker, plain_and_aio
 from tests.contract.scripted_slave import ScriptedSlave
 from tests.contract.slave_programs import WAIT
 
+facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
 SERVICES = [Master, Worker]
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from interaction import Master, RequestException, SlaveConnectionProxy, Task, TaskStatus
 from interaction.exception import LeaseExpired, LossReason, SlaveSystemShuttingDown, TaskLost
-from tests.contract.conftest import MakeMaster, MakeSlave, SlaveProcess, Worker
+from tests.contract.conftest import MakeMaster, MakeSlave, SlaveProcess, Worker, plain_and_aio
 
+facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
 WAIT = 20.0
 StartProcess = Callable[..., SlaveProcess]
 

@@ -16,7 +16,9 @@ from interaction.exception import (
     SlaveSlaveDisconnectionRefused,
 )
 from interaction.slave import ConnectionRefuse, DisconnectionRefuse
-from tests.contract.conftest import MakeMaster, MakeSlave, Worker
+from tests.contract.conftest import MakeMaster, MakeSlave, Worker, plain_and_aio
+
+facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
 
 
 def test_the_wrong_channel(make_master: MakeMaster, slave: Worker) -> None:

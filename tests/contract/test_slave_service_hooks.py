@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -16,12 +15,10 @@ from interaction.slave import ConnectionRefuse, DisconnectionRefuse, TaskRefuse
 from interaction.v1 import slave_service_pb2 as messages
 from interaction.v1.payload_pb2 import Payload
 from interaction.v1.task_pb2 import Task
-from tests.contract.conftest import MakeSlave, Worker
-from tests.contract.recording_master import RecordingMaster
+from tests.contract.conftest import Call, MakeSlave, Worker
 from tests.contract.slave_programs import WAIT
 from tests.contract.wire import (
     FORBIDDEN,
-    NO_PROXY,
     REQUEST_INVALID,
     SUM,
     Caller,
@@ -35,8 +32,6 @@ from tests.contract.wire import (
     refusal_of,
     refused,
 )
-
-Call = Callable[..., Caller]
 
 
 class Asked(Worker):
@@ -66,15 +61,6 @@ class Asked(Worker):
 
     def _before_task(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._say("task", TaskRefuse)
-
-
-@pytest.fixture
-def call(stack: ExitStack, recorder: RecordingMaster) -> Call:
-    def call(slave: Worker) -> Caller:
-        channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{slave.port}", NO_PROXY))
-        return Caller(channel, recorder)
-
-    return call
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ DOCUMENTED = {
     *("_error_disconnect", "_before_new_task", "_after_new_task", "_error_new_task", "_lost_slave"),
     *("_before_connection", "_before_disconnection", "_before_task", "_process_task", "_lost_connection"),
     "_interaction",  # all the rest
+    "_is_protocol",  # typing.Generic's
 }
 
 

@@ -12,11 +12,12 @@ import pytest
 
 from interaction import Master, SlaveConnectionProxy, TaskStatus
 from interaction.exception import PayloadError, PayloadTooLarge, SlaveTaskAlreadyExist, TaskFailed
-from tests.contract.conftest import MakeMaster, MakeSlave, Worker, without_and_with_a_journal
+from tests.contract.conftest import MakeMaster, MakeSlave, Worker, plain_and_aio, without_and_with_a_journal
 
 master_options = pytest.fixture(params=[False, True], ids=["", "journal"])(without_and_with_a_journal)
 
 
+facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
 WAIT = 10.0
 
 

@@ -131,6 +131,7 @@ class Caller:
     """Calls a slave as its master does, with the token of its newest session."""
 
     def __init__(self, channel: grpc.Channel, master: RecordingMaster) -> None:
+        self.channel = channel
         self.stub = services.SlaveServiceStub(channel)
         self.master = master
         self.token = new_token()

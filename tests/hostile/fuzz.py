@@ -26,7 +26,7 @@ from interaction.address import parse_address
 from interaction.core.model import ResultStatus
 from interaction.core.token import is_token
 from interaction.exception import PayloadError, RequestException, ResponseException
-from interaction.rpc import convert, payload
+from interaction.rpc import convert, payload, work_stream
 from interaction.rpc.guard import BY_MASTER, BY_SLAVE, Guard
 from interaction.rpc.metadata import read_metadata
 from interaction.rpc.reading import lenient, sentence
@@ -213,7 +213,6 @@ class _Gatekeeper:
 
 
 _GUARDS = [Guard("x", 7, refusals, _Gatekeeper()) for refusals in (BY_SLAVE, BY_MASTER)]
-_SERVICER = SlaveServicer(cast(Any, None), 1)
 
 
 class _Context:
@@ -285,7 +284,7 @@ def read_result(content: bytes) -> None:
     if message is None or message.status not in {status.value for status in ResultStatus}:
         return
     try:
-        result = done(convert.read_result(message))
+        result = convert.read_result(message)
     except PayloadError:
         return
     assert isinstance(result.status, ResultStatus)
@@ -296,7 +295,7 @@ def read_task(content: bytes) -> None:
     if message is None:
         return
     try:
-        offer = done(_SERVICER._read_task(message))
+        offer = work_stream.read_task(message.task, message.incarnation)
     except ResponseException:
         return
     assert len(offer.task_id) == 36
@@ -309,7 +308,9 @@ def read_offer(made: tuple[bytes, Metadata]) -> None:
     if message is None:
         return
     try:
-        offer, _ = done(_SERVICER._read_offer(message, cast(Any, _Context(brought))))
+        offer, _ = done(
+            SlaveServicer(cast(Any, None), 1, fast_road=True)._read_offer(message, cast(Any, _Context(brought)))
+        )
     except ResponseException:
         return
     assert convert.MIN_LEASE <= offer.lease <= convert.MAX_LEASE

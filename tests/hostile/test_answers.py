@@ -17,6 +17,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from interaction import Master, RequestException, Slave, SlaveConnectionProxy, TaskStatus
+from interaction.config import MAX_BACKLOG, MAX_SLOTS
 from interaction.exception import LeaseExpired, SlaveTaskRefused
 from interaction.rpc.slave_client import MOST_FEATURES, MOST_HELD
 from interaction.v1 import master_service_pb2 as of_master
@@ -215,6 +216,7 @@ def test_unknown_fields_and_ids_that_are_none_are_not_minded(master: Master, pee
     connection = master.new_connection("peer", "127.0.0.1", peer.port)
     connection.connect()
     assert connection.is_connected
+    assert (connection.slots, connection.backlog) == (MAX_SLOTS, MAX_BACKLOG)  # it gets no more than one of ours
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)

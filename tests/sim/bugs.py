@@ -13,78 +13,15 @@ from interaction.core.admission import Ticket
 from interaction.core.journal import Entry, SessionKept, SessionRecord
 from interaction.core.lease import Lease
 from interaction.core.model import Acknowledgement, TaskOffer, TaskResult
-from interaction.core.session import Lose, Probe, ProbeAnswer, Session
+from interaction.core.session import Lose, Probe, ProbeAnswer
 from interaction.core.task import TaskMachine
 from tests.sim.journal import Done, SimJournal
 from tests.sim.master import SimLink, SimMaster
+from tests.sim.planting import each_journal, each_lease, each_link, each_machine, each_slave, nothing, put
+from tests.sim.road_bugs import ROAD_BUGS
 from tests.sim.run import Plant, Run
 from tests.sim.slave import SimSlave
 from tests.sim.task import SimTask
-
-
-def put(target: object, name: str, function: Callable[..., Any]) -> None:
-    """Replace a method of one object."""
-    setattr(target, name, function)
-
-
-def nothing(*_: Any, **__: Any) -> None:
-    """Do nothing."""
-
-
-def each_slave(change: Callable[[SimSlave], None]) -> Plant:
-    """A bug in the slaves, in every life of theirs."""
-
-    def plant(master: SimMaster, slaves: list[SimSlave]) -> None:
-        for slave in slaves:
-            change(slave)
-
-    return plant
-
-
-def each_link(change: Callable[[SimMaster, SimLink], None]) -> Plant:
-    """A bug in all that a master keeps of a session."""
-
-    def plant(master: SimMaster, slaves: list[SimSlave]) -> None:
-        if "add" in vars(master.registry):  # planted before
-            return
-        add = master.registry.add
-
-        def adding(token: str, session: Session, link: SimLink) -> None:
-            change(master, link)
-            add(token, session, link)
-
-        put(master.registry, "add", adding)
-
-    return plant
-
-
-def each_lease(change: Callable[[SimSlave, Lease], None]) -> Plant:
-    """A bug in the lease of every session."""
-
-    def in_slave(slave: SimSlave) -> None:
-        begin = slave.tenancy.engagement._begin
-
-        def beginning(*arguments: Any) -> None:
-            begin(*arguments)
-            lease = slave.tenancy.engagement.lease
-            assert lease is not None
-            change(slave, lease)
-
-        put(slave.tenancy.engagement, "_begin", beginning)
-
-    return each_slave(in_slave)
-
-
-def each_machine(link: SimLink, change: Callable[[TaskMachine], None]) -> None:
-    """A bug in every task of a session."""
-    add = link.custody._tasks.add
-
-    def adding(task_id: str, task: SimTask) -> None:
-        change(task.machine)
-        add(task_id, task)
-
-    put(link.custody._tasks, "add", adding)
-
 
 # The slave's.
 
@@ -264,16 +201,6 @@ def adopted_without_question(master: SimMaster, link: SimLink) -> None:
     put(link.custody, "missing", lambda held: [])
 
 
-def each_journal(change: Callable[[SimJournal], None]) -> Plant:
-    """A bug in the journal of every life of the master."""
-
-    def plant(master: SimMaster, slaves: list[SimSlave]) -> None:
-        if master.journal is not None:
-            change(master.journal)
-
-    return plant
-
-
 def sent_before_written(journal: SimJournal) -> None:
     """What depends on a commit does not wait for it."""
     write = journal.write
@@ -343,6 +270,7 @@ BUGS: dict[str, Plant] = {
         bug.__name__: each_journal(bug)
         for bug in (sent_before_written, told_before_written, owed_and_forgotten, sessions_not_written)
     },
+    **ROAD_BUGS,
 }
 
 

@@ -94,6 +94,12 @@ class History:
         self.losses.append((now, slave, reason))
         self.counts[reason.name] += 1
 
+    def look_again(self, now: float, task_id: str, status: TaskStatus) -> None:
+        """The owner looks at a task whose end he has had."""
+        told = self.tasks[task_id].ends[-1][1]
+        if status is not told:
+            self.wrong(now, f"task {task_id} has ended as {told.name}, and is {status.name} now")
+
     def finish(self, now: float, cut_off: set[str]) -> None:
         """The run is over, and the network has been well for long: nothing may be left hanging.
 

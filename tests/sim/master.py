@@ -16,13 +16,11 @@ from interaction.core.journal import (
     TaskDelivered,
     TaskDropped,
     TaskEnded,
-    TaskKept,
-    TaskRecord,
 )
-from interaction.core.model import Acknowledgement, ConnectAnswer, TaskOffer, TaskResult
+from interaction.core.model import Acknowledgement, ConnectAnswer, TaskResult
 from interaction.core.registry import Registry
 from interaction.core.session import STREAM_GRACE, Lose, Probe, ProbeAnswer, Session, SessionState
-from interaction.core.task import STATUS_BY_RESULT, TaskMachine, TaskStatus
+from interaction.core.task import TaskMachine, TaskStatus
 from interaction.exception import (
     JournalError,
     LossReason,
@@ -31,16 +29,15 @@ from interaction.exception import (
     ResponseException,
     TaskLost,
 )
+from tests.sim.delivery import SimDelivery
 from tests.sim.history import History
 from tests.sim.journal import Disk, SimJournal
 from tests.sim.task import SimTask
-from tests.sim.world import Later, World
+from tests.sim.world import CALL_SECONDS, World
 
 if TYPE_CHECKING:
     from tests.sim.slave import SimSlave, Stream
 
-CALL_TIMEOUT = 1.0  # of one try
-CALL_SECONDS = 6.0  # of a request with all its tries
 PROBE_TIMEOUT = 1.0
 
 
@@ -53,7 +50,7 @@ class SimLink:
     session: Session
     tokens: list[str]
     custody: Custody[SimTask]
-    recording: dict[str, Later] = field(default_factory=dict)  # results that are being written down, by task id
+    delivery: SimDelivery = field(init=False)
     heard_at: float = 0.0  # when anything of the slave's last came through, for the judge
 
     @property
@@ -66,7 +63,13 @@ class SimMaster:
     """The master process. With a `disk` it has a journal, and can be killed: for its next life see `recovery.py`."""
 
     def __init__(
-        self, world: World, history: History, tolerance: float, check_span: float, disk: Disk | None = None
+        self,
+        world: World,
+        history: History,
+        tolerance: float,
+        check_span: float,
+        disk: Disk | None = None,
+        idle: float = 3.0,
     ) -> None:
         self.name = "master"
         self.up = True
@@ -76,6 +79,7 @@ class SimMaster:
         self.disk = disk
         self.world = world
         self.history = history
+        self.idle = idle  # seconds after which a stream of tasks is closed that nobody needs
         self.prepare: Callable[[], object] = lambda: None  # called at the start of each life but the first
         self._check_span = check_span
         self._drawn = 0
@@ -85,6 +89,7 @@ class SimMaster:
         """A new process, that knows nothing but what is on its disk."""
         self.up, self.life, self.paused_until = True, self.life + 1, 0.0
         self.links: dict[str, SimLink] = {}  # by the slave's name
+        self.ended: list[SimTask] = []  # whose ends were told
         self.registry: Registry[SimLink] = Registry(self._check_span)
         self.journal = None if self.disk is None else SimJournal(self.world, self, self.disk)
         self._tick()
@@ -97,7 +102,8 @@ class SimMaster:
     def do(self, link: SimLink, decision: Probe | Lose | None) -> None:
         """Carry out what the core has decided."""
         if isinstance(decision, Probe):
-            self.world.on(self, self.world.now + decision.after, lambda: self._probe(link))
+            pause = self.registry.pause_before(decision, self.world.now)
+            self.world.on(self, self.world.now + pause, lambda: self._probe(link))
         elif isinstance(decision, Lose):
             self.over(link, link.custody.close(decision.reason, decision.message, asked=False))
 
@@ -108,6 +114,8 @@ class SimMaster:
             else:
                 found = ProbeAnswer(nobody=isinstance(answer, RequestException) and answer.code == "UNAVAILABLE")
             self.do(link, link.session.probed(found))
+            if isinstance(answer, str) and answer != link.session.incarnation and not link.session.over:
+                self.history.wrong(self.world.now, f"{link.slave.name} was seen to have restarted, and is not lost")
 
         self.world.call(self, link.slave, lambda: link.slave.incarnation, done, PROBE_TIMEOUT)
 
@@ -142,6 +150,7 @@ class SimMaster:
         """Know a session from now on."""
         session = Session(self.tolerance)
         link = SimLink(record, slave, session, [record.token], Custody(slave.name, session))
+        link.delivery = SimDelivery(self, link)
         self.links[slave.name] = link
         self.registry.add(link.token, session, link)
         if record.successor:  # it may be the slave's already
@@ -167,7 +176,7 @@ class SimMaster:
             record = replace(link.record, incarnation=answer.incarnation)
             self.write([SessionKept(record)], partial(self._connected, link, record, answer))
 
-        self.request(slave, lambda: slave.connect(token, None, link.session.lease), done)
+        self.world.request(self, slave, lambda: slave.connect(token, None, link.session.lease), done)
 
     def _connected(
         self, link: SimLink, record: SessionRecord, answer: ConnectAnswer, failure: JournalError | None
@@ -178,11 +187,12 @@ class SimMaster:
             return
         self.keep([SessionDropped(link.token)], lambda: None)
         self.over(link, link.custody.end(None, "not made", asked=True))
-        self.request(link.slave, lambda: link.slave.disconnect(link.token), lambda answer: None)
+        self.world.request(self, link.slave, lambda: link.slave.disconnect(link.token), lambda answer: None)
 
     def opened(self, link: SimLink, answer: ConnectAnswer) -> None:
         """The slave has accepted, or has taken the session up again."""
         link.heard_at = self.world.now
+        link.delivery.opened(answer)
         self.do(link, link.session.opened(answer.incarnation, self.world.now))
         self.world.on(self, self.world.now + STREAM_GRACE, lambda: self.do(link, link.session.expect_stream()))
 
@@ -201,53 +211,17 @@ class SimMaster:
             elif not isinstance(answer, RequestException):
                 self.over(link, link.custody.end(LossReason.DISCONNECTED, "disconnected", asked=True))
 
-        self.request(slave, lambda: slave.disconnect(link.token), done)
+        self.world.request(self, slave, lambda: slave.disconnect(link.token), done)
 
     def start_task(self, slave: SimSlave, task_id: str) -> None:
         """Hand over a task, where there is a session."""
         link = self.links.get(slave.name)
         if link is None or link.session.state not in (SessionState.LIVE, SessionState.SUSPECT):
             return
-        task = SimTask(task_id, TaskMachine(), self.deliver, self.told)
+        task = SimTask(task_id, TaskMachine(), self.deliver, self.told, self.history.accepted)
         self.history.started(self.world.now, task_id, link.token, link.session.incarnation)
         task.machine.start()
-        link.custody.hand_over(task)
-        offer = TaskOffer(task_id, {}, task_id.encode(), link.session.incarnation)
-
-        def written(failure: JournalError | None) -> None:
-            if failure is not None or link.session.over:
-                done(failure or RequestException("over", "CANCELLED"))
-                return
-            self.request(slave, lambda: slave.new_task(link.token, offer), done)
-
-        def done(answer: object) -> None:
-            if link.session.over:  # which has ended the call, and ends the task
-                return
-            if not isinstance(answer, (ResponseException, RequestException, JournalError)):
-                task.accept()
-                self.history.accepted(task_id)
-                return
-            ends, ending = link.custody.not_started(task, answer)
-            self.over(link, ending)
-            if ends:
-                self.keep([TaskDropped(task_id)], lambda: task.fail_to_start(answer))
-
-        self.write([TaskKept(TaskRecord(task_id, slave.name, b""))], written)
-
-    def request(self, slave: SimSlave, handle: Callable[[], object], done: Callable[[object], None]) -> None:
-        """A request with its tries: again where the transport failed, until its time is over."""
-        deadline = self.world.now + CALL_SECONDS
-
-        def attempt() -> None:
-            self.world.call(self, slave, handle, answered, CALL_TIMEOUT)
-
-        def answered(answer: object) -> None:
-            if isinstance(answer, RequestException) and self.world.now + CALL_TIMEOUT < deadline:
-                self.world.on(self, self.world.now + 0.2, attempt)
-            else:
-                done(answer)
-
-        attempt()
+        link.delivery.start(task)
 
     # What slaves call.
 
@@ -255,6 +229,7 @@ class SimMaster:
         """A slave opens its heartbeat stream."""
         link = self.registry.find(stream.token)
         if link is None or link.session.over:
+            self._judge_stranger(stream.token)
             self._down(slave, stream, lambda: slave.told_that_it_is_over(stream.token))
             return
         if stream.token in link.tokens[: link.tokens.index(link.token)]:
@@ -267,8 +242,10 @@ class SimMaster:
         link = self.registry.find(stream.token)
         if link is None or not stream.number:
             return
-        if link.session.beat(stream.number, sequence, self.world.now):
+        acknowledged = link.session.beat(stream.number, sequence, self.world.now)
+        if link.session.last_heard == self.world.now:
             link.heard_at = self.world.now
+        if acknowledged:
             newest = link.session.newest_beat
             self._down(slave, stream, lambda: slave.acknowledged(stream, newest))
 
@@ -287,32 +264,18 @@ class SimMaster:
     def report(self, token: str, result: TaskResult) -> object:
         """A result came."""
         if not self.registry.remembers(token):
+            self._judge_stranger(token)
             raise MasterSlaveTokenInvalid("unknown")
         link = self.registry.find(token)
         if link is None:
             return Acknowledgement.STALE
-        task = link.custody.report(result)
-        if isinstance(task, Acknowledgement):
-            return task
-        if self.journal is None:
-            return link.custody.recorded(result)
-        if task.id not in link.recording:
-            link.recording[task.id] = Later()
-            ended = TaskEnded(
-                task.id, STATUS_BY_RESULT[result.status], str(result.value).encode(), delivered=task.mark()
-            )
-            self.write([ended], partial(self._recorded, link, task, result))
-        return link.recording[task.id]
+        return link.delivery.report(result)
 
-    def _recorded(self, link: SimLink, task: SimTask, result: TaskResult, failure: JournalError | None) -> None:
-        later = link.recording.pop(task.id)
-        if failure is None:
-            later.give(link.custody.recorded(result))
-            return
-        lost = link.custody.not_recorded(task.id)
-        if lost is not None:
-            self.lose([(task, lost)])
-        later.give(RequestException("not written", "UNAVAILABLE"))
+    def _judge_stranger(self, token: str) -> None:
+        """A slave that beats or reports is told that its session is over: it must be."""
+        for link in self.links.values():
+            if token in (link.record.token, link.record.successor) and not link.session.over:
+                self.history.wrong(self.world.now, f"{link.slave.name} is told that its session is over")
 
     # Ends.
 
@@ -330,6 +293,7 @@ class SimMaster:
         if self.links.get(link.slave.name) is link:
             del self.links[link.slave.name]
         self.end_stream(link)
+        link.delivery.close()
         if ending.reason is None:
             return
         self.history.lost(self.world.now, link.slave.name, ending.reason)
@@ -362,6 +326,7 @@ class SimMaster:
     def told(self, task: SimTask) -> None:
         """The application's callback. Then its owner has had the end."""
         self.history.ended(self.world.now, task.id, task.status, task.result)
+        self.ended.append(task)
         self.keep([TaskDropped(task.id)], lambda: None)
 
 

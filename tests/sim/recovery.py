@@ -11,9 +11,10 @@ from interaction.core.recovery import Recovery, Refused, meaning_of
 from interaction.core.task import STATUS_BY_RESULT, TaskMachine, TaskStatus
 from interaction.exception import JournalError, LossReason, ResponseException, TaskLost
 from tests.sim.journal import Disk
-from tests.sim.master import CALL_TIMEOUT, SimLink, SimMaster
+from tests.sim.master import SimLink, SimMaster
 from tests.sim.slave import SimSlave
 from tests.sim.task import SimTask
+from tests.sim.world import CALL_TIMEOUT
 
 _RESULT_BY_STATUS = {status: result for result, status in STATUS_BY_RESULT.items()}
 
@@ -25,6 +26,8 @@ def kill(master: SimMaster, slaves: list[SimSlave]) -> None:
     master.history.killed(master.world.now, master.disk.tasks)
     for slave in slaves:
         slave.break_stream()
+    for link in master.links.values():
+        link.delivery.killed()
 
 
 class Restarted:
@@ -45,7 +48,8 @@ class Restarted:
         self._round = 0
         self._by_token = {link.token: link for link in links}
         self._recovery = Recovery({link.tokens[0]: link.session for link in links}, self._world.now)
-        self._step()
+        begins = self._world.now + self._world.random.choice((0.0, 0.3))  # slaves may call before they are called
+        self._world.on(master, begins, self._step)
 
     def _adopt(self, disk: Disk, snapshot: Snapshot, links: list[SimLink]) -> None:
         """The application has a look at all tasks, some time later: ends come before and after that."""

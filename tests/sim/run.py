@@ -14,6 +14,7 @@ from tests.sim.world import Weather, World
 
 TROUBLE = 40.0  # seconds in which faults happen
 SLACK = 0.5  # seconds, of the promise
+BATCHES = (1, 1, 1, 1, 1, 1, 3, 8)  # tasks that are started at once
 PEACE = 75.0  # seconds after that in which all must come to its end
 Plant = Callable[[SimMaster, list[SimSlave]], None]
 
@@ -33,7 +34,8 @@ class Run:
         self.tolerance = draw.choice((1.0, 3.0, 15.0))
         self.check_span = draw.choice((0.1, 1.0))
         disk = Disk() if draw.random() < 0.6 else None
-        self.master = SimMaster(self.world, self.history, self.tolerance, self.check_span, disk)
+        idle = draw.choice((0.3, 3.0))
+        self.master = SimMaster(self.world, self.history, self.tolerance, self.check_span, disk, idle)
         span = draw.choice((0.2, 3.0))
         self.slaves = [
             SimSlave(f"slave-{number}", self.world, self.history, self.master, span)
@@ -63,9 +65,10 @@ class Run:
 
     def _bad_weather(self) -> Weather:
         draw = self.world.random
+        snap = draw.choice((0.0, 0.0, 0.05, 0.3))
         if self.wired:
-            return Weather(0.0, draw.choice((0.0, 0.1)), draw.choice((0.02, 0.3)))
-        return Weather(draw.choice((0.0, 0.05, 0.3)), draw.choice((0.0, 0.1)), draw.choice((0.02, 0.5, 2.0)))
+            return Weather(0.0, draw.choice((0.0, 0.1)), draw.choice((0.02, 0.3)), snap)
+        return Weather(draw.choice((0.0, 0.05, 0.3)), draw.choice((0.0, 0.1)), draw.choice((0.02, 0.5, 2.0)), snap)
 
     # The application.
 
@@ -76,10 +79,11 @@ class Run:
             self.master.disconnect(slave)
         else:
             self.master.connect(slave)
-            self._tasks += 1
-            self.master.start_task(slave, f"task-{self._tasks}")
+            for _ in range(draw.choice(BATCHES)):
+                self._tasks += 1
+                self.master.start_task(slave, f"task-{self._tasks}")
         if self.world.now < TROUBLE:
-            self.world.on(self.master, self.world.now + draw.expovariate(3.0), self._work)
+            self.world.on(self.master, self.world.now + draw.expovariate(2.0), self._work)
 
     # Faults.
 
@@ -90,7 +94,7 @@ class Run:
         draw, slave = self.world.random, self.world.random.choice(self.slaves)
         faults = [self._kill, self._pause_slave, self._pause_master, self._hiccup]
         if self.master.journal is not None:
-            faults += [self._kill_master, self._fill_disk]
+            faults += [self._kill_master, self._kill_master, self._fill_disk]
         fault = draw.choice(faults if self.wired else [*faults, self._cut])
         fault(slave)
         self.world.at(self.world.now + draw.expovariate(0.3), self._trouble)
@@ -119,8 +123,9 @@ class Run:
             self.history.counts["master restarted"] += 1
             if self.world.now < TROUBLE:
                 self._work()
-                if self.world.random.random() < 0.4:  # while it still comes back
-                    self.world.at(self.world.now + self.world.random.random() ** 2, lambda: self._kill_master(slave))
+                if self.world.random.random() < 0.6:  # while it still comes back
+                    soon = 0.01 * 100 ** self.world.random.random()
+                    self.world.at(self.world.now + soon, lambda: self._kill_master(slave))
 
     def _fill_disk(self, slave: SimSlave) -> None:
         if self.master.journal is not None:
@@ -140,7 +145,10 @@ class Run:
         self._excused_until = self.master.paused_until
 
     def _hiccup(self, slave: SimSlave) -> None:
-        slave.break_stream()
+        if slave.work is not None and self.world.random.random() < 0.5:
+            slave.work.wire.snap()
+        else:
+            slave.break_stream()
 
     def _a_while(self) -> float:
         return self.tolerance * self.world.random.choice((0.2, 0.9, 1.5))
@@ -192,6 +200,8 @@ class Run:
         history.finish(
             now, cut_off=set() if disk is None else {task.id for task in disk.tasks.values() if task.delivered}
         )
+        for task in self.master.ended:
+            history.look_again(now, task.id, task.status)
         for slave in self.slaves:
             last = [story for task_id, story in history.tasks.items() if task_id.startswith(f"last-{slave.name}")]
             if not any(story.value is not None and story.result == story.value for story in last):
@@ -199,3 +209,5 @@ class Run:
         unrequested = [loss for loss in history.losses if loss[2].name != "DISCONNECTED"]
         if self.calm and unrequested:
             history.wrong(now, f"nothing was wrong, and yet the master lost {unrequested[0][1]}")
+        if self.calm and history.counts["no answer"]:
+            history.wrong(now, "nothing was wrong, and yet a task got no answer")

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 
-from interaction.core.admission import Ticket
 from interaction.core.engagement import Verdict
-from interaction.core.model import Acknowledgement, ConnectAnswer, ResultStatus, TaskOffer, TaskResult
+from interaction.core.model import Acknowledgement, ConnectAnswer, HeldTask, TaskOffer, TaskResult
 from interaction.core.outbox import Entry, Outbox
 from interaction.core.tenancy import Tenancy
 from interaction.exception import (
     MasterResponseException,
+    RequestException,
     ResponseException,
     SlaveSlaveConnectionRefused,
     SlaveSlaveDisconnectionRefused,
-    SlaveTaskRefused,
+    SlaveSlaveNotConnected,
 )
 from tests.sim.history import History
+from tests.sim.intake import SimIntake
 from tests.sim.master import SimMaster
+from tests.sim.wire import BROKEN, Status, Wire
+from tests.sim.work import SimWork
 from tests.sim.world import Later, Work, World
 
 RETRY_PAUSE = 0.05
+
+
+class FastRoad(Enum):
+    """Whether a slave serves the fast road."""
+
+    SERVED = "served"
+    LACKING = "lacking"  # among its features
+    BARRED = "barred"  # by something between, that lets no streams pass
 
 
 @dataclass
@@ -45,11 +58,15 @@ class SimSlave:
         self.paused_until = 0.0
         self.incarnation = ""
         self.stream: Stream | None = None
-        self._world = world
-        self._history = history
-        self._master = master
+        self.world = world
+        self.history = history
+        self.master = master
         self._span = span
-        self.forgetful = world.random.random() < 0.2  # it keeps nothing that could be resumed, as it may
+        draw = world.random
+        self.forgetful = draw.random() < 0.2  # it keeps nothing that could be resumed, as it may
+        self.fast_road = draw.choices((FastRoad.SERVED, FastRoad.LACKING, FastRoad.BARRED), (0.75, 0.2, 0.05))[0]
+        self._slots, self._backlog = draw.choice((1, 1, 2, 3)), draw.choice((0, 0, 1, 4))
+        self.capacity = self._slots + self._backlog + draw.choice((1, 1000))  # of the outbox
         self._later: dict[object, Later] = {}
         self.start()
 
@@ -57,15 +74,22 @@ class SimSlave:
         """A new process, that knows nothing."""
         self.up, self.life, self.paused_until = True, self.life + 1, 0.0
         self.incarnation = f"{self.name}-{self.life}"
-        self.outbox: Outbox[TaskResult] = Outbox(1, 0.5)
-        self.tenancy: Tenancy[TaskResult] = Tenancy(self.incarnation, self._span, self.outbox, slots=2)
+        self.outbox: Outbox[TaskResult] = Outbox(1, 0.5, capacity=self.capacity)
+        self.tenancy: Tenancy[TaskResult] = Tenancy(
+            self.incarnation, self._span, self.outbox, slots=self._slots, backlog=self._backlog
+        )
+        self.intake = SimIntake(self)
         self.stream = None
+        self.work: SimWork | None = None
+        self._reporting = False
         self._later.clear()
 
     def kill(self) -> None:
         """SIGKILL: its sockets close."""
         self.up = False
         self.break_stream()
+        if self.work is not None:
+            self.work.wire.end(self.work.wire.master, BROKEN)
 
     def break_stream(self) -> None:
         """The connection is gone, and each end that can hear notices."""
@@ -73,17 +97,15 @@ class SimSlave:
         if stream is None or stream.broken:
             return
         stream.broken = True
-        if (self.name, self._master.name) not in self._world.cut:
-            self._world.on(
-                self._master, self._world.now + self._world.delay(), lambda: self._master.stream_broken(stream)
-            )
+        if (self.name, self.master.name) not in self.world.cut:
+            self.world.on(self.master, self.world.now + self.world.delay(), lambda: self.master.stream_broken(stream))
         if self.up:
-            self._world.on(self, self._world.now + self._world.delay(), lambda: self._reopen(stream.token))
+            self.world.on(self, self.world.now + self.world.delay(), lambda: self._reopen(stream.token))
 
     @property
     def now(self) -> float:
         """Its clock."""
-        return self._world.now
+        return self.world.now
 
     # What its master calls.
 
@@ -96,18 +118,24 @@ class SimSlave:
         if verdict is Verdict.WAIT:
             return self._later[token]
         if verdict is Verdict.RESUME:
-            answer = ConnectAnswer(self.incarnation, held=tuple(self.tenancy.held()))
-            self.tenancy.resumed(token, answer, lease, self._world.now)
+            self._end_session()
+            answer = self._answer(self.tenancy.held())
+            self.tenancy.resumed(token, answer, lease, self.world.now)
             self._begin(token)
             return answer
-        return self._ask(token, lambda: self._connected(token, ConnectAnswer(self.incarnation), lease))
+        return self._ask(token, lambda: self._connected(token, lease))
 
-    def _connected(self, token: str, answer: ConnectAnswer, lease: float) -> object:
-        if self._world.random.random() < 0.05:
+    def _answer(self, held: Sequence[HeldTask] = ()) -> ConnectAnswer:
+        admission, features = self.tenancy.admission, () if self.fast_road is FastRoad.LACKING else ("work",)
+        return ConnectAnswer(self.incarnation, {}, admission.slots, admission.backlog, features, tuple(held))
+
+    def _connected(self, token: str, lease: float) -> object:
+        if self.world.random.random() < 0.05:
             refusal = SlaveSlaveConnectionRefused("no")
             self.tenancy.engagement.refused(refusal)
             return refusal
-        self.tenancy.opened(answer, lease, self._world.now)
+        answer = self._answer()
+        self.tenancy.opened(answer, lease, self.world.now)
         self._begin(token)
         return answer
 
@@ -122,36 +150,15 @@ class SimSlave:
 
     def _disconnected(self, token: str) -> object:
         self.let_go_if_due()
-        if self._world.random.random() < 0.1:
+        if self.world.random.random() < 0.1:
             self.tenancy.engagement.stays(token)
             return SlaveSlaveDisconnectionRefused("no")
-        self.tenancy.closed(token, {})
+        if self.tenancy.closed(token, {}):
+            self._end_session()
         return {}
 
     def new_task(self, token: str, offer: TaskOffer) -> object:
-        self.let_go_if_due()
-        ticket, fresh = self.tenancy.offer(token, offer)
-        if fresh:
-            return self._ask(id(ticket), lambda: self._decided(ticket))
-        if ticket.answer is None:
-            return self._later[id(ticket)]
-        return ticket.answer
-
-    def _decided(self, ticket: Ticket) -> object:
-        self.let_go_if_due()
-        if self._world.random.random() < 0.05:
-            refusal = SlaveTaskRefused("no")
-            self.tenancy.admission.refused(ticket, refusal)
-            return refusal
-        try:
-            self.tenancy.accepted(ticket, {})
-        except ResponseException as refusal:
-            return refusal
-        value = self._world.random.random()
-        self._history.executed(self._world.now, ticket.offer.task_id, value)
-        duration = self._world.random.choice((0.0, 0.01, 0.5, 5.0))
-        self._world.on(self, self._world.now + duration, lambda: self._finished(ticket, value))
-        return {}
+        return self.intake.new_task(token, offer)
 
     def _ask(self, key: object, decide: Callable[[], object]) -> Later:
         """The user takes a moment. Who calls again meanwhile waits for the same answer."""
@@ -161,23 +168,32 @@ class SimSlave:
             del self._later[key]
             later.give(decide())
 
-        self._world.on(self, self._world.now + self._world.random.choice((0.0, 0.3)), answer)
+        self.world.on(self, self.world.now + self.world.random.choice((0.0, 0.3)), answer)
         return later
 
     # The session.
 
     def let_go_if_due(self) -> None:
-        self.tenancy.engagement.lease_over(self._world.now)
+        if self.tenancy.engagement.lease_over(self.world.now):
+            self._end_session()
+
+    def _end_session(self) -> None:
+        self._reporting = False
+        if self.work is not None:
+            self._end_work(self.work, SlaveSlaveNotConnected("the session is over"))
+        self.intake.go_on()
 
     def believes_in(self, token: str) -> bool:
         """Whether it would take a task of that session at this moment."""
         lease = self.tenancy.engagement.lease
-        return self.tenancy.engagement.owns(token) and lease is not None and not lease.expired(self._world.now)
+        return self.tenancy.engagement.owns(token) and lease is not None and not lease.expired(self.world.now)
 
     def _begin(self, token: str) -> None:
         self.break_stream()
         self._open(token)
-        self._report(token)
+        self._reporting = True
+        self.intake.go_on()
+        self.report()
 
     def _reopen(self, token: str) -> None:
         if self.stream is None and self.believes_in(token):
@@ -185,32 +201,32 @@ class SimSlave:
 
     def _open(self, token: str) -> None:
         stream = self.stream = Stream(token)
-        self._up(stream, lambda: self._master.stream_opened(self, stream), lambda: self._not_opened(stream))
+        self._up(stream, lambda: self.master.stream_opened(self, stream), lambda: self._not_opened(stream))
         self._beat(stream)
 
     def _not_opened(self, stream: Stream) -> None:
         if self.stream is stream:
             self.stream = None
-            self._world.on(self, self._world.now + RETRY_PAUSE, lambda: self._reopen(stream.token))
+            self.world.on(self, self.world.now + RETRY_PAUSE, lambda: self._reopen(stream.token))
 
     def _beat(self, stream: Stream) -> None:
         self.let_go_if_due()
         lease = self.tenancy.engagement.lease
         if self.stream is not stream or not self.believes_in(stream.token) or lease is None:
             return
-        sequence = lease.beat(self._world.now)
-        self._up(stream, lambda: self._master.beat(self, stream, sequence))
-        self._world.on(self, self._world.now + lease.pause(self._world.random.random()), lambda: self._beat(stream))
+        sequence = lease.beat(self.world.now)
+        self._up(stream, lambda: self.master.beat(self, stream, sequence))
+        self.world.on(self, self.world.now + lease.pause(self.world.random.random()), lambda: self._beat(stream))
 
     def _up(self, stream: Stream, deliver: Work, not_there: Work | None = None) -> None:
         """A message on the stream: in order, or not at all."""
-        if (self.name, self._master.name) in self._world.cut:
+        if (self.name, self.master.name) in self.world.cut:
             return
-        stream.last_up = max(stream.last_up, self._world.now + self._world.delay())
-        if self._master.up:
-            self._world.on(self._master, stream.last_up, lambda: None if stream.broken else deliver())
+        stream.last_up = max(stream.last_up, self.world.now + self.world.delay())
+        if self.master.up:
+            self.world.on(self.master, stream.last_up, lambda: None if stream.broken else deliver())
         elif not_there is not None:
-            self._world.on(self, stream.last_up, not_there)
+            self.world.on(self, stream.last_up, not_there)
 
     def acknowledged(self, stream: Stream, sequence: int) -> None:
         """The master's answer on the stream."""
@@ -218,40 +234,83 @@ class SimSlave:
         self.let_go_if_due()
         if self.stream is stream and engagement.owns(stream.token) and engagement.lease is not None:
             engagement.lease.acknowledged(sequence)
-            self._master.judge_lease(self.name, stream.token, engagement.lease.expires_at)
+            self.intake.go_on()
+            self.master.judge_lease(self.name, stream.token, engagement.lease.expires_at)
 
     def told_that_it_is_over(self, token: str) -> None:
         """The master says that the session has ended."""
         self.let_go_if_due()
-        self.tenancy.ended_by_master(token)
+        if self.tenancy.ended_by_master(token):
+            self._end_session()
+
+    # The fast road.
+
+    def heard(self, token: str, wire: Wire, offers: Sequence[TaskOffer], acknowledged: Sequence[str]) -> None:
+        """A message on a stream of tasks, which opens with the first."""
+        if wire.work is None:
+            self._open_work(token, wire)
+        if wire.work is not None:
+            wire.work.heard(offers, acknowledged)
+
+    def _open_work(self, token: str, wire: Wire) -> None:
+        if self.fast_road is not FastRoad.SERVED:
+            wire.finish(wire.slave, RequestException("what is that?", "UNIMPLEMENTED"))
+            return
+        self.let_go_if_due()
+        try:
+            self.tenancy.engagement.check(token)
+        except ResponseException as refusal:
+            wire.finish(wire.slave, refusal)
+            return
+        before, self.work = self.work, SimWork(self, token, wire)
+        wire.work, wire.slave.gone = self.work, partial(self._gone, self.work)
+        if before is not None:
+            self._end_work(before, RequestException("a newer stream has taken its place", "ABORTED"))
+
+    def _gone(self, work: SimWork, status: Status) -> None:
+        work.close()
+
+    def half_closed(self, wire: Wire) -> None:
+        """The master has no need of the stream."""
+        if wire.work is not None:
+            self._end_work(wire.work, None)
+
+    def _end_work(self, work: SimWork, status: Status) -> None:
+        """It is read until a write that is under way has ended."""
+        work.close()
+        writing = self.world.random.choice((0.0, 0.3))
+        self.world.on(self, self.world.now + writing, lambda: work.wire.finish(work.wire.slave, status))
+
+    def work_over(self, work: SimWork) -> None:
+        """A stream has ended, and what it had not brought home is due."""
+        if self.work is work:
+            self.work = None
+        self.report()
 
     # Results.
 
-    def _finished(self, ticket: Ticket, value: object) -> None:
-        result = TaskResult(ticket.offer.task_id, ResultStatus.COMPLETED, value)
-        if self.tenancy.finished(ticket, result, self._world.now):
-            self._report(self.tenancy.engagement.token)
-
-    def _report(self, token: str) -> None:
+    def report(self) -> None:
         """Report what is due, and come back when more is."""
         self.let_go_if_due()
-        if not self.tenancy.engagement.owns(token):
+        if not self._reporting:
             return
-        for entry in self.outbox.take_due(token, self._world.now):
-            self._call_report(token, entry)
+        token = self.tenancy.engagement.token
+        for entry in self.outbox.take_due(token, self.world.now):
+            if self.work is None or not self.work.report(entry):
+                self._call_report(token, entry)
         due = self.outbox.next_due(token)
-        if due is not None:
-            self._world.on(self, due, lambda: self._report(token))
+        if due is not None and due > self.world.now:
+            self.world.on(self, due, self.report)
 
     def _call_report(self, token: str, entry: Entry[TaskResult]) -> None:
         def done(answer: object) -> None:
             if isinstance(answer, MasterResponseException):
                 self.told_that_it_is_over(token)
             if isinstance(answer, Acknowledgement):
-                self._history.counts[f"acknowledged {answer.name}"] += 1
+                self.history.counts[f"acknowledged {answer.name}"] += 1
                 self.outbox.acknowledged(entry.task_id)
             else:
-                self.outbox.failed(entry.task_id, self._world.now, self._world.random.random())
-                self._report(token)
+                self.outbox.failed(entry.task_id, self.world.now, self.world.random.random())
+                self.report()
 
-        self._world.call(self, self._master, lambda: self._master.report(token, entry.item), done, timeout=2.0)
+        self.world.call(self, self.master, lambda: self.master.report(token, entry.item), done, timeout=2.0)

@@ -13,14 +13,25 @@ Deliver = Callable[[str, Callable[[], object]], object]
 
 
 class SimTask:
-    """`tell` is the application's callback, once there is one; `deliver` writes down that it is called, and calls."""
+    """`tell` is the application's callback, once there is one; `deliver` writes down that it is called, and calls.
 
-    def __init__(self, task_id: str, machine: TaskMachine, deliver: Deliver, tell: Tell | None = None) -> None:
+    `started` is called when `start()` returns with success.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        machine: TaskMachine,
+        deliver: Deliver,
+        tell: Tell | None = None,
+        started: Callable[[str], object] = lambda task_id: None,
+    ) -> None:
         self.id = task_id
         self.machine = machine
         self.marked = False
         self._deliver = deliver
         self._tell = tell
+        self._started = started
 
     @property
     def status(self) -> TaskStatus:
@@ -42,15 +53,19 @@ class SimTask:
             self._ended()
 
     def accept(self) -> None:
-        self.machine.accept()
+        if self.machine.accept():
+            self._started(self.id)
 
     def fail_to_start(self, error: BaseException) -> None:
         if self.machine.fail_to_start(error):
             self._ended()
 
     def finish(self, result: TaskResult) -> Acknowledgement:
+        starting = self.status is TaskStatus.STARTING
         acknowledgement = self.machine.finish(result)
         if acknowledgement is Acknowledgement.RECORDED:
+            if starting:
+                self._started(self.id)
             self._ended()
         return acknowledgement
 

@@ -7,6 +7,7 @@ import pytest
 from interaction.core.task import TaskStatus
 from tests.sim.bugs import BUGS, caught_at
 from tests.sim.history import History
+from tests.sim.road_bugs import ROAD_BUGS
 from tests.sim.run import Run
 
 SEEDS = 200  # scripts/simulate runs as many as you like
@@ -27,10 +28,12 @@ def test_no_run_breaks_the_promise(first: int) -> None:
 def test_runs_are_about_something() -> None:
     """A simulation in which nothing happens finds nothing."""
     counts = History().counts
-    for seed in range(40):
+    for seed in range(100):
         for name, number in Run(seed).go().counts.items():
             counts[name] += number
     happened = {"COMPLETED", "LOST", "START_FAILED", "EXITED", "RESTARTED", "SILENT", "DISCONNECTED"}
+    happened |= {"streams broken", "streams closed", "sent by a stream", "results by a stream", "left over by a stream"}
+    happened |= {"refused with TASK_ALREADY_EXIST", "refused with TASK_REFUSED", "no answer"}
     happened |= {"master restarted", "resumed", "acknowledged RECORDED", "acknowledged DUPLICATE", "acknowledged STALE"}
     assert {name for name in happened if counts[name] >= 3} == happened
 
@@ -49,3 +52,4 @@ def test_a_planted_bug_is_caught(bug: str) -> None:
 
 def test_there_are_enough_bugs_to_believe_in_the_judge() -> None:
     assert len(BUGS) >= 10
+    assert len(ROAD_BUGS) >= 6

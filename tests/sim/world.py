@@ -9,10 +9,13 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from interaction.exception import RequestException, ResponseException
 
+CALL_TIMEOUT = 1.0  # seconds, of one try
+CALL_SECONDS = 6.0  # of a request with all its tries, and within which a task is answered
 Work = Callable[[], object]
 Reply = Callable[[object], None]
 
@@ -33,6 +36,7 @@ class Weather:
     drop: float = 0.0
     duplicate: float = 0.0
     slowest: float = 0.02  # seconds that a message may take
+    snap: float = 0.0  # probability, of each message on a stream of tasks, that the stream breaks
 
 
 class World:
@@ -43,34 +47,34 @@ class World:
         self.now = 0.0
         self.weather = Weather()
         self.cut: set[tuple[str, str]] = set()  # directions in which nothing passes
-        self._events: list[tuple[float, int, Work]] = []
+        self._events: list[tuple[float, int, Node | None, int, Work]] = []
         self._count = 0
 
     def at(self, time: float, work: Work) -> None:
         """Have something happen then; of two things at one time the first that was said comes first."""
-        self._count += 1
-        heapq.heappush(self._events, (max(time, self.now), self._count, work))
-
-    def run(self, until: float) -> None:
-        """Let time pass."""
-        while self._events and self._events[0][0] <= until:
-            self.now, _, work = heapq.heappop(self._events)
-            work()
-        self.now = until
+        self._push(time, None, 0, work)
 
     def on(self, node: Node, time: float, work: Work) -> None:
         """Have a process do something then, if it lives that long; while it stands still its work waits."""
-        life = node.life
+        self._push(time, node, node.life, work)
 
-        def act() -> None:
-            if not node.up or node.life != life:
-                return
-            if self.now < node.paused_until:
-                self.at(node.paused_until, act)
-            else:
+    def _push(self, time: float, node: Node | None, life: int, work: Work) -> None:
+        self._count += 1
+        heapq.heappush(self._events, (time if time > self.now else self.now, self._count, node, life, work))
+
+    def run(self, until: float) -> None:
+        """Let time pass."""
+        events = self._events
+        while events and events[0][0] <= until:
+            self.now, _, node, life, work = heapq.heappop(events)
+            if node is None:
                 work()
-
-        self.at(time, act)
+            elif node.up and node.life == life:
+                if self.now < node.paused_until:
+                    self._push(node.paused_until, node, life, work)
+                else:
+                    work()
+        self.now = until
 
     # The network.
 
@@ -80,14 +84,16 @@ class World:
         for _ in range(copies):
             if (source.name, target.name) in self.cut or self.random.random() < self.weather.drop:
                 continue
-            self.at(self.now + self.delay(), lambda: self._arrive(source, target, deliver, not_there))
+            self.at(self.now + self.delay(), partial(self._arrive, source, target, deliver, not_there))
 
     def delay(self) -> float:
         """How long a message takes."""
         return self.weather.slowest * self.random.random() ** 3
 
     def _arrive(self, source: Node, target: Node, deliver: Work, not_there: Work | None) -> None:
-        if target.up:
+        if target.up and self.now >= target.paused_until:
+            deliver()
+        elif target.up:
             self.on(target, self.now, deliver)
         elif not_there is not None and (target.name, source.name) not in self.cut:
             self.on(source, self.now + self.delay(), not_there)
@@ -120,6 +126,23 @@ class World:
 
         self.send(source, target, serve, lambda: finish(RequestException("nobody", "UNAVAILABLE")))
         self.on(source, self.now + timeout, lambda: finish(RequestException("late", "DEADLINE_EXCEEDED")))
+
+    def request(
+        self, source: Node, target: Node, handle: Callable[[], object], done: Reply, deadline: float | None = None
+    ) -> None:
+        """A unary RPC with its tries: again where the transport failed, until its time is over."""
+        until = self.now + CALL_SECONDS if deadline is None else deadline
+
+        def attempt() -> None:
+            self.call(source, target, handle, answered, CALL_TIMEOUT)
+
+        def answered(answer: object) -> None:
+            if isinstance(answer, RequestException) and self.now + CALL_TIMEOUT < until:
+                self.on(source, self.now + 0.2, attempt)
+            else:
+                done(answer)
+
+        attempt()
 
 
 class Later:

@@ -28,7 +28,7 @@ def offer(task_id: str, content: bytes = b"content") -> TaskOffer:
 def taken(admission: Admission, task_id: str, session: str = SESSION) -> Ticket:
     ticket, fresh = admission.offer(offer(task_id), session)
     assert fresh
-    admission.accepted(ticket, {"taken": task_id})
+    admission.accepted(ticket, {"taken": task_id}, now=0.0)
     return ticket
 
 
@@ -86,7 +86,7 @@ def test_the_user_is_asked_once_about_a_task() -> None:
     assert fresh
     assert ticket.answer is None
     assert admission.offer(offer("a"), SESSION) == (ticket, False)
-    admission.accepted(ticket, {"yes": 1})
+    admission.accepted(ticket, {"yes": 1}, now=0.0)
     admission.ended(ticket)
     again, fresh = admission.offer(offer("a"), SESSION)
     assert (again.answer, fresh) == ({"yes": 1}, False)
@@ -167,7 +167,7 @@ def test_an_id_of_another_session_means_nothing() -> None:
     admission.new_session()
     second, fresh = admission.offer(offer("a", b"other"), SUCCESSOR)
     assert fresh
-    admission.accepted(second, {})
+    admission.accepted(second, {}, now=0.0)
     admission.ended(first)
     assert admission.running(SUCCESSOR) == ["a"]
     assert admission.offer(offer("a", b"other"), SUCCESSOR) == (second, False)
@@ -237,7 +237,7 @@ class AnyOffers(RuleBasedStateMachine):
         if asked:
             ticket = data.draw(st.sampled_from(asked))
             if takes:
-                self.admission.accepted(ticket, {})
+                self.admission.accepted(ticket, {}, now=0.0)
             else:
                 self.admission.refused(ticket, REFUSAL)
                 self.open.remove(ticket)

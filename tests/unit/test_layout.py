@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "interaction"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "interaction"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "v1" not in path.relative_to(PACKAGE).parts)
+BENCH = sorted((ROOT / "bench").rglob("*.py"))  # beside the package, and never in it
 LONGEST = 350
 
 # Each room, and the rooms that it may use beside itself. Whoever is not named here has no place in the package.
 ROOMS: dict[str, set[str]] = {
     "__init__": {"master", "slave", "address", "config", "exception", "version"},
+    "aio": {"master", "rpc", "core", "address", "config", "exception"},
     "master": {"rpc", "journal", "core", "address", "config", "exception", "version"},
     "slave": {"rpc", "core", "address", "config", "exception", "version"},
     "rpc": {"core", "address", "config", "exception", "version", "v1"},
@@ -55,6 +58,10 @@ def each_file(test: object) -> object:
     return pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))(test)
 
 
+def each_file_here_and_beside(test: object) -> object:
+    return pytest.mark.parametrize("path", [*FILES, *BENCH], ids=lambda path: str(path.relative_to(ROOT)))(test)
+
+
 def test_every_file_has_a_room() -> None:
     assert {room_of(path) for path in FILES} == set(ROOMS)
 
@@ -64,6 +71,7 @@ def test_nothing_is_imported_upwards(path: Path) -> None:
     room = room_of(path)
     for name in imports_of(path):
         first, _, rest = name.partition(".")
+        assert first not in {"bench", "tests", "examples"}, f"{room} imports {name}"
         if first == "interaction":
             target = rest.partition(".")[0]
             assert target == room or target in ROOMS[room], f"{room} imports {name}"
@@ -91,21 +99,26 @@ def test_nothing_that_is_read_is_executed_and_nothing_is_printed(path: Path) -> 
             assert node.type is not None, f"line {node.lineno}: a bare except"
 
 
-@each_file
+@each_file_here_and_beside
 def test_no_name_is_mangled(path: Path) -> None:
     for node in ast.walk(tree_of(path)):
         name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "name", None)
         assert not re.fullmatch(r"__\w+(?<!__)", name or ""), name
 
 
-@each_file
+@each_file_here_and_beside
 def test_no_file_is_too_long_to_read(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
 
 
-@each_file
+@each_file_here_and_beside
 def test_every_file_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(tree_of(path))
+
+
+@pytest.mark.parametrize("path", BENCH, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_measures_the_package_does_not_lean_on_its_tests(path: Path) -> None:
+    assert not {name for name in imports_of(path) if name.partition(".")[0] in {"tests", "examples"}}
 
 
 def test_the_names_of_ding_interaction_stay_where_they_were() -> None:

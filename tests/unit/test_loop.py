@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from interaction.exception import RequestException
-from interaction.rpc.loop import LoopThread, acquire, release
+from interaction.rpc.loop import CallersLoop, LoopThread, acquire, release
 
 WAIT = 10.0
 
@@ -135,3 +135,26 @@ def test_many_threads_may_come_and_go() -> None:
     for one in threads:
         one.join(WAIT)
     assert errors == []
+
+
+def test_a_loop_is_quiet_about_what_several_of_grpcs_do_to_each_other_and_about_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: list[str] = []
+
+    async def main(heard_by_its_user: bool) -> None:
+        loop = asyncio.get_running_loop()
+        if heard_by_its_user:
+            loop.set_exception_handler(lambda _, context: heard.append(context["message"]))
+        for _ in range(2):  # of each master
+            CallersLoop()
+        poller = "Exception in callback PollerCompletionQueue._handle_events()"
+        loop.call_exception_handler({"message": poller, "exception": BlockingIOError()})
+        loop.call_exception_handler({"message": poller, "exception": KeyError()})
+        loop.call_exception_handler({"message": "another", "exception": BlockingIOError()})
+
+    asyncio.run(main(True))
+    assert len(heard) == 2
+    assert caplog.records == []
+    asyncio.run(main(False))
+    assert len(caplog.records) == 2

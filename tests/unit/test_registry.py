@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interaction.core.model import Acknowledgement
-from interaction.core.registry import REMEMBERED_SESSIONS, REMEMBERED_TASKS, Ledger, Registry
+from interaction.core.registry import REMEMBERED_SESSIONS, REMEMBERED_TASKS, TURN_SPAN, Ledger, Registry
 from interaction.core.session import Lose, Probe, Session
 from interaction.exception import LossReason
 
@@ -32,8 +32,8 @@ def watched(session: Session) -> Registry[str]:
     return registry
 
 
-def losses(decisions: list[tuple[str, Probe | Lose]]) -> list[tuple[str, LossReason]]:
-    return [(owner, decision.reason) for owner, decision in decisions if isinstance(decision, Lose)]
+def losses(decisions: list[tuple[str, Lose]]) -> list[tuple[str, LossReason]]:
+    return [(owner, decision.reason) for owner, decision in decisions]
 
 
 # Tokens.
@@ -169,6 +169,53 @@ def test_a_session_that_began_after_the_stall_is_owed_nothing_for_it() -> None:
     assert registry.tick(100.0) == []
     ticks = [losses(registry.tick(100.0 + second)) for second in range(1, 6)]
     assert [("slave", LossReason.SILENT)] in ticks
+
+
+class Watched(Session):
+    """A session that counts how often it is looked at."""
+
+    looks = 0
+
+    def tick(self, now: float) -> Lose | None:
+        self.looks += 1
+        return super().tick(now)
+
+
+def test_a_tick_looks_at_few_of_many_that_beat() -> None:
+    registry: Registry[int] = Registry(SPAN)
+    sessions = [Watched(TOLERANCE) for _ in range(100)]
+    for number, session in enumerate(sessions):
+        session.opened("a" * 32, number / 100)
+        registry.add(token(number), session, number)
+    for second in range(1, 101):
+        for session in sessions:
+            session.last_heard = second - 0.5
+        assert registry.tick(float(second)) == []
+    looks = [session.looks for session in sessions]
+    assert max(looks) <= 100 / (TOLERANCE - SPAN) + 1
+    assert [len(registry.tick(101.0 + second)) for second in range(5)] == [0, 0, 0, 0, len(sessions)]
+
+
+@pytest.mark.parametrize("began", [0.0, 0.3, 7.9])
+def test_a_slave_is_lost_with_the_first_tick_after_the_tolerance(began: float) -> None:
+    registry: Registry[str] = Registry(SPAN)
+    registry.add(token(1), Session(TOLERANCE), "opening")
+    registry.add(token(2), live_session(began), "slave")
+    ticks = [began + 0.7 * number for number in range(12)]
+    lost = [now for now in ticks if losses(registry.tick(now))]
+    assert lost == [next(now for now in ticks if now - began >= TOLERANCE)]
+
+
+# Probes.
+
+
+def test_patient_probes_take_turns_and_others_do_not_wait_for_them() -> None:
+    registry: Registry[str] = Registry(SPAN)
+    pauses = [registry.pause_before(Probe(1.0, patient=True), 50.0) for _ in range(3)]
+    assert pauses == pytest.approx([1.0, 1.0 + TURN_SPAN, 1.0 + 2 * TURN_SPAN])
+    assert registry.pause_before(Probe(), 50.0) == 0.0
+    assert registry.pause_before(Probe(0.05), 50.0) == 0.05
+    assert registry.pause_before(Probe(1.0, patient=True), 60.0) == pytest.approx(1.0)
 
 
 # Tasks.

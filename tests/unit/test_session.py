@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate, pairwise
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -93,7 +95,7 @@ def test_a_slave_that_never_opened_a_stream_is_silent_too() -> None:
 def test_each_beat_starts_the_tolerance_anew() -> None:
     session = live_session()
     for now in (5.0, 19.0, 33.0):
-        assert session.beat(1, int(now), now)
+        session.beat(1, int(now), now)
         assert session.tick(now + 14.9) is None
     assert reason_of(session.tick(48.0)) is LossReason.SILENT
 
@@ -101,8 +103,52 @@ def test_each_beat_starts_the_tolerance_anew() -> None:
 def test_the_newest_beat_is_what_is_acknowledged() -> None:
     session = live_session()
     for sequence in (1, 4, 2):
-        assert session.beat(1, sequence, 1.0)
+        session.beat(1, sequence, 1.0)
     assert session.newest_beat == 4
+
+
+# Acknowledgements.
+
+
+def beats(session: Session, moments: list[float]) -> list[float]:
+    """The moments of those beats that are acknowledged."""
+    return [now for sequence, now in enumerate(moments) if session.beat(1, sequence + 1, now)]
+
+
+@pytest.mark.parametrize(("tolerance", "span"), [(45.0, 10.0), (45.0, 9.0), (15.0, 3.0), (0.9, 0.2)])
+def test_a_slave_that_beats_no_more_often_than_it_must_is_always_acknowledged(tolerance: float, span: float) -> None:
+    moments = [span * number for number in range(20)]
+    assert beats(live_session(tolerance), moments) == moments
+
+
+@given(
+    tolerance=st.floats(0.2, 120.0),
+    shares=st.lists(st.floats(0.9, 1.1), min_size=2, max_size=200),
+    span=st.floats(0.001, 0.3),
+)
+def test_a_slave_that_beats_more_often_is_acknowledged_every_third_of_its_lease(
+    tolerance: float, shares: list[float], span: float
+) -> None:
+    session = live_session(tolerance)
+    third, gap = session.lease / 3, session.lease * span
+    moments = list(accumulate((gap * share for share in shares), initial=0.0))
+    acknowledged = beats(session, moments)
+    apart = [late - early for early, late in pairwise([*acknowledged, moments[-1]])]
+    assert acknowledged[0] == 0.0, "the slave learns that the stream works"
+    assert max(apart) <= max(third, gap * 1.1) * (1 + 1e-9)
+    if span < 0.1:
+        assert len(acknowledged) <= 2 + moments[-1] / (third - 2.5 * gap)
+
+
+def test_what_came_late_is_acknowledged_until_the_beats_are_regular_again() -> None:
+    session = live_session(45.0)
+    assert beats(session, [0.0, 3.0, 6.0, 14.9, 14.9, 15.0, 18.0, 21.0]) == [0.0, 14.9, 14.9, 18.0, 21.0]
+
+
+def test_the_first_beat_on_a_stream_is_acknowledged() -> None:
+    session = live_session(45.0)
+    assert beats(session, [1.0, 1.1, 1.2]) == [1.0]
+    assert session.beat(session.stream_opened(1.3), 4, 1.3)
 
 
 def test_what_the_master_missed_while_it_stood_still_is_excused() -> None:
@@ -116,12 +162,20 @@ def test_what_the_master_missed_while_it_stood_still_is_excused() -> None:
 # Suspicion.
 
 
-def test_a_broken_stream_is_asked_after_once_at_a_time() -> None:
+def test_a_suspect_that_answers_is_asked_again_and_again_with_patience() -> None:
     session = suspect_session()
-    assert session.tick(1.0) is None
+    for _ in range(3):
+        assert session.probed(MYSELF) == Probe(1.0, patient=True)
+    assert reason_of(session.probed(NOBODY)) is LossReason.EXITED
+
+
+def test_one_probe_goes_on_however_often_the_stream_breaks() -> None:
+    session = suspect_session()
+    for now in (1.0, 2.0):
+        assert session.stream_broken(session.stream_opened(now)) == Probe()
     assert session.probed(MYSELF) is None
-    assert session.tick(2.0) == Probe()
-    assert session.tick(3.0) is None
+    assert session.probed(UNCERTAIN) is None
+    assert session.probed(UNCERTAIN) == Probe(0.05)
 
 
 def test_a_new_stream_acknowledges_its_own_beats_alone() -> None:
@@ -147,6 +201,7 @@ def test_pauses_between_probes_begin_anew_with_each_suspicion() -> None:
     session.probed(UNCERTAIN)
     session.probed(UNCERTAIN)
     stream = session.stream_opened(1.0)
+    assert session.probed(UNCERTAIN) is None
     assert session.stream_broken(stream) == Probe()
     assert session.probed(UNCERTAIN) == Probe(0.05)
 
@@ -178,7 +233,7 @@ def test_a_slave_that_is_back_before_the_probe_is_not_lost_by_it(answer: ProbeAn
 def test_a_slave_that_is_still_there_has_the_whole_tolerance_to_come_back() -> None:
     session = suspect_session()
     session.probed(MYSELF)
-    assert session.tick(14.9) == Probe()
+    assert session.tick(14.9) is None
     session.probed(MYSELF)
     assert reason_of(session.tick(15.0)) is LossReason.SILENT
 
@@ -203,11 +258,10 @@ def test_a_replaced_stream_means_nothing_any_more() -> None:
     assert reason_of(session.tick(16.0)) is LossReason.SILENT
 
 
-def test_a_stream_that_breaks_during_disconnect_is_asked_after_with_the_next_tick() -> None:
+def test_a_stream_that_breaks_during_disconnect_is_asked_after_a_while_later() -> None:
     session = live_session()
     session.parting(True)
-    assert session.stream_broken(1) is None  # most likely the slave has answered, and its answer is on the way
-    assert session.tick(1.0) == Probe()
+    assert session.stream_broken(1) == Probe(1.0)  # most likely the slave has answered, and its answer is on the way
     assert reason_of(session.probed(ProbeAnswer(nobody=True))) is LossReason.EXITED
 
 
@@ -216,7 +270,8 @@ def test_a_disconnection_that_came_to_nothing_leaves_the_suspicion() -> None:
     session.parting(True)
     session.stream_broken(1)
     session.parting(False)
-    assert session.tick(1.0) == Probe()
+    assert session.state is SessionState.SUSPECT
+    assert reason_of(session.probed(NOBODY)) is LossReason.EXITED
 
 
 def test_a_slave_that_falls_silent_during_disconnect_is_lost_all_the_same() -> None:
@@ -244,10 +299,12 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
         self.ends = 0
         self.was_over = False
         self.streams = 0
+        self.probes = 0  # under way
 
     def decided(self, decision: Probe | Lose | None) -> None:
         if self.was_over:
             assert decision is None
+        self.probes += isinstance(decision, Probe)
         if isinstance(decision, Lose):
             self.ends += 1
             assert decision.message
@@ -273,12 +330,16 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
     @rule(back=st.integers(0, 3), sequence=st.integers(1, 100))
     def beat(self, back: int, sequence: int) -> None:
         stream = max(self.streams - back, 1)
-        counts = self.session.beat(stream, sequence, self.now)
-        assert counts == (stream == self.streams and not self.was_over)
+        counts = stream == self.streams and not self.was_over
+        acknowledged = self.session.beat(stream, sequence, self.now)
+        assert counts or not acknowledged
+        if counts:
+            assert self.session.last_heard == self.now
 
     @rule(answer=st.sampled_from([MYSELF, RESTARTED, NOBODY, UNCERTAIN]))
     def probed(self, answer: ProbeAnswer) -> None:
-        if self.session.state is not SessionState.OPENING:
+        if self.probes:
+            self.probes -= 1
             self.decided(self.session.probed(answer))
 
     @rule()
@@ -293,6 +354,10 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
     def end(self) -> None:
         assert self.session.end() is not self.was_over
         self.ends += not self.was_over
+
+    @invariant()
+    def a_suspect_is_asked_after(self) -> None:
+        assert self.probes or self.session.state is not SessionState.SUSPECT
 
     @invariant()
     def it_ends_once_and_stays_so(self) -> None:

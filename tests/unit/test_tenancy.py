@@ -6,7 +6,7 @@ import pytest
 
 from interaction.core.model import ConnectAnswer, HeldTask, TaskOffer
 from interaction.core.outbox import Outbox
-from interaction.core.tenancy import Tenancy
+from interaction.core.tenancy import Tenancy, Turn
 from interaction.exception import SlaveMasterTokenInvalid
 
 FIRST, SECOND = "a" * 43, "b" * 43
@@ -33,7 +33,7 @@ def resume(tenancy: Tenancy[str]) -> None:
 def test_a_resumed_session_goes_on_with_its_tasks_and_results(tenancy: Tenancy[str]) -> None:
     running, ended = (tenancy.offer(FIRST, offer(name))[0] for name in ("running", "ended"))
     for ticket in (running, ended):
-        tenancy.accepted(ticket, {})
+        tenancy.accepted(ticket, {}, now=0.0)
     assert tenancy.finished(ended, "report", 0.5)
     assert tenancy.held() == [HeldTask("running", ended=False), HeldTask("ended", ended=True)]
     resume(tenancy)
@@ -49,9 +49,49 @@ def test_a_task_that_the_user_is_asked_about_is_not_held_and_is_not_taken_after_
     resume(tenancy)
     assert tenancy.held() == []
     with pytest.raises(SlaveMasterTokenInvalid):
-        tenancy.accepted(asked, {})
+        tenancy.accepted(asked, {}, now=0.0)
     assert not tenancy.admission.busy
     again, fresh = tenancy.offer(SECOND, offer("asked"))
     assert fresh, "handed over again in the session that goes on, it is new"
-    tenancy.accepted(again, {})
+    tenancy.accepted(again, {}, now=0.0)
     assert tenancy.held() == [HeldTask("asked", ended=False)]
+
+
+def test_a_task_that_waits_for_a_slot_is_not_begun_after_the_end_of_its_session(tenancy: Tenancy[str]) -> None:
+    """Found by the simulation: its owner knows it as lost, and may have it done elsewhere."""
+    ticket, _ = tenancy.offer(FIRST, offer("waiting"))
+    tenancy.accepted(ticket, {}, now=0.0)
+    tenancy.disconnect(FIRST)
+    assert tenancy.turn(ticket, 1.0) is Turn.BEGIN, "the user may refuse"
+    tenancy.closed(FIRST, {})
+    assert tenancy.turn(ticket, 1.0) is Turn.DROP
+    tenancy.dropped(ticket)
+    assert not tenancy.admission.busy
+
+
+def test_a_task_that_waits_for_a_slot_waits_for_its_master_when_the_lease_is_over(tenancy: Tenancy[str]) -> None:
+    ticket, _ = tenancy.offer(FIRST, offer("waiting"))
+    tenancy.accepted(ticket, {}, now=0.0)
+    assert tenancy.turn(ticket, 10.5) is Turn.WAIT, "nobody has noticed yet"
+    assert tenancy.engagement.lease_over(10.5)
+    assert tenancy.turn(ticket, 10.5) is Turn.WAIT
+    assert tenancy.held() == [HeldTask("waiting", ended=False)]
+    assert tenancy.drained, "it is not known whether its master comes back"
+    tenancy.engagement.connect(SECOND, FIRST)
+    tenancy.resumed(SECOND, ANSWER, 10.0, 12.0)
+    assert tenancy.turn(ticket, 12.5) is Turn.WAIT, "the call may have come when its master had given up (seed 13567)"
+    lease = tenancy.engagement.lease
+    assert lease is not None
+    lease.acknowledged(lease.beat(12.6))
+    assert tenancy.turn(ticket, 13.0) is Turn.BEGIN
+    assert tenancy.engagement.lease_over(30.0)
+    assert not tenancy.drained, "it runs"
+
+
+def test_a_task_that_waits_for_its_master_is_dropped_when_another_one_comes(tenancy: Tenancy[str]) -> None:
+    ticket, _ = tenancy.offer(FIRST, offer("waiting"))
+    tenancy.accepted(ticket, {}, now=0.0)
+    assert tenancy.engagement.lease_over(10.5)
+    tenancy.engagement.connect(SECOND, None)
+    tenancy.opened(ANSWER, 10.0, 12.0)
+    assert tenancy.turn(ticket, 12.5) is Turn.DROP

@@ -1,0 +1,147 @@
+"""Waiting and being called on one loop, where the plain facade has threads and locks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from interaction.rpc.loop import CallersLoop
+
+T = TypeVar("T")
+_log = logging.getLogger("interaction.aio")
+
+
+async def said(answer: Awaitable[T] | T) -> T:
+    """What a hook has said, which may be a coroutine function."""
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+class Change:
+    """Wakes who waits for a change. All happens on the loop: nobody has to be kept out."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Future[None], None] = {}
+
+    def __enter__(self) -> Change:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """There is nothing to let go of."""
+
+    def notify_all(self) -> None:
+        """Something has changed."""
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait_for(self, reached: Callable[[], bool]) -> None:
+        """Wait until it is so."""
+        while not reached():
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting[future] = None
+            try:
+                await future
+            finally:
+                del self._waiting[future]
+
+
+class LoopRunner:
+    """Calls callbacks on the loop in order; one that is a coroutine function is waited for before the next."""
+
+    def __init__(self) -> None:
+        self._loop: CallersLoop | None = None
+        self._work: deque[Callable[[], object]] = deque()
+        self._running: asyncio.Future[None] | None = None  # a callback that is being waited for
+        self._scheduled = False
+        self._change = Change()
+        self._lock = threading.Lock()
+        self._open = 0  # how many have been submitted, and not been called to their end
+        self._idle = threading.Event()  # for the thread that closes the journal
+        self._idle.set()
+
+    def attach(self) -> None:
+        """Call on the running loop from now on."""
+        if self._loop is None:
+            self._loop = CallersLoop()
+
+    def submit(self, work: Callable[[], object]) -> None:
+        """Have `work` called soon, after all that was submitted before. From any thread."""
+        assert self._loop is not None, "attached"
+        self._count(1)
+        if not self._loop.call(self._take, work):
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self._open += more
+            if self._open:
+                self._idle.clear()
+            else:
+                self._idle.set()
+
+    def _take(self, work: Callable[[], object]) -> None:
+        self._work.append(work)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled and self._running is None:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        self._scheduled = False
+        while self._work:
+            try:
+                answer = self._work.popleft()()
+            except BaseException:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included; it is logged
+                _log.exception("an exception in user code")
+            else:
+                if inspect.isawaitable(answer):
+                    self._running = asyncio.ensure_future(self._wait(answer))
+                    return
+            self._called()
+
+    async def _wait(self, answer: Awaitable[object]) -> None:
+        _runner.set(self)
+        try:
+            await answer
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # noqa: BLE001 - as above
+            _log.exception("an exception in user code")
+        finally:
+            self._running = None
+            self._called()
+            self._schedule()
+
+    def _called(self) -> None:
+        self._count(-1)
+        if self._idle.is_set():
+            self._change.notify_all()
+
+    async def idle(self) -> None:
+        """Wait until all has been called."""
+        await self._change.wait_for(self._idle.is_set)
+
+    def join(self) -> None:
+        """Wait until all has been called. Not on the loop."""
+        self._idle.wait()
+
+    def check_not_mine(self) -> None:
+        """Raise RuntimeError in a callback that is a coroutine function: it would wait for its own end."""
+        if _runner.get() is self:
+            raise RuntimeError("a callback can't wait for its own end; shutdown() does not wait")
+
+
+_runner: ContextVar[LoopRunner | None] = ContextVar("_runner", default=None)  # whose callback this is
+
+
+def in_callback() -> bool:
+    """Whether the caller is a callback, behind which others may queue."""
+    return _runner.get() is not None

@@ -1,0 +1,75 @@
+"""A task, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from interaction.aio.loop import Change, in_callback, said
+from interaction.core.task import TaskStatus
+from interaction.exception import RequestException
+from interaction.master.base_task import BaseTask, Road
+
+
+class Task(BaseTask):
+    """A unit of work for one slave, made by `connection.new_task(data)`. As `interaction.Task`, on the loop."""
+
+    def __init__(self, data: Mapping[str, Any] | None, road: Road) -> None:
+        self._changed = Change()
+        super().__init__(data, road, self._changed)
+
+    async def start(self) -> Any:
+        """Send the task to its slave, and return when the slave has accepted it.
+
+        Returns and raises as `interaction.Task.start()` does. Where the caller is cancelled meanwhile, the task is
+        START_FAILED.
+        """
+        hooks = self._road.hooks
+        self.begin()
+        try:
+            self.send(await said(hooks._before_new_task(self._data)))
+        except RequestException as error:
+            self.fail_to_start(error)
+        except BaseException as error:
+            self.fail_to_start(error)
+            raise
+        await self._wait_for_answer()
+        failure = self.failure
+        if isinstance(failure, RequestException):
+            returned = await said(hooks._error_new_task(failure))
+        elif failure is not None:
+            raise failure
+        else:
+            accepted = "The slave has accepted the task."
+            returned = await said(hooks._after_new_task(200, True, 0, accepted, self._answer))
+        return self if returned is None else returned
+
+    async def _wait_for_answer(self) -> None:
+        try:
+            await self._changed.wait_for(lambda: self.status is not TaskStatus.STARTING)
+        except BaseException as interrupt:
+            self._road.withdraw(self, interrupt)
+            raise
+
+    async def join(self, timeout: float | None = None) -> Task:
+        """Wait until the task has ended and the callbacks that it had by then have run. Before `start()` it waits too.
+
+        In a callback it waits for the end alone: callbacks may queue behind the caller.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+
+        Raises:
+            TimeoutError: the timeout passed first. The task goes on.
+        """
+        waits_for_callbacks = not in_callback()
+        try:
+            await asyncio.wait_for(
+                self._changed.wait_for(lambda: self._settled if waits_for_callbacks else self.status.ended), timeout
+            )
+        except asyncio.TimeoutError:
+            raise TimeoutError(f"task {self.id} has not ended within {timeout} s; it is {self.status.name}") from None
+        if self._settled:
+            self._forget()
+        return self

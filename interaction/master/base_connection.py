@@ -1,0 +1,187 @@
+"""A connection to one slave, as far as it is the same for the plain facade and for `interaction.aio`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from interaction.address import Endpoint
+from interaction.config import MasterOptions
+from interaction.core.journal import SessionRecord
+from interaction.core.model import ConnectAnswer
+from interaction.core.session import Session, SessionState
+from interaction.exception import LossReason, PayloadTooLarge, RequestException, SlaveSlaveNotConnected
+from interaction.master.archive import Archive
+from interaction.master.base_task import BaseTask, Diary, Runner
+from interaction.master.hooks import MasterHooks
+from interaction.master.link import Link
+from interaction.master.notes import Notes
+from interaction.master.roster import Names, Roster
+from interaction.rpc import convert, payload
+from interaction.rpc.loop import Loop
+from interaction.rpc.payload import Encoded
+from interaction.rpc.retry import Policy
+from interaction.rpc.slave_client import SlaveClient
+
+
+class Home(Diary, Protocol):
+    """What a connection needs of its master."""
+
+    @property
+    def notes(self) -> Notes:
+        """What the master writes down, once it runs."""
+
+    @property
+    def archive(self) -> Archive:
+        """The master's tasks."""
+
+    @property
+    def options(self) -> MasterOptions:
+        """The master's options."""
+
+    @property
+    def hooks(self) -> MasterHooks:
+        """The user's hooks."""
+
+    @property
+    def names(self) -> Names[BaseConnection]:
+        """The names in use."""
+
+    def running(self) -> tuple[Loop, Roster[BaseConnection]]:
+        """The loop and the roster of a master that runs. Raises RuntimeError where it does not."""
+
+    def address_for(self, endpoint: Endpoint) -> str:
+        """The address by which the slave at `endpoint` reaches the master."""
+
+
+class BaseConnection:
+    """What a connection knows, and how its session begins. Callbacks of its tasks run at `runner`."""
+
+    def __init__(self, name: str, endpoint: Endpoint, home: Home, runner: Runner) -> None:
+        self.runner = runner
+        self._name = name
+        self._endpoint = endpoint
+        self._home = home
+        self._link: Link | None = None
+        self._policy = Policy(
+            home.options.request_retries, home.options.request_retry_waiting, home.options.request_timeout
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<SlaveConnectionProxy {self._name!r} to {self._endpoint}{'' if self.is_connected else ', not connected'}>"
+        )
+
+    @property
+    def name(self) -> str:
+        """The connection's name, unique among the living connections of its master."""
+        return self._name
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the slave has accepted the connection, and neither side has ended or lost it."""
+        link = self._link
+        return link is not None and link.session.state in (SessionState.LIVE, SessionState.SUSPECT)
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The longest message that both sides take, in bytes."""
+        return self._home.options.max_message_bytes if not self.is_connected else self._living().max_message_bytes
+
+    @property
+    def slots(self) -> int:
+        """How many tasks the slave runs at once. Raises SlaveSlaveNotConnected, as the next two do."""
+        return self._living().slots
+
+    @property
+    def backlog(self) -> int:
+        """How many tasks it takes beyond those."""
+        return self._living().backlog
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What is noted about the slave, such as `{"gpu": "a100"}`."""
+        return self._living().labels
+
+    @property
+    def diary(self) -> Diary:
+        """Where ends are written down."""
+        return self._home
+
+    @property
+    def hooks(self) -> MasterHooks:
+        """The user's hooks."""
+        return self._home.hooks
+
+    # Its session.
+
+    async def _open(self, data: Mapping[str, Any] | None) -> ConnectAnswer:
+        """Open a session, on the loop. The name is taken already."""
+        _, roster = self._home.running()
+        endpoint, token = self._endpoint, secrets.token_urlsafe(32)
+        packed = convert.pack(self._encode(data))
+        record = SessionRecord(self._name, endpoint.host, endpoint.port, endpoint.tls, token, "", packed)
+        return await self._link_to(roster, record).connect(self._home.address_for(endpoint))
+
+    def _link_to(self, roster: Roster[BaseConnection], record: SessionRecord) -> Link:
+        options = self._home.options
+        client = SlaveClient(self._endpoint, options.client_tls, options.channel, options.max_message_bytes)
+        session = Session(options.heartbeat_tolerance)
+        link = Link(record, session, client, roster, self._home.notes, self._policy, self._lost)
+        roster.add(link, self)
+        self._link = link
+        return link
+
+    def recover(self, roster: Roster[BaseConnection], record: SessionRecord) -> Link:
+        """The session that an earlier life of the master had, to be resumed. Called on the loop, before it serves."""
+        self._home.names.take(self._name, self)
+        link = self._link_to(roster, record)
+        if record.successor:  # it may be the slave's already
+            roster.also(link, record.successor)
+        return link
+
+    def _lost(self, reason: LossReason) -> None:
+        hooks = self._home.hooks
+        if type(hooks)._lost_slave is not MasterHooks._lost_slave:  # one that is not overridden needs no thread
+            self.runner.submit(lambda: hooks._lost_slave(self._name, reason))
+
+    def _living(self) -> Link:
+        link = self._link
+        if link is None or not self.is_connected:
+            raise SlaveSlaveNotConnected(f"connection {self._name!r} is not connected; call connect(), or use `with`")
+        return link
+
+    def _encode(self, data: Mapping[str, Any] | None) -> Encoded:
+        return payload.encode_mapping(data, "data", self.max_message_bytes)
+
+    # Its tasks.
+
+    def new_task(self, data: Mapping[str, Any] | None = None) -> BaseTask:
+        """A task for the slave, not started yet. `data` is a mapping; None is an empty one."""
+        raise NotImplementedError
+
+    def hand_over(self, task: BaseTask, data: Encoded) -> None:
+        """Have a task sent. The task learns what comes of it."""
+        link = self._living()
+        loop, _ = self._home.running()
+        self._home.archive.add(task)
+        if not loop.call(link.delivery.send, task, data):
+            raise RequestException("the master was shut down meanwhile", "CANCELLED")
+
+    def send_now(self, task: BaseTask, data: Encoded) -> None:
+        """Send a task, on the loop. The task learns what comes of it, also that there was nobody to send it to."""
+        self._home.archive.add(task)
+        try:
+            link = self._living()
+            payload.check_size(data, "data", link.max_message_bytes)
+        except (SlaveSlaveNotConnected, PayloadTooLarge) as error:
+            task.fail_to_start(error)
+        else:
+            link.delivery.send(task, data)
+
+    def withdraw(self, task: BaseTask, error: BaseException) -> None:
+        """Who started a task has been interrupted, and does not wait for the slave's answer any more."""
+        link, (loop, _) = self._link, self._home.running()
+        if link is not None:
+            loop.call(link.delivery.not_started, task, error)

@@ -1,0 +1,109 @@
+"""A pool, as far as it is the same for the plain facade and for `interaction.aio`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from interaction.config import labels_of
+from interaction.master.base_connection import BaseConnection
+from interaction.master.base_master import BaseMaster
+from interaction.master.crew import Crew, PoolJob, Sink
+from interaction.rpc import payload
+
+Item = Any  # whatever a user's function makes data of
+Source = Iterable[Item] | Callable[[Item], Mapping[str, Any] | None]
+_LEAST, _MOST = 16, 20_000  # tasks that `map()` has under way, where its user does not say
+
+
+class BasePool:
+    """What a pool knows of its slaves, and how data become jobs."""
+
+    def __init__(
+        self,
+        master: BaseMaster[Any, Any],
+        names: Collection[str] | None,
+        labels: Mapping[str, str] | None,
+        retries: int,
+        retry_failed: bool,
+        wait_for_slaves: bool,
+    ) -> None:
+        if isinstance(retries, bool) or not isinstance(retries, int):
+            raise TypeError(f"retries must be an integer, not {retries!r}")
+        if retries < 0:
+            raise ValueError(f"retries must be 0 or more, not {retries}")
+        self._service = master._interaction
+        _, self._roster = self._service.running()
+        self._names = None if names is None else _names_of(names)
+        self._labels = {} if labels is None else labels_of(labels)
+        self._wait_for_slaves = wait_for_slaves
+        self._crew = Crew(self._accepts, retries, retry_failed=retry_failed)
+        self._closed = False
+
+    def __len__(self) -> int:
+        """How many slaves it has at this moment."""
+        return self._crew.size
+
+    @property
+    def places(self) -> int:
+        """How many tasks all its slaves together take at this moment: slots and backlogs."""
+        return self._crew.places
+
+    def _accepts(self, connection: BaseConnection) -> bool:
+        if self._names is not None and connection.name not in self._names:
+            return False
+        return all(connection.labels.get(name) == value for name, value in self._labels.items())
+
+    async def _open(self) -> None:
+        self._roster.watch(self._crew)
+
+    async def _finish(self, error: BaseException, wait: bool) -> None:
+        """Have nothing more done: what then has not begun ends with that error."""
+        try:
+            if wait:
+                await self._crew.join()
+        finally:  # also where the wait is interrupted
+            self._roster.unwatch(self._crew)
+            self._crew.closed(error)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this pool is closed; create another one")
+        self._service.running()
+        if not self._wait_for_slaves and not self._crew.size:
+            raise RuntimeError("this pool has no living slave; connect one, or let the pool wait: wait_for_slaves=True")
+
+    @staticmethod
+    def _job(data: Mapping[str, Any] | None, prepared: Mapping[str, Any] | None, sink: Sink) -> PoolJob:
+        """Raises TypeError and PayloadError: what can't be sent is refused where it is submitted."""
+        return PoolJob(data, payload.encode_mapping(prepared, "data"), sink)
+
+    def _limit(self, in_flight: int | None) -> int:
+        return in_flight if in_flight is not None else max(_LEAST, min(2 * self._crew.places, _MOST))
+
+
+def _names_of(names: Collection[str]) -> frozenset[str]:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"names must be a collection of connections' names, not {names!r:.80}")
+    return frozenset(names)
+
+
+def check_in_flight(in_flight: int | None) -> None:
+    """Raise TypeError or ValueError for what is no number of tasks."""
+    if in_flight is None:
+        return
+    if isinstance(in_flight, bool) or not isinstance(in_flight, int):
+        raise TypeError(f"in_flight must be an integer, not {in_flight!r}")
+    if in_flight < 1:
+        raise ValueError(f"in_flight must be 1 or more, not {in_flight}")
+
+
+def data_of(source: Source, items: Iterable[Item] | None) -> Iterator[Mapping[str, Any] | None]:
+    """The data of `map(source, items)`: an iterable's, or what a function makes of items. Raises TypeError."""
+    if items is None:
+        if isinstance(source, Mapping) or not isinstance(source, Iterable):
+            raise TypeError(f"map() takes an iterable of task data, or a function and items, not {source!r:.80}")
+        return iter(source)
+    if not callable(source):
+        raise TypeError(f"map() with items takes a function that makes task data of one, not {source!r:.80}")
+    return map(source, items)

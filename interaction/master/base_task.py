@@ -1,0 +1,281 @@
+"""A task, as far as it is the same for the plain facade and for `interaction.aio`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from interaction.core.model import Acknowledgement, Data, TaskResult
+from interaction.core.task import TaskMachine, TaskStatus
+from interaction.master.hooks import MasterHooks
+from interaction.master.ids import new_id
+from interaction.rpc import payload
+from interaction.rpc.payload import Encoded
+
+Callback = Callable[[Mapping[str, Any], Any], object]
+_Self = TypeVar("_Self", bound="BaseTask")
+_log = logging.getLogger("interaction.master")
+
+
+class Changed(Protocol):
+    """What a task's members are changed under: it keeps others out meanwhile, and wakes who waits for a change."""
+
+    def __enter__(self) -> object: ...
+    def __exit__(self, *error: Any) -> object: ...
+
+    def notify_all(self) -> None:
+        """Something has changed."""
+
+
+class Runner(Protocol):
+    """Where the callbacks of a connection's tasks run."""
+
+    def submit(self, work: Callable[[], object]) -> None:
+        """Have `work` called after all that was submitted before."""
+
+    def join(self) -> object:
+        """Wait until all of it has been called."""
+
+    def check_not_mine(self) -> None:
+        """Raise RuntimeError in such work, which would wait for itself."""
+
+
+class Road(Protocol):
+    """How tasks get to one slave: the connection."""
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The longest message that both sides take."""
+
+    @property
+    def runner(self) -> Runner:
+        """Where callbacks run."""
+
+    @property
+    def diary(self) -> Diary:
+        """Where ends are written down."""
+
+    @property
+    def hooks(self) -> MasterHooks:
+        """The user's hooks."""
+
+    def hand_over(self, task: BaseTask, data: Encoded) -> None:
+        """Have the task sent; it learns what comes of that. Raises where there is no connection."""
+
+    def withdraw(self, task: BaseTask, error: BaseException) -> None:
+        """Nobody waits any more for the slave's answer."""
+
+
+class Diary(Protocol):
+    """Where it is written down that a task's owner has had its end: no later life of the master tells him again."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is written down."""
+
+    def delivering(self, task_id: str, then: Callable[[], object]) -> None:
+        """Callbacks are to be called; `then` is called, on any thread, when that is written down."""
+
+    def had(self, task_id: str) -> None:
+        """The owner has had the end: the callbacks have run, or `join()` has returned."""
+
+
+class BaseTask:
+    """What a task knows, what its connection tells it, and its callbacks. `changed` guards it."""
+
+    def __init__(self, data: Mapping[str, Any] | None, road: Road, changed: Changed) -> None:
+        self.id = new_id()
+        self._data: Mapping[str, Any] = {} if data is None else data
+        self._road = road
+        self._machine = TaskMachine()
+        self._answer: Data = {}  # what the slave said when it accepted the task
+        self._callbacks: list[tuple[bool, Callback]] = []  # whether for the good end, and what to call
+        self._watcher: Callable[[BaseTask], object] | None = None
+        self._guard = changed
+        self._settled = False  # it has ended, and the callbacks that were there have run
+        self._marked = False  # it is written down that callbacks are called
+        self._unwritten: list[Callable[[], object]] = []  # what is to be called when that is written down
+        self._had = False  # it is written down that the owner has had the end
+
+    def adopt(self: _Self, task_id: str, delivered: bool) -> _Self:
+        """This is a task that an earlier life of the master started. Returns itself."""
+        self.id, self._marked, self._machine = task_id, delivered, TaskMachine.started()
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Task {self.id} {self.status.name}>"
+
+    @property
+    def status(self) -> TaskStatus:
+        """Where the task stands."""
+        return self._machine.status
+
+    @property
+    def task(self) -> Mapping[str, Any]:
+        """The task data, as the owner gave it."""
+        return self._data
+
+    @property
+    def result(self) -> Any:
+        """What the slave returned, or gave with its failure; None until the task has ended, and without a result."""
+        return self._machine.result
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the task has no good result; None while it runs, and when it is COMPLETED.
+
+        FAILED: a `TaskFailed`. LOST: a `TaskLost`, with its reason. CANCELLED: a `TaskCancelled`. START_FAILED: what
+        `start()` met.
+        """
+        return self._machine.error
+
+    def on_complete(self: _Self, callback: Callback) -> _Self:
+        """Call `callback(task data, result)` when the task is COMPLETED; soon, where it is already.
+
+        Callbacks run once, in the order in which they were added, one after another for all tasks of a connection, on a
+        thread of the connection's (those of `interaction.aio` on its loop, where they may be coroutine functions). One
+        that raises is logged, and disturbs nothing else.
+        """
+        return self._add(True, callback)
+
+    def on_fail(self: _Self, callback: Callback) -> _Self:
+        """Call `callback(task data, result)` when the task is FAILED, LOST or CANCELLED; else as `on_complete`."""
+        return self._add(False, callback)
+
+    def _add(self: _Self, good: bool, callback: Callback) -> _Self:
+        if not callable(callback):
+            raise TypeError(f"a callback must be callable, not {callback!r}")
+        with self._guard:
+            if not self.status.ended:
+                self._callbacks.append((good, callback))
+            elif self._concerns(good):
+                self._deliver([partial(self._call, callback), self._forget])
+        return self
+
+    def _concerns(self, good: bool) -> bool:
+        if self.status is TaskStatus.START_FAILED:
+            return False
+        return good is (self.status is TaskStatus.COMPLETED)
+
+    # Starting.
+
+    def begin(self) -> None:
+        """The owner starts it. Raises ValueError where that has happened before."""
+        with self._guard:
+            self._machine.start()
+
+    def send(self, data: Mapping[str, Any] | None) -> None:
+        """Hand it over with that data. Raises what `start()` does."""
+        self._road.hand_over(self, payload.encode_mapping(data, "data", self._road.max_message_bytes))
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why it was not started, if it was not."""
+        return self.error if self.status is TaskStatus.START_FAILED else None
+
+    # What the connection tells the task, from any thread.
+
+    def accept(self, answer: Data) -> None:
+        """The slave has accepted it, and said that to it."""
+        with self._guard:
+            if self._machine.accept():
+                self._answer = answer
+                self._guard.notify_all()
+
+    def fail_to_start(self, error: BaseException) -> None:
+        """It was not sent, or refused."""
+        with self._guard:
+            if self._machine.fail_to_start(error):
+                self._end()
+
+    def finish(self, result: TaskResult) -> Acknowledgement:
+        """A result came."""
+        with self._guard:
+            acknowledgement = self._machine.finish(result)
+            if acknowledgement is Acknowledgement.RECORDED:
+                self._end()
+            return acknowledgement
+
+    def lose(self, error: BaseException) -> None:
+        """The slave is gone."""
+        with self._guard:
+            if self._machine.lose(error):
+                self._end()
+
+    def mark(self) -> bool:
+        """Its end is being written down. Says whether its owner will have had it."""
+        with self._guard:
+            self._marked = self._marked or bool(self._callbacks) or self._watcher is not None
+            return self._marked
+
+    def watch(self, watcher: Callable[[BaseTask], object]) -> None:
+        """Call `watcher` when it has ended, where that happens: it takes the end for the owner. Before it is sent."""
+        self._watcher = watcher
+
+    def _end(self) -> None:
+        """Wake who waits, and have the callbacks run. Called once, with the guard held."""
+        calls = [partial(self._call, callback) for good, callback in self._callbacks if self._concerns(good)]
+        unconcerned = bool(self._callbacks) and not calls
+        self._callbacks.clear()
+        if calls:
+            self._deliver([*calls, self._settle])
+        else:
+            self._settled = True
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher(self)
+        if unconcerned or watcher is not None:
+            self._forget()
+        self._guard.notify_all()
+
+    def _deliver(self, calls: Sequence[Callable[[], object]]) -> None:
+        """Have users' code called, once it is written down that it is. Called with the guard held."""
+        if self._unwritten:  # behind that
+            self._unwritten.extend(calls)
+        elif self._marked or not self._road.diary.keeps:
+            self._submit(calls)
+        else:
+            self._unwritten.extend(calls)
+            self._road.diary.delivering(self.id, partial(self._road.runner.submit, self._written))
+
+    def _written(self) -> None:
+        with self._guard:
+            self._marked = True
+            calls, self._unwritten = self._unwritten, []
+            self._submit(calls)
+
+    def _submit(self, calls: Sequence[Callable[[], object]]) -> None:
+        for call in calls:
+            self._road.runner.submit(call)
+
+    def _call(self, callback: Callback) -> Awaitable[object] | None:
+        try:
+            said = callback(self._data, self.result)
+        except BaseException:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included; it is logged
+            _log.exception("a callback of task %s raised", self.id)
+            return None
+        return self._await(said) if inspect.isawaitable(said) else None
+
+    async def _await(self, said: Awaitable[object]) -> None:
+        try:
+            await said
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # noqa: BLE001 - as above
+            _log.exception("a callback of task %s raised", self.id)
+
+    def _settle(self) -> None:
+        with self._guard:
+            self._settled = True
+            self._guard.notify_all()
+        self._forget()
+
+    def _forget(self) -> None:
+        """The owner has had the end."""
+        if not self._had:
+            self._had = True
+            self._road.diary.had(self.id)

@@ -1,0 +1,125 @@
+"""SlaveService.Work as a master calls it: tasks out, and what became of them back, many in a message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import grpc.aio
+
+from interaction.core.model import Failure, Outcome, ResultStatus, TaskResult
+from interaction.exception import PayloadError, RequestException, ResponseException, SlaveErrorCode
+from interaction.exception.slave import SLAVE_EXCEPTIONS
+from interaction.rpc import convert, payload
+from interaction.rpc.convert import Report
+from interaction.rpc.metadata import Metadata
+from interaction.rpc.payload import Encoded
+from interaction.rpc.reading import sentence
+from interaction.rpc.status import slave_error
+from interaction.v1 import slave_service_pb2 as pb
+from interaction.v1 import slave_service_pb2_grpc, task_pb2
+
+
+class WorkCall:
+    """One stream, to the slave of this incarnation. Raises a SlaveResponseException or a RequestException."""
+
+    def __init__(
+        self,
+        stub: slave_service_pb2_grpc.SlaveServiceAsyncStub,
+        metadata: Metadata,
+        incarnation: str,
+        peer: str,
+        token: str,
+    ) -> None:
+        self._call = stub.Work(metadata=metadata)
+        self._incarnation = incarnation  # goes with the first message
+        self._peer = peer
+        self._token = token
+
+    async def send(self, tasks: Sequence[tuple[str, Encoded]], acknowledged: Sequence[str]) -> None:
+        """Send tasks, by id, and acknowledge results."""
+        message = pb.WorkRequest(
+            tasks=[task_pb2.Task(id=task_id, data=data) for task_id, data in tasks],
+            acknowledged=acknowledged,
+            incarnation=self._incarnation,
+        )
+        self._incarnation = ""
+        try:
+            await self._call.write(message)
+        except asyncio.InvalidStateError:  # the stream has ended: `receive` says how
+            raise RequestException(f"{self._peer} ended the stream", "CANCELLED") from None
+        except grpc.aio.AioRpcError as error:
+            raise slave_error(error, self._peer, self._token) from None
+
+    async def finish(self) -> None:
+        """Nothing more will be sent: the slave ends the stream."""
+        try:
+            await self._call.done_writing()
+        except (asyncio.InvalidStateError, grpc.aio.AioRpcError):  # it has ended by itself
+            return
+
+    async def receive(self) -> list[tuple[Outcome, Report | None]] | None:
+        """The slave's next words, each with its report as it came where it is a result; None at the end."""
+        try:
+            answer = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise slave_error(error, self._peer, self._token) from None
+        if answer is None:
+            raise self._nonsense("a message that can't be parsed")
+        if not isinstance(answer, pb.WorkResponse):  # grpc.aio.EOF
+            code = await self._call.code()
+            if code is not grpc.StatusCode.OK:
+                raise slave_error(await _failure(self._call), self._peer, self._token)
+            return None
+        return await convert.read_message(self._read_all, answer)
+
+    def _read_all(self, answer: pb.WorkResponse) -> list[tuple[Outcome, Report | None]]:
+        return [self._read(outcome) for outcome in answer.outcomes]
+
+    def _read(self, outcome: pb.WorkOutcome) -> tuple[Outcome, Report | None]:
+        task_id, kind = outcome.task_id, outcome.WhichOneof("outcome")
+        if not convert.is_task_id(task_id):
+            raise self._nonsense(f"the task id {task_id!r:.60}")
+        if kind == "result":
+            return self._read_result(task_id, outcome.result)
+        if kind == "accepted":
+            try:
+                data = payload.decode_mapping(outcome.accepted.data, "data")
+            except PayloadError as error:
+                raise self._nonsense(f"data that can't be read ({error})") from None
+            return Outcome(task_id, accepted=data), None
+        if kind == "refused":
+            return Outcome(task_id, refused=self._refusal(outcome.refused)), None
+        raise self._nonsense("an outcome that says nothing")
+
+    def _read_result(self, task_id: str, message: Report) -> tuple[Outcome, Report]:
+        if message.task_id != task_id or message.status not in convert.RESULT_STATUSES:
+            raise self._nonsense(f"a result of another task than {task_id}, or of no known status")
+        try:
+            return Outcome(task_id, result=convert.read_result(message)), message
+        except PayloadError as error:  # the task has ended, whatever it gave
+            failure = Failure("PayloadError", f"the slave's result can't be read: {error}")
+            unread = convert.write_result(task_id, ResultStatus.FAILED, payload.encode({}, "result"), failure)
+            return Outcome(task_id, result=TaskResult(task_id, ResultStatus.FAILED, {}, failure)), unread
+
+    def _refusal(self, refused: pb.WorkRefused) -> ResponseException:
+        if refused.reason not in SlaveErrorCode.__members__ or refused.reason == "SUCCESS":
+            raise self._nonsense(f"the reason {refused.reason!r:.60}")
+        try:
+            data = payload.decode_mapping(refused.data, "data")
+        except PayloadError as unreadable:
+            data = {"unreadable": str(unreadable)}
+        return SLAVE_EXCEPTIONS[SlaveErrorCode[refused.reason]](sentence(refused.message, self._token), data)
+
+    def _nonsense(self, what: str) -> RequestException:
+        return RequestException(f"{self._peer} sent {what} by Work", "INTERNAL")
+
+    def cancel(self) -> None:
+        """End the stream at once."""
+        self._call.cancel()
+
+
+async def _failure(call: grpc.aio.StreamStreamCall[pb.WorkRequest, pb.WorkResponse]) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(
+        await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
+    )

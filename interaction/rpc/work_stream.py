@@ -1,0 +1,182 @@
+"""SlaveService.Work as a slave serves it: one stream, read and written side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+
+from interaction.core.model import Data, TaskOffer
+from interaction.core.outcomes import Accepted, Refused
+from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid, SlaveTaskDataInvalid
+from interaction.rpc import convert, payload
+from interaction.rpc.convert import Report
+from interaction.rpc.status import MAX_REFUSAL_BYTES, Context, abort
+from interaction.v1 import payload_pb2, task_pb2
+from interaction.v1 import slave_service_pb2 as pb
+
+_LONG = 64 * 1024  # bytes; a longer part stands in a digest with its checksum, which takes a tenth of the time
+Said = Accepted | Refused | Report
+
+
+class WorkHandler(Protocol):
+    """What decides about one stream."""
+
+    @property
+    def room(self) -> int:
+        """The longest message that the master reads, in bytes."""
+
+    def acknowledged(self, task_ids: Sequence[str]) -> None:
+        """The master has recorded these results."""
+
+    def offer(self, offer: TaskOffer) -> None:
+        """The master hands over a task."""
+
+    def refuse(self, task_id: str, refusal: ResponseException) -> None:
+        """A task that can't be read: say that it is not taken."""
+
+    async def ready(self) -> None:
+        """Wait until more tasks may come: what is said has to be read, too."""
+
+    async def next(self) -> Sequence[Said]:
+        """Wait for what is to be said next; nothing where the stream is to end."""
+
+    def written(self, said: Sequence[Said]) -> None:
+        """That has been sent."""
+
+    def close(self) -> None:
+        """The stream ends: nothing more is to be said on it."""
+
+
+async def serve(
+    requests: AsyncIterator[pb.WorkRequest],
+    context: Context,
+    handler: WorkHandler,
+    ended: asyncio.Future[ResponseException | None],
+) -> None:
+    """Read and write until either side ends the stream. `ended` gives the slave's reason; None: there is a new one."""
+    reading = asyncio.ensure_future(_read(requests, handler))
+    writing = asyncio.ensure_future(_write(context, handler))
+    try:
+        sides: list[asyncio.Future[Any]] = [reading, writing, ended]
+        await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+        handler.close()
+        reading.cancel()
+        await asyncio.wait({reading, writing})  # a write that is under way is not broken off: gRPC suffers from that
+        writing.result()
+        if ended.done():
+            reason = ended.result()
+            if reason is None:
+                await context.abort(grpc.StatusCode.ABORTED, "a newer stream has taken this one's place")
+            await abort(context, reason)
+        if not reading.cancelled():
+            reading.result()  # raises what was wrong
+    except ResponseException as refusal:
+        await abort(context, refusal)
+    except grpc.aio.InternalError:  # what was written could not be sent: the call is gone, as gRPC is about to notice
+        raise asyncio.CancelledError from None
+    finally:
+        handler.close()
+        reading.cancel()
+        writing.cancel()
+
+
+async def _read(requests: AsyncIterator[pb.WorkRequest], handler: WorkHandler) -> None:
+    incarnation = None
+    async for request in requests:
+        if incarnation is None:
+            incarnation = request.incarnation
+        if request.acknowledged:
+            handler.acknowledged(request.acknowledged)
+        if request.tasks:
+            for task_id, offer in await convert.read_message(partial(_read_all, incarnation), request):
+                await handler.ready()
+                if isinstance(offer, TaskOffer):
+                    handler.offer(offer)
+                elif isinstance(offer, SlaveRequestInvalid):
+                    raise offer
+                else:
+                    handler.refuse(task_id, offer)
+
+
+def _read_all(incarnation: str, request: pb.WorkRequest) -> list[tuple[str, TaskOffer | ResponseException]]:
+    """The tasks by id, each as it is to be taken or refused; what is no task ends them."""
+    read: list[tuple[str, TaskOffer | ResponseException]] = []
+    for task in request.tasks:
+        try:
+            read.append((task.id, read_task(task, incarnation)))
+        except SlaveTaskDataInvalid as refusal:
+            read.append((task.id, refusal))
+        except SlaveRequestInvalid as malformed:
+            read.append((task.id, malformed))
+            break
+    return read
+
+
+async def _write(context: Context, handler: WorkHandler) -> None:
+    while said := await handler.next():
+        await context.write(pb.WorkResponse(outcomes=[_outcome(one, handler.room) for one in said]))
+        handler.written(said)
+
+
+def size_of(said: Data | ResponseException) -> int:
+    """How many bytes what the user says takes in an outcome, at most. What can't be carried is left out there."""
+    words, data = (said.message, said.data) if isinstance(said, ResponseException) else ("", said)
+    size = len(payload.cut(words, payload.FAILURE_MESSAGE_BYTES).encode())
+    try:
+        return size + (payload.encode(data, "data").ByteSize() if data else 0)
+    except PayloadError:
+        return size
+
+
+def _outcome(said: Said, room: int) -> pb.WorkOutcome:
+    if isinstance(said, Report):
+        return pb.WorkOutcome(task_id=said.task_id, result=said)
+    if isinstance(said, Accepted):
+        accepted = pb.WorkAccepted(data=payload.encode(said.data, "data") if said.data else None)
+        return pb.WorkOutcome(task_id=said.task_id, accepted=accepted)
+    return pb.WorkOutcome(task_id=said.task_id, refused=_refused(said.error, room))
+
+
+def _refused(error: ResponseException, room: int) -> pb.WorkRefused:
+    message, data = payload.cut(error.message, payload.FAILURE_MESSAGE_BYTES), None
+    if error.data:
+        try:
+            data = payload.encode_mapping(error.data, "data", min(room, MAX_REFUSAL_BYTES))
+        except (PayloadError, TypeError) as unfit:
+            message += f" (what the refusal carries is left out: {unfit})"
+    return pb.WorkRefused(reason=error.code.name, message=message, data=data)
+
+
+def read_task(task: task_pb2.Task, incarnation: str) -> TaskOffer:
+    """A task as a model. Raises SlaveRequestInvalid for what is no id, and SlaveTaskDataInvalid."""
+    if not convert.is_task_id(task.id):
+        raise SlaveRequestInvalid(f"task.id: expected a UUID, not {task.id!r:.60}")
+    try:
+        data, digest = _read_and_digest(task.data, "data")
+    except PayloadError as error:
+        raise SlaveTaskDataInvalid(str(error)) from None
+    return TaskOffer(task.id, data, digest, incarnation)
+
+
+def _read_and_digest(message: payload_pb2.Payload, root: str) -> tuple[Data, bytes]:
+    return payload.decode_mapping(message, root), _digest(message)
+
+
+def _digest(message: payload_pb2.Payload) -> bytes:
+    """Stands for the content: it tells a task from another by the same id, which is its owner's mistake."""
+    digest = hashlib.blake2b(digest_size=16)
+    content = message.WhichOneof("content") == "value"
+    for part in (
+        message.value.SerializeToString(deterministic=True) if content else message.json.encode(),
+        *message.buffers,
+    ):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part if len(part) <= _LONG else zlib.crc32(part).to_bytes(4, "big"))
+    return digest.digest()

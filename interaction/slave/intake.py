@@ -1,0 +1,171 @@
+"""How tasks come to a slave, by either road: the core decides, the user is asked, and what is taken is run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Protocol
+
+from interaction.core.admission import Ticket
+from interaction.core.model import Data, TaskOffer
+from interaction.core.tenancy import Tenancy, Turn
+from interaction.exception import ResponseException, SlaveSystemShuttingDown, SlaveTaskRefused
+from interaction.rpc.convert import Report
+from interaction.rpc.loop import Loop
+from interaction.slave.user import Asking, User
+from interaction.slave.workshop import Workplace, Workshop
+
+Answer = Callable[[Data | ResponseException], object]
+_log = logging.getLogger("interaction.slave")
+
+
+class IntakeOwner(Protocol):
+    """The desk."""
+
+    @property
+    def room(self) -> int:
+        """The longest message that the session's master reads, in bytes."""
+
+    def let_go_if_due(self) -> None:
+        """End the session where its lease is over."""
+
+    def task_ended(self, *, wanted: bool) -> None:
+        """A task has ended, or is not taken; `wanted`: its result is in the outbox."""
+
+
+class Intake:
+    """The tasks of one slave, on the loop."""
+
+    def __init__(self, owner: IntakeOwner, user: User, tenancy: Tenancy[Report], workplace: Workplace) -> None:
+        self._owner = owner
+        self._user = user
+        self._tenancy = tenancy
+        self._loop: Loop | None = None
+        self.workshop = Workshop(workplace, self._finished)
+        self._asked: dict[int, list[Answer]] = {}  # by the ticket's own id: who waits for what the user says
+        self._asking: set[asyncio.Task[None]] = set()
+        self._turns: list[tuple[Ticket, Future[bool]]] = []  # threads that wait to begin a task
+        self._stopped = False
+
+    def start(self, loop: Loop) -> None:
+        """Work on this loop, the running one, from now on."""
+        self._loop = loop
+
+    def offer(self, token: str, offer: TaskOffer, answer: Answer) -> None:
+        """A master hands over a task: `answer` is called with what is said to that, now or later.
+
+        Raises what `Tenancy.offer` raises.
+        """
+        self._owner.let_go_if_due()
+        ticket, fresh = self._tenancy.offer(token, offer)
+        if not fresh and ticket.answer is not None:
+            answer(ticket.answer)
+        elif not fresh:
+            self._asked[id(ticket)].append(answer)
+        else:
+            self._asked[id(ticket)] = [answer]
+            ask = self._user.asking("_before_task", SlaveTaskRefused, self._owner.room)
+            if ask is None:
+                self._decided(ticket, {})
+            else:
+                asking = asyncio.ensure_future(self._ask(ticket, ask))
+                self._asking.add(asking)
+                asking.add_done_callback(self._asked_user)
+
+    async def _ask(self, ticket: Ticket, ask: Asking) -> None:
+        said: Data | ResponseException
+        try:
+            said = await ask(ticket.offer.data)
+        except ResponseException as refusal:
+            said = refusal
+        except asyncio.CancelledError:
+            said = SlaveSystemShuttingDown("shutting down")
+        self._owner.let_go_if_due()  # while the user was asked
+        self._decided(ticket, said)
+
+    def _asked_user(self, asking: asyncio.Task[None]) -> None:
+        self._asking.discard(asking)
+        error = None if asking.cancelled() else asking.exception()
+        if error is not None:
+            _log.error("a decision about a task failed", exc_info=error)
+
+    def _decided(self, ticket: Ticket, said: Data | ResponseException) -> None:
+        if isinstance(said, ResponseException):
+            self._tenancy.admission.refused(ticket, said)
+        else:
+            try:
+                self._tenancy.accepted(ticket, said, asyncio.get_running_loop().time())
+            except ResponseException as refusal:
+                said = refusal
+        if isinstance(said, ResponseException):
+            self._owner.task_ended(wanted=False)
+        for answer in self._asked.pop(id(ticket)):
+            answer(said)
+        if not isinstance(said, ResponseException):
+            assert self._loop is not None, "started"
+            self.workshop.take(ticket, self._owner.room, self._loop)
+
+    # On the threads of tasks.
+
+    def ready(self, ticket: Ticket) -> bool:
+        """Wait until the task may begin. False where it is not to be run any more."""
+        if self._tenancy.turn(ticket, time.monotonic()) is Turn.BEGIN:  # the loop's own clock
+            return True
+        assert self._loop is not None, "started"
+        begins: Future[bool] = Future()
+        return self._loop.call(self._wait_for_turn, ticket, begins) and begins.result()
+
+    # On the loop.
+
+    def _wait_for_turn(self, ticket: Ticket, begins: Future[bool]) -> None:
+        self._turns.append((ticket, begins))
+        self._owner.let_go_if_due()
+        self.take_turns()
+
+    def take_turns(self) -> None:
+        """The session may have changed: tasks begin, are dropped, or wait on."""
+        turns, self._turns = self._turns, []
+        for ticket, begins in turns:
+            turn = self._tenancy.turn(ticket, asyncio.get_running_loop().time())
+            if turn is Turn.WAIT and not self._stopped:
+                self._turns.append((ticket, begins))
+            else:
+                begins.set_result(turn is Turn.BEGIN)
+
+    def _finished(self, ticket: Ticket, report: Report | None) -> None:
+        if report is None:
+            _log.info("task %s is not begun: its session is over", ticket.offer.task_id)
+            self._tenancy.dropped(ticket)
+            self._owner.task_ended(wanted=False)
+            return
+        wanted = self._tenancy.finished(ticket, report, asyncio.get_running_loop().time())
+        if not wanted:
+            _log.info("the result of task %s is dropped: its session is over", ticket.offer.task_id)
+        self._owner.task_ended(wanted=wanted)
+
+    async def new_task(self, token: str, offer: TaskOffer) -> Data:
+        """A master hands over a task by a call, which the answer is for. Raises a ResponseException."""
+        self.workshop.expect(offer.task_id)
+        answered: asyncio.Future[Data] = asyncio.get_running_loop().create_future()
+        self.offer(token, offer, partial(_settle, answered))
+        return await answered
+
+    def stop(self) -> None:
+        """The slave shuts down: who waits for the user's answer is told that there will be none, and no task begins."""
+        for asking in self._asking:
+            asking.cancel()
+        self._stopped = True
+        self.take_turns()
+
+
+def _settle(answered: asyncio.Future[Data], said: Data | ResponseException) -> None:
+    if answered.done():
+        return
+    if isinstance(said, ResponseException):
+        answered.set_exception(said.with_traceback(None))  # else each duplicate would make it longer
+    else:
+        answered.set_result(said)

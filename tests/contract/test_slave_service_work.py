@@ -1,0 +1,483 @@
+"""SlaveService.Work, every slave that serves it: tasks go out on a stream, and what became of them comes back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import grpc
+import pytest
+
+from interaction.core.batch import LARGEST
+from interaction.core.outcomes import QUICK
+from interaction.slave import TaskRefuse
+from interaction.v1 import slave_service_pb2 as messages
+from interaction.v1.payload_pb2 import Payload
+from interaction.v1.task_pb2 import TASK_RESULT_STATUS_COMPLETED, TASK_RESULT_STATUS_FAILED
+from tests.contract.conftest import Call, MakeSlave, Worker
+from tests.contract.slave_programs import ISOLATED, NODE, PYTHON, WAIT, SlaveProgram
+from tests.contract.test_slave_service_hooks import Asked
+from tests.contract.wire import NO_MAPPINGS, NO_PROXY, REQUEST_INVALID, SUM, Caller, metadata_of, new_id, refused
+from tests.contract.work import Stream, kind_of, task_of
+
+NOT_SERVED = (grpc.StatusCode.UNIMPLEMENTED, "")
+served = pytest.mark.parametrize("program", [PYTHON, ISOLATED], indirect=True, ids=lambda one: one.name)
+
+
+@pytest.fixture
+def stream(caller: Caller) -> Stream:
+    caller.connect()
+    return Stream(caller)
+
+
+def many(make_slave: MakeSlave, call: Call, kind: type[Worker] = Worker, **options: Any) -> tuple[Worker, Stream]:
+    """A slave that takes many tasks, and a stream to it."""
+    slave = make_slave(kind, **{"backlog": 99, **options})
+    caller = call(slave)
+    caller.connect()
+    return slave, Stream(caller)
+
+
+# Who serves it.
+
+
+@served
+def test_the_features_name_it(caller: Caller) -> None:
+    assert "work" in caller.ping().features
+    assert "work" in caller.connect().features
+
+
+@pytest.mark.parametrize("program", [NODE], indirect=True, ids=["node"])
+def test_a_slave_whose_features_lack_it_does_not_serve_it(caller: Caller, program: SlaveProgram) -> None:
+    assert "work" not in caller.ping().features
+    assert "work" not in caller.connect().features
+    assert Stream(caller).end() == NOT_SERVED
+    caller.new_task(SUM)
+    assert caller.value() == {"sum": 3}
+
+
+def test_a_slave_that_is_told_not_to_serves_none(call: Call, make_slave: MakeSlave) -> None:
+    caller = call(make_slave(Worker, fast_road=False))
+    assert not caller.ping().features
+    assert not caller.connect().features
+    assert Stream(caller).end() == NOT_SERVED
+    caller.new_task(SUM)
+    assert caller.value() == {"sum": 3}
+
+
+# Tasks, and their outcomes.
+
+
+@served
+def test_a_result_says_what_the_task_gave(stream: Stream) -> None:
+    for number in range(3):
+        task = stream.task({"a": number, "b": 1})
+        result = stream.result(task).result
+        assert result.status == TASK_RESULT_STATUS_COMPLETED
+        assert json.loads(result.result.json) == {"sum": number + 1}
+        assert not result.HasField("error")
+        stream.acknowledge(task)
+
+
+@served
+@pytest.mark.parametrize("data", [{}, {"a": 1}, None, Payload(), Payload(buffers=[b"x"])], ids=str)
+def test_a_failing_task_says_why_and_the_next_one_runs(stream: Stream, program: SlaveProgram, data: Any) -> None:
+    result = stream.result(stream.task(data)).result
+    assert result.status == TASK_RESULT_STATUS_FAILED
+    assert (result.error.type, result.error.message) == ("TypeError", "the data lacks a or b")
+    assert program.implementation.source in result.error.traceback
+    assert stream.value(stream.task(SUM)) == {"sum": 3}
+
+
+def test_tasks_come_many_in_a_message_and_run_in_their_order(make_slave: MakeSlave, call: Call) -> None:
+    slave, stream = many(make_slave, call)
+    tasks = [task_of({"a": number, "b": 0}) for number in range(100)]
+    stream.say(*tasks)
+    results = stream.results(100)
+    assert [one.task_id for one in results] == [task.id for task in tasks]
+    assert [json.loads(one.result.result.json) for one in results] == [{"sum": number} for number in range(100)]
+    assert slave.ran == [{"a": number, "b": 0} for number in range(100)]
+
+
+def test_outcomes_come_many_in_a_message(make_slave: MakeSlave, call: Call) -> None:
+    """While the slave's first words are on their way, more are added to the next ones."""
+    _, stream = many(make_slave, call)
+    stream.say(*(task_of(SUM) for _ in range(100)))
+    stream.results(100)
+    assert len(stream.messages) < 100
+
+
+def test_a_task_that_takes_long_is_accepted_at_once(make_slave: MakeSlave, call: Call) -> None:
+    slave, stream = many(make_slave, call)
+    task = stream.task({"wait": 1})
+    stream.next("accepted", task)
+    assert slave.running.wait(WAIT)
+    slave.go_on.set()
+    assert json.loads(stream.next("result", task).result.result.json) == {"waited": 1}
+
+
+def test_a_task_that_takes_long_after_quick_ones_is_accepted_before_its_end(make_slave: MakeSlave, call: Call) -> None:
+    slave, stream = many(make_slave, call)
+    for _ in range(5):
+        stream.result(stream.task(SUM))
+    task = stream.task({"wait": 1})
+    stream.next("accepted", task)  # not at once, but while it runs
+    slave.go_on.set()
+    stream.next("result", task)
+
+
+def test_most_results_of_quick_tasks_say_themselves_that_they_were_accepted(make_slave: MakeSlave, call: Call) -> None:
+    _, stream = many(make_slave, call)
+    alone = 0
+    for _ in range(100):
+        task = stream.task(SUM)
+        alone += kind_of(outcome := stream.outcome(task)) == "result"
+        if kind_of(outcome) == "accepted":
+            stream.next("result", task)
+    assert alone > 10, f"a result follows within {QUICK} s as a rule, on a machine that is busy as well"
+
+
+@served
+def test_an_empty_message_changes_nothing(stream: Stream) -> None:
+    stream.say()
+    assert stream.value(stream.task(SUM)) == {"sum": 3}
+
+
+@served
+def test_a_result_that_was_acknowledged_is_not_reported_again(stream: Stream, caller: Caller) -> None:
+    task = stream.task(SUM)
+    stream.result(task)
+    stream.acknowledge(task)
+    stream.close()
+    assert stream.end() == (grpc.StatusCode.OK, "")
+    last = caller.new_task(SUM)
+    assert caller.report().result.task_id == last
+
+
+@served
+def test_ids_of_nothing_may_be_acknowledged(stream: Stream, caller: Caller) -> None:
+    task = stream.task(SUM)
+    stream.result(task)
+    stream.acknowledge("", "x", new_id(), "é" * 1000, *[new_id() for _ in range(10_000)])
+    stream.close()
+    assert stream.end() == (grpc.StatusCode.OK, "")
+    assert caller.report().result.task_id == task
+
+
+def test_an_acknowledgement_before_the_result_is_none(make_slave: MakeSlave, call: Call) -> None:
+    slave, stream = many(make_slave, call)
+    task = stream.task({"wait": 1})
+    stream.next("accepted", task)
+    stream.say(task_of({"wait": 1}, task), acknowledged=[task])
+    stream.next("accepted", task)  # again: what came with it has been read
+    slave.go_on.set()
+    stream.next("result", task)
+    stream.close()
+    assert stream.end() == (grpc.StatusCode.OK, "")
+    recorder = stream.caller.master
+    assert recorder.reports.get(timeout=WAIT).result.task_id == task
+
+
+# What is not taken.
+
+
+@served
+@pytest.mark.parametrize(
+    "task_id",
+    ["", "task 1", new_id().replace("-", ""), "C0FFEE00-0000-4000-8000-000000000000", "x" * 36, new_id() + "\n"],
+    ids=lambda text: f"{text[:10]!r} of {len(text)}",
+)
+def test_an_id_that_is_no_uuid_ends_the_stream(stream: Stream, caller: Caller, task_id: str) -> None:
+    before = task_of(SUM)
+    stream.say(before, task_of(SUM, task_id), task_of(SUM))
+    assert stream.end() == REQUEST_INVALID
+    assert caller.report().result.task_id == before.id  # which was taken, and the last was not
+    last = caller.new_task(SUM)
+    assert caller.report().result.task_id == last
+
+
+@served
+def test_what_is_no_message_ends_the_stream(caller: Caller, program: SlaveProgram) -> None:
+    caller.connect()
+    with grpc.insecure_channel(f"127.0.0.1:{program.port}", NO_PROXY) as channel:
+        work = channel.stream_stream("/interaction.v1.SlaveService/Work", bytes, bytes)
+        call = work(iter([b"\xff\xff"]), metadata=metadata_of(caller.token), timeout=WAIT)
+        assert refused(lambda: list(call)) == REQUEST_INVALID
+    stream = Stream(caller)
+    assert stream.value(stream.task(SUM)) == {"sum": 3}
+
+
+@served
+@pytest.mark.parametrize("data", NO_MAPPINGS)
+def test_data_that_is_no_mapping_is_refused_and_its_id_is_new_when_it_comes_again(
+    stream: Stream, data: Payload
+) -> None:
+    task = new_id()
+    stream.say(task_of(data, task))
+    refusal = stream.next("refused", task).refused
+    assert refusal.reason == "TASK_DATA_INVALID"
+    assert "data" in refusal.message
+    stream.task(SUM, task)
+    assert stream.value(task) == {"sum": 3}
+
+
+def test_a_task_without_a_place_is_refused_and_its_id_is_new_when_it_comes_again(
+    make_slave: MakeSlave, call: Call
+) -> None:
+    slave, stream = many(make_slave, call, backlog=1)
+    running, waiting, further = (task_of(data) for data in ({"wait": 1}, {"a": 1, "b": 1}, SUM))
+    stream.say(running, waiting, further)
+    said = {outcome.task_id: outcome for outcome in (stream.outcome() for _ in range(3))}
+    assert {kind_of(said[task.id]) for task in (running, waiting)} == {"accepted"}
+    assert said[further.id].refused.reason == "TASK_ALREADY_EXIST"
+    assert said[further.id].refused.message
+    slave.go_on.set()
+    assert [one.task_id for one in stream.results(2)] == [running.id, waiting.id]
+    stream.say(further)
+    assert stream.value(further.id) == {"sum": 3}
+    assert slave.ran == [{"wait": 1}, {"a": 1, "b": 1}, SUM]
+
+
+def test_what_the_user_says_comes_with_the_acceptance(make_slave: MakeSlave, call: Call) -> None:
+    slave, stream = many(make_slave, call, Asked)
+    assert isinstance(slave, Asked)
+    slave.asked.clear()
+    for times in range(1, 20):
+        task = stream.task(SUM)
+        accepted = stream.next("accepted", task).accepted
+        assert json.loads(accepted.data.json) == {"times": times}
+        stream.next("result", task)
+    assert slave.asked == ["task"] * 19
+
+
+def test_a_refusal_by_the_user_says_why(make_slave: MakeSlave, call: Call) -> None:
+    slave, stream = many(make_slave, call, Asked)
+    assert isinstance(slave, Asked)
+    slave.refuse = "task"
+    refusal = stream.next("refused", stream.task(SUM)).refused
+    assert refusal.reason == "TASK_REFUSED"
+    assert refusal.message
+    assert json.loads(refusal.data.json) == {"times": 2}
+    slave.refuse = ""
+    assert stream.value(stream.task(SUM)) == {"sum": 3}
+    assert slave.ran == [SUM]
+
+
+class Refusing(Worker):
+    """Refuses as a test says."""
+
+    error: Exception = TaskRefuse()
+
+    def _before_task(self, data: Mapping[str, Any]) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (KeyError("model"), "KeyError: 'model'"),
+        (KeyError("é" * 10**5), "KeyError: 'ééé"),
+        (TaskRefuse({"x": threading.Lock()}), ""),
+        (TaskRefuse({"x": "x" * 10**6}), ""),
+    ],
+    ids=["another error", "too many words", "what can't be carried", "too much"],
+)
+def test_a_refusal_of_any_kind_gets_through(make_slave: MakeSlave, call: Call, error: Exception, message: str) -> None:
+    slave, stream = many(make_slave, call, Refusing)
+    assert isinstance(slave, Refusing)
+    slave.error = error
+    refusal = stream.next("refused", stream.task(SUM)).refused
+    assert refusal.reason == "TASK_REFUSED"
+    assert refusal.message.startswith(message)
+    assert message or "what the refusal carries is left out" in refusal.message
+    assert refusal.ByteSize() < 10_000
+    assert slave.ran == []
+
+
+@served
+def test_a_task_for_a_slave_that_was_here_before_is_refused(caller: Caller) -> None:
+    incarnation = caller.connect().incarnation
+    stream = Stream(caller, incarnation="f" * 32)
+    for _ in range(2):  # the stream is for that slave, whatever a later message says
+        task = task_of(SUM)
+        stream.say(task, incarnation="")
+        assert stream.next("refused", task.id).refused.reason == "SLAVE_NOT_CONNECTED"
+    stream = Stream(caller, incarnation=incarnation)
+    assert stream.value(stream.task(SUM)) == {"sum": 3}
+
+
+def test_a_slave_that_drains_takes_no_new_task_and_ends_those_that_it_has(make_slave: MakeSlave, call: Call) -> None:
+    slave, stream = many(make_slave, call)
+    running, waiting = task_of({"wait": 1}), task_of(SUM)
+    stream.say(running, waiting)
+    for _ in range(2):
+        stream.next("accepted")
+    drained: list[bool] = []
+    draining = threading.Thread(target=lambda: drained.append(slave.drain()))
+    draining.start()
+    refused_at_last = False
+    while not refused_at_last:  # nothing else is to be seen of the beginning
+        outcome = stream.outcome(stream.task({"a": 0, "b": 0}))
+        refused_at_last = kind_of(outcome) == "refused"
+    assert outcome.refused.reason == "SYSTEM_SHUTTING_DOWN"
+    slave.go_on.set()
+    ended: set[str] = set()
+    with suppress(grpc.RpcError):
+        while True:
+            outcome = stream.outcome()
+            ended.add(outcome.task_id)
+            stream.acknowledge(outcome.task_id)
+    assert ended >= {running.id, waiting.id}
+    draining.join(WAIT)
+    assert drained == [True]
+
+
+# Twice.
+
+
+def test_a_task_that_comes_again_runs_once_and_every_one_is_followed_by_an_outcome(
+    make_slave: MakeSlave, call: Call
+) -> None:
+    slave, stream = many(make_slave, call)
+    task = task_of({"wait": 1})
+    stream.say(task, task)
+    stream.next("accepted", task.id)
+    stream.say(task)  # while it runs
+    stream.next("accepted", task.id)
+    slave.go_on.set()
+    while kind_of(stream.outcome(task.id)) != "result":
+        pass
+    stream.say(task)  # when it has ended, and its result is not acknowledged
+    stream.next("accepted", task.id)
+    stream.acknowledge(task.id)
+    stream.say(task)  # and is
+    stream.next("accepted", task.id)
+    assert stream.value(stream.task(SUM)) == {"sum": 3}
+    assert slave.ran == [{"wait": 1}, SUM]
+
+
+def test_a_task_that_was_refused_by_the_user_is_refused_again_and_he_is_asked_once(
+    make_slave: MakeSlave, call: Call
+) -> None:
+    slave, stream = many(make_slave, call, Asked)
+    assert isinstance(slave, Asked)
+    slave.refuse = "task"
+    slave.asked.clear()
+    task = task_of(SUM)
+    for _ in range(3):
+        stream.say(task)
+        assert json.loads(stream.next("refused", task.id).refused.data.json) == {"times": 1}
+    assert slave.asked == ["task"]
+
+
+def test_an_id_that_comes_again_with_other_data_is_refused(make_slave: MakeSlave, call: Call) -> None:
+    slave, stream = many(make_slave, call)
+    task = stream.task({"wait": 1})
+    stream.next("accepted", task)
+    for ended in (False, True):
+        stream.task({"wait": 2}, task)
+        assert stream.next("refused", task).refused.reason == "TASK_DATA_INVALID"
+        if not ended:
+            slave.go_on.set()
+            stream.next("result", task)
+    assert slave.ran == [{"wait": 1}]
+
+
+def test_what_comes_again_while_the_user_is_asked_waits_for_his_answer(make_slave: MakeSlave, call: Call) -> None:
+    slave, stream = many(make_slave, call, Asked)
+    assert isinstance(slave, Asked)
+    slave.asked.clear()
+    slave.being_asked.clear()
+    slave.answer.clear()
+    task = task_of(SUM)
+    stream.say(task, task)
+    assert slave.being_asked.wait(WAIT)
+    by_call = stream.caller.stub.NewTask.future(
+        messages.NewTaskRequest(task=task), metadata=stream.metadata, timeout=WAIT
+    )
+    stream.caller.ping()
+    slave.answer.set()
+    assert json.loads(by_call.result().data.json) == {"times": 1}
+    for _ in range(2):
+        assert json.loads(stream.next("accepted", task.id).accepted.data.json) == {"times": 1}
+    stream.next("result", task.id)
+    assert slave.asked == ["task"]
+    assert slave.ran == [SUM]
+
+
+@pytest.mark.parametrize("first", ["NewTask", "Work"])
+def test_a_task_may_come_by_both_roads_and_runs_once(make_slave: MakeSlave, call: Call, first: str) -> None:
+    slave, stream = many(make_slave, call)
+    caller, task, data = stream.caller, new_id(), {"wait": 1}
+    if first == "NewTask":
+        caller.new_task(data, task)
+    stream.task(data, task)
+    stream.next("accepted", task)
+    caller.new_task(data, task)
+    assert refused(caller.new_task, {"wait": 2}, task)[1] == "TASK_DATA_INVALID"
+    slave.go_on.set()
+    stream.next("result", task)  # by the stream, as long as there is one
+    caller.new_task(data, task)
+    assert slave.ran == [{"wait": 1}]
+    assert caller.master.reports.empty()
+
+
+# What is large.
+
+
+def test_a_result_that_would_hold_up_the_others_goes_by_a_call(make_slave: MakeSlave, call: Call) -> None:
+    slave = make_slave(Worker, backlog=99)
+    caller = call(slave)
+    caller.connect(max_message_bytes=64 * 1024 * 1024)
+    stream = Stream(caller)
+    large, small = task_of({"echo": "x" * LARGEST}), task_of(SUM)
+    caller.new_task(Payload(json=large.data.json), large.id)  # what is large may go by a call as well
+    stream.say(small)
+    assert stream.value(small.id) == {"sum": 3}
+    report = caller.report()
+    assert report.result.task_id == large.id
+    assert len(report.result.result.json) > LARGEST
+
+
+def test_no_message_is_longer_than_the_master_reads(make_slave: MakeSlave, call: Call) -> None:
+    slave = make_slave(Worker, backlog=99)
+    caller = call(slave)
+    caller.connect(max_message_bytes=100_000)
+    stream = Stream(caller)
+    tasks = [task_of({"echo": "x" * size}) for size in (70_000, 10, 40_000, 40_000, 70_000, *[20_000] * 20)]
+    tasks.append(task_of({"echo": "x" * 100_000}))  # it fails: that much can't be carried
+    stream.say(*tasks)
+    results = stream.results(len(tasks))
+    assert {one.result.status for one in results[:-1]} == {TASK_RESULT_STATUS_COMPLETED}
+    assert results[-1].result.status == TASK_RESULT_STATUS_FAILED
+    assert max(one.ByteSize() for one in stream.messages) <= 100_000
+
+
+class Verbose(Worker):
+    """Says much about each task, and refuses those that can't be added."""
+
+    def _before_task(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        words = {"words": "x" * 60_000}
+        if "refuse" in data:
+            raise TaskRefuse(words)
+        if "fail" in data:
+            raise KeyError("x" * 10_000)
+        return words
+
+
+@pytest.mark.parametrize("data", [SUM, {"refuse": True}, {"fail": True}], ids=["accepted", "refused", "raised"])
+def test_what_the_user_says_counts_too(make_slave: MakeSlave, call: Call, data: dict[str, Any]) -> None:
+    slave = make_slave(Verbose, backlog=99)
+    caller = call(slave)
+    caller.connect(max_message_bytes=100_000)
+    stream = Stream(caller)
+    stream.say(*(task_of(data) for _ in range(60)))
+    for _ in range(60):
+        while kind_of(outcome := stream.outcome()) == "result":
+            pass
+        said = outcome.refused.data if kind_of(outcome) == "refused" else outcome.accepted.data
+        assert "fail" in data or len(json.loads(said.json)["words"]) == 60_000
+    assert max(one.ByteSize() for one in stream.messages) <= 100_000

@@ -1,0 +1,119 @@
+"""A master's side of the fast road: what goes out, what has no answer, and what a stream leaves over."""
+
+from __future__ import annotations
+
+import pytest
+
+from interaction.core.road import ACKNOWLEDGEMENTS, MOST_BREAKS, Road
+from interaction.exception import RequestException
+
+BROKEN = RequestException("the wire was cut", "UNAVAILABLE")
+
+
+@pytest.fixture
+def road() -> Road[str]:
+    return Road(limit=1000, timeout=5.0)
+
+
+def offered(road: Road[str], *task_ids: str, now: float = 0.0) -> Road[str]:
+    for task_id in task_ids:
+        road.offer(task_id, f"task {task_id}", 10, now)
+    return road
+
+
+def test_what_has_queued_up_goes_out_in_one_message(road: Road[str]) -> None:
+    assert not road.pending
+    assert offered(road, "a", "b").pending
+    assert road.take() == (["task a", "task b"], [])
+    assert not road.pending
+
+
+def test_a_task_waits_for_its_answer_and_no_longer_than_the_timeout(road: Road[str]) -> None:
+    offered(road, "a", now=1.0)
+    offered(road, "b", now=2.0)
+    assert road.next_deadline == 6.0
+    road.answered("a")
+    assert road.overdue(6.5) == []
+    assert road.overdue(7.0) == ["task b"]
+    assert road.next_deadline is None
+    assert road.take() == ([], []), "what was given up is not sent any more"
+
+
+def test_acknowledgements_ride_along_and_are_hurried_when_nothing_else_goes_out(road: Road[str]) -> None:
+    road.recorded("a")
+    assert not road.pending
+    offered(road, "b")
+    assert road.take() == (["task b"], ["a"])
+    road.recorded("b")
+    road.hurry()
+    assert road.pending
+    assert road.take() == ([], ["b"])
+    road.recorded("c")
+    assert not road.pending, "the next ones have not waited yet"
+
+
+def test_many_acknowledgements_go_out_at_once_and_those_left_over_are_not_forgotten(road: Road[str]) -> None:
+    for number in range(ACKNOWLEDGEMENTS + 1):
+        road.recorded(str(number))
+    assert road.pending
+    road.hurry()
+    assert len(road.take()[1]) == ACKNOWLEDGEMENTS
+    assert road.pending
+    assert road.take() == ([], [str(ACKNOWLEDGEMENTS)])
+
+
+def test_a_break_leaves_over_what_has_no_answer_sent_or_not(road: Road[str]) -> None:
+    offered(road, "a", "b")
+    road.take()
+    offered(road, "c")
+    road.recorded("z")
+    road.answered("b")
+    assert [(awaited.task, awaited.deadline) for awaited in road.ended(BROKEN)] == [("task a", 5.0), ("task c", 5.0)]
+    assert not road.pending
+    assert road.next_deadline is None
+    assert road.takes(10), "another stream may be opened"
+
+
+def test_a_road_on_which_nothing_ever_comes_through_is_given_up(road: Road[str]) -> None:
+    for left in range(MOST_BREAKS, 0, -1):
+        assert road.usable, f"{left} tries left"
+        road.ended(BROKEN if left % 2 else None)
+    assert not road.takes(10)
+
+
+def test_an_answer_shows_that_streams_pass(road: Road[str]) -> None:
+    for _ in range(2 * MOST_BREAKS):
+        offered(road, "a")
+        road.answered("a")
+        road.ended(BROKEN)
+    assert road.usable
+
+
+def test_a_slave_that_serves_no_streams_is_asked_once(road: Road[str]) -> None:
+    road.ended(RequestException("what is that?", "UNIMPLEMENTED"))
+    assert not road.takes(10)
+
+
+def test_a_stream_that_nobody_needs_is_closed_and_takes_nothing_more(road: Road[str]) -> None:
+    offered(road, "a")
+    assert not road.look(busy=False), "something is to go out"
+    road.take()
+    assert not road.look(busy=False), "something has gone out"
+    road.answered("a")
+    assert not road.look(busy=False), "something has come"
+    assert not road.look(busy=True), "a task runs"
+    road.recorded("a")
+    assert not road.look(busy=False), "an acknowledgement is to go out"
+    road.take()
+    road.look(busy=False)
+    assert road.look(busy=False)
+    assert not road.takes(10)
+    for _ in range(MOST_BREAKS):
+        assert road.ended(None) == []
+        assert road.takes(10), "it was no break"
+        road.look(busy=False)
+
+
+def test_what_is_too_large_does_not_go_this_way(road: Road[str]) -> None:
+    assert road.takes(1000)
+    assert not road.takes(1001)
