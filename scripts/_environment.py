@@ -1,4 +1,4 @@
-"""The environment that every script runs in: made once, in `.venv`, from the project's own files."""
+"""The environment that a script runs in: made once, in `.venv`, from the project's own files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 10)
 
 
-def enter(extra: str) -> None:
-    """Return inside `.venv` with the project and the dependencies of `extra` installed, or end the process.
+def enter(extra: str, place: str = ".venv") -> None:
+    """Return inside an environment with the project and the dependencies of `extra` installed, or end the process.
 
+    What is large and nobody else needs goes to a `place` of its own: the others stay as small and pinned as they are.
     The calling script is started again under the environment's interpreter where it runs under another one.
     """
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # else a command's output overtakes ours
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(f"{sys.executable} is Python {sys.version.split()[0]}; this project needs 3.10 or newer.")
-    folder = ROOT / ".venv"
+    folder = ROOT / place
     if Path(sys.prefix).resolve() == folder.resolve():
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         os.environ["VIRTUAL_ENV"] = str(folder)
@@ -37,7 +38,7 @@ def enter(extra: str) -> None:
 
 
 def _install(folder: Path, python: Path, extra: str) -> None:
-    """Make `.venv`, unless what stands there was made from the same files by the same Python."""
+    """Make the environment, unless what stands there was made from the same files by the same Python."""
     recipe = (ROOT / "pyproject.toml").read_bytes() + sys.version.encode() + extra.encode()
     stamp = folder / f"installed-{extra}"
     wanted = hashlib.sha256(recipe).hexdigest()
