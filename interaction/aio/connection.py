@@ -16,7 +16,7 @@ from interaction.exception import RequestException
 from interaction.master.base_connection import BaseConnection, Home
 from interaction.master.link import Link
 from interaction.master.roster import Roster
-from interaction.rpc.payload import Encoded
+from interaction.rpc.encoded import Encoded
 
 _log = logging.getLogger("interaction.aio")
 _CLOSE_PATIENCE = 0.5  # seconds that `close()` waits for a slave's answer

@@ -19,8 +19,8 @@ from interaction.master.link import Link
 from interaction.master.notes import Notes
 from interaction.master.roster import Names, Roster
 from interaction.rpc import convert, payload
+from interaction.rpc.encoded import Encoded, check_size
 from interaction.rpc.loop import Loop
-from interaction.rpc.payload import Encoded
 from interaction.rpc.retry import Policy
 from interaction.rpc.slave_client import SlaveClient
 
@@ -174,7 +174,7 @@ class BaseConnection:
         self._home.archive.add(task)
         try:
             link = self._living()
-            payload.check_size(data, "data", link.max_message_bytes)
+            check_size(data.size, "data", link.max_message_bytes)
         except (SlaveSlaveNotConnected, PayloadTooLarge) as error:
             task.fail_to_start(error)
         else:

@@ -14,7 +14,7 @@ from interaction.core.task import TaskMachine, TaskStatus
 from interaction.master.hooks import MasterHooks
 from interaction.master.ids import new_id
 from interaction.rpc import payload
-from interaction.rpc.payload import Encoded
+from interaction.rpc.encoded import Encoded
 
 Callback = Callable[[Mapping[str, Any], Any], object]
 _Self = TypeVar("_Self", bound="BaseTask")

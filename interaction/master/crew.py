@@ -12,7 +12,7 @@ from interaction.core.dispatch import Dispatcher, Job
 from interaction.core.task import TaskStatus
 from interaction.master.base_connection import BaseConnection
 from interaction.master.base_task import BaseTask
-from interaction.rpc.payload import Encoded
+from interaction.rpc.encoded import Encoded
 
 Accepts = Callable[[BaseConnection], bool]
 

@@ -17,7 +17,7 @@ from interaction.master.base_task import BaseTask
 from interaction.master.fast_road import FastRoad, Packed
 from interaction.master.notes import Notes
 from interaction.rpc.convert import Report
-from interaction.rpc.payload import ENVELOPE_BYTES, Encoded
+from interaction.rpc.encoded import ENVELOPE_BYTES, Encoded
 from interaction.rpc.retry import Policy
 from interaction.rpc.slave_client import SlaveClient
 

@@ -12,7 +12,7 @@ from interaction.core.road import ACKNOWLEDGE_WITHIN, IDLE, Road
 from interaction.exception import RequestException, ResponseException
 from interaction.master.base_task import BaseTask
 from interaction.rpc.convert import Report
-from interaction.rpc.payload import Encoded
+from interaction.rpc.encoded import Encoded
 from interaction.rpc.work_call import WorkCall
 
 _log = logging.getLogger("interaction.master")
@@ -54,10 +54,9 @@ class FastRoad:
 
     def send(self, task: BaseTask, data: Encoded) -> bool:
         """Send a task. False where it has to go by a call."""
-        size = data.ByteSize()
-        if not self._road.takes(size):
+        if not self._road.takes(data.size):
             return False
-        self._road.offer(task.id, (task, data), size, self._loop.time())
+        self._road.offer(task.id, (task, data), data.size, self._loop.time())
         if self._serving is None:
             self._serving = asyncio.ensure_future(self._serve())
             self._serving.add_done_callback(_heard)

@@ -28,7 +28,7 @@ from interaction.master.delivery import Delivery
 from interaction.master.heartbeat import LATE, HeartbeatStream
 from interaction.master.notes import Notes
 from interaction.rpc.convert import Report
-from interaction.rpc.payload import Encoded
+from interaction.rpc.encoded import Encoded
 from interaction.rpc.retry import Policy
 from interaction.rpc.slave_client import SlaveClient
 

@@ -25,8 +25,8 @@ from interaction.journal import Journal
 from interaction.master.base_task import BaseTask
 from interaction.rpc import convert
 from interaction.rpc.convert import Report
+from interaction.rpc.encoded import Encoded
 from interaction.rpc.loop import Loop
-from interaction.rpc.payload import Encoded
 
 Written = Callable[["JournalError | None"], object]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf import duration_pb2
 from google.protobuf.message import DecodeError, Message
@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from interaction.core.model import Failure, ResultStatus, TaskOffer, TaskResult
 from interaction.exception import PayloadError
 from interaction.rpc import payload
+from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, FAILURE_TRACEBACK_BYTES, Encoded, cut
 from interaction.rpc.metadata import Credentials, read_metadata
 from interaction.rpc.status import Context
 from interaction.v1 import payload_pb2, task_pb2
@@ -23,24 +24,32 @@ MIN_LEASE, MAX_LEASE = 0.1, 86400.0  # seconds
 RESULT_STATUSES = frozenset(status.value for status in ResultStatus)
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_LARGE = 256 * 1024  # bytes; reading more takes so long that the loop's other work should not wait for it
+_LONG = 256 * 1024  # bytes of JSON; parsing more takes so long that the loop's other work should not wait for it
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 
-async def read_message(read: Callable[[M], T], message: M) -> T:
-    """Read a message with `read`, on another thread where it is large."""
-    if message.ByteSize() > _LARGE:
+async def read_message(read: Callable[[M], T], message: M, payloads: Iterable[payload_pb2.Payload]) -> T:
+    """Read a message, which holds these payloads, with `read`: on another thread where that takes long."""
+    if _is_long(payloads):
         return await asyncio.to_thread(read, message)
     return read(message)
 
 
+def _is_long(payloads: Iterable[payload_pb2.Payload]) -> bool:
+    """Whether there is much to parse. Buffers are only copied."""
+    length = 0
+    for one in payloads:
+        length += one.value.ByteSize() if one.WhichOneof("content") == "value" else len(one.json)
+        if length > _LONG:
+            return True
+    return False
+
+
 async def read_payload(read: Callable[[payload_pb2.Payload, str], T], message: payload_pb2.Payload, root: str) -> T:
-    """Read a payload with `read`, on another thread where it is large. Raises PayloadError."""
-    if message.ByteSize() > _LARGE:
-        return await asyncio.to_thread(read, message, root)
-    return read(message, root)
+    """Read a payload with `read`, on another thread where that takes long. Raises PayloadError."""
+    return await read_message(lambda message: read(message, root), message, (message,))
 
 
 def is_task_id(text: str) -> bool:
@@ -66,37 +75,53 @@ def read_lease(duration: duration_pb2.Duration) -> float | None:
     return seconds if 0 <= duration.nanos < 10**9 and MIN_LEASE <= seconds <= MAX_LEASE else None
 
 
-def write_result(task_id: str, status: ResultStatus, result: payload_pb2.Payload, failure: Failure | None) -> Report:
+def write_result(task_id: str, status: ResultStatus, result: Encoded, failure: Failure | None) -> Report:
     """A task's end, ready to be sent: what can't be carried has been refused by now."""
-    error = None
+    report = task_pb2.TaskResult(task_id=task_id, status=status.value)  # type: ignore[arg-type]  # an enum's number
+    report.result.CopyFrom(result.message)
     if failure is not None:
-        error = task_pb2.TaskError(
-            type=payload.cut(failure.type, 256),
-            message=payload.cut(failure.message, payload.FAILURE_MESSAGE_BYTES),
-            traceback=payload.cut(failure.traceback, payload.FAILURE_TRACEBACK_BYTES),
-        )
-    return task_pb2.TaskResult(task_id=task_id, status=status.value, result=result, error=error)  # type: ignore[arg-type]  # an enum's number
+        report.error.type = cut(failure.type, 256)
+        report.error.message = cut(failure.message, FAILURE_MESSAGE_BYTES)
+        report.error.traceback = cut(failure.traceback, FAILURE_TRACEBACK_BYTES)
+    return report
 
 
 Report = task_pb2.TaskResult
 
 
-def pack(message: payload_pb2.Payload | Report) -> bytes:
+class SizedReport(NamedTuple):
+    """A task's end at its slave, and how many bytes it takes, or a few more."""
+
+    message: Report
+    size: int
+
+    @property
+    def task_id(self) -> str:
+        """The task."""
+        return self.message.task_id
+
+
+def pack(message: Encoded | Report) -> bytes:
     """A message as it is written down."""
-    return message.SerializeToString()
+    return (message.message if isinstance(message, Encoded) else message).SerializeToString()
 
 
-def unpack(content: bytes) -> payload_pb2.Payload:
+def unpack(content: bytes) -> Encoded:
     """Data that was written down, ready to be sent again. Raises PayloadError."""
     try:
-        return payload_pb2.Payload.FromString(content)
+        return Encoded(payload_pb2.Payload.FromString(content), len(content))
     except DecodeError:
         raise PayloadError("data", "what was written down can't be parsed") from None
 
 
+def unpack_report(content: bytes) -> SizedReport:
+    """A task's end that another process of this slave has packed."""
+    return SizedReport(task_pb2.TaskResult.FromString(content), len(content))
+
+
 def unpack_mapping(content: bytes) -> dict[str, Any]:
     """Data that was written down, as a mapping. Raises PayloadError."""
-    return payload.decode_mapping(unpack(content), "data")
+    return payload.decode_mapping(unpack(content).message, "data")
 
 
 def unpack_result(content: bytes) -> TaskResult:
@@ -109,9 +134,16 @@ def unpack_result(content: bytes) -> TaskResult:
         return TaskResult("", ResultStatus.FAILED, {}, failure)
 
 
+def write_task(task: task_pb2.Task, task_id: str, data: Encoded) -> None:
+    """Fill in a task where it stands in a message: one made beside it would be copied there three times."""
+    task.id = task_id
+    task.data.CopyFrom(data.message)
+
+
 def pack_task(offer: TaskOffer, room: int) -> bytes:
     """A task for another process of this slave, whose report may take `room` bytes."""
-    task = task_pb2.Task(id=offer.task_id, data=payload.encode(offer.data, "data"))
+    task = task_pb2.Task()
+    write_task(task, offer.task_id, payload.encode(offer.data, "data"))
     return room.to_bytes(8, "big") + task.SerializeToString()
 
 

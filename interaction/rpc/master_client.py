@@ -94,7 +94,8 @@ class MasterClient:
 
     async def report(self, result: convert.Report, timeout: float) -> Acknowledgement:
         """Report how a task ended, once, within `timeout` seconds."""
-        message = pb.ReportResultRequest(result=result)
+        message = pb.ReportResultRequest()
+        message.result.CopyFrom(result)
         try:
             answer = await self._stub.ReportResult(message, timeout=timeout, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:

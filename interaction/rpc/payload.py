@@ -8,22 +8,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import struct_pb2
 
-from interaction.exception import PayloadError, PayloadTooLarge
+from interaction.exception import PayloadError
 from interaction.rpc import ndarray
+from interaction.rpc.encoded import Encoded, check_size, field_size
 from interaction.rpc.plain import MAX_DEPTH, is_plain
 from interaction.v1 import payload_pb2
-
-Encoded = payload_pb2.Payload  # data ready to be sent; opaque outside this package
-
-# What a message holds beside its payload: an id, a status, and a failure's texts, which are cut to these bytes.
-FAILURE_MESSAGE_BYTES = 4 * 1024
-FAILURE_TRACEBACK_BYTES = 16 * 1024
-ENVELOPE_BYTES = FAILURE_MESSAGE_BYTES + FAILURE_TRACEBACK_BYTES + 4 * 1024
 
 # Python refuses to write and read longer decimal integers (sys.set_int_max_str_digits); beyond, base 16 takes over.
 _LARGEST_DECIMAL = 10**4000
@@ -41,37 +35,30 @@ _JSON = json.JSONEncoder(separators=(",", ":"))
 _STRICT = json.JSONDecoder(parse_constant=_refuse_constant)  # RFC 8259: no NaN, no Infinity
 
 
-def encode(value: object, root: str, max_message_bytes: int | None = None) -> payload_pb2.Payload:
+def encode(value: object, root: str, max_message_bytes: int | None = None) -> Encoded:
     """Write a value of any carried type. `root` names it in an error's path, such as `data`.
 
     Raises:
         PayloadError: a value or key that can't be carried, with its path.
         PayloadTooLarge: more than a message of that many bytes holds.
     """
+    buffers: Sequence[bytes] = ()
     if is_plain(value):
-        payload = payload_pb2.Payload(json=_JSON.encode(value))
+        text = _JSON.encode(value)
     else:
         writer = _Writer()
         try:
-            plain = writer.plain(value, 0)
+            text = _JSON.encode(writer.plain(value, 0))
         except _Unfit as unfit:
             raise PayloadError(root + "".join(reversed(unfit.steps)), unfit.problem) from None
-        payload = payload_pb2.Payload(json=_JSON.encode(plain), buffers=writer.buffers)
+        buffers = writer.buffers
+    size = field_size(len(text)) + sum(field_size(len(buffer)) for buffer in buffers)
     if max_message_bytes is not None:
-        check_size(payload, root, max_message_bytes)
-    return payload
+        check_size(size, root, max_message_bytes)
+    return Encoded(payload_pb2.Payload(json=text, buffers=buffers), size)
 
 
-def check_size(payload: payload_pb2.Payload, root: str, max_message_bytes: int) -> None:
-    """Raise PayloadTooLarge where a message of that many bytes does not hold it."""
-    size, limit = payload.ByteSize(), max_message_bytes - ENVELOPE_BYTES
-    if size > limit:
-        raise PayloadTooLarge(root, size, limit)
-
-
-def encode_mapping(
-    value: Mapping[str, Any] | None, root: str, max_message_bytes: int | None = None
-) -> payload_pb2.Payload:
+def encode_mapping(value: Mapping[str, Any] | None, root: str, max_message_bytes: int | None = None) -> Encoded:
     """Write a mapping, as :func:`encode`; None is an empty one. Raises TypeError for what is no mapping."""
     if value is not None and not isinstance(value, Mapping):
         raise TypeError(f"{root} must be a mapping, not {type(value).__name__}: {value!r:.80}")
@@ -318,12 +305,6 @@ def _too_deep(plain: Any) -> bool:
         if not level:
             return False
     return True
-
-
-def cut(text: str, max_bytes: int) -> str:
-    """The text, or its beginning where it is longer than that many bytes of UTF-8."""
-    encoded = text.encode("utf-8", "replace")
-    return (encoded if len(encoded) <= max_bytes else encoded[: max_bytes - 3] + b"...").decode("utf-8", "ignore")
 
 
 def _name_of_non_finite(value: float) -> str:

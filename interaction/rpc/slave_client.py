@@ -14,13 +14,14 @@ from interaction.core.session import ProbeAnswer
 from interaction.core.token import is_incarnation
 from interaction.exception import PayloadError, RequestException, ResponseException
 from interaction.rpc import convert, payload
+from interaction.rpc.encoded import Encoded
 from interaction.rpc.metadata import Metadata, call_metadata
 from interaction.rpc.reading import lenient_channel, sentence
 from interaction.rpc.retry import Policy, request
 from interaction.rpc.status import slave_error
 from interaction.rpc.transport import open_channel
 from interaction.rpc.work_call import WorkCall
-from interaction.v1 import payload_pb2, slave_service_pb2_grpc, task_pb2
+from interaction.v1 import payload_pb2, slave_service_pb2_grpc
 from interaction.v1 import slave_service_pb2 as pb
 
 PROBE_TIMEOUT = 1.0
@@ -97,7 +98,7 @@ class SlaveClient:
         message = pb.ConnectRequest(
             master_address=master_address,
             lease=convert.to_duration(lease),
-            data=convert.unpack(data),
+            data=convert.unpack(data).message,
             max_message_bytes=self._max_message_bytes,
         )
         metadata = self._metadata(token, previous)
@@ -123,9 +124,9 @@ class SlaveClient:
             labels={sentence(key): sentence(value) for key, value in answer.labels.items()},
         )
 
-    async def disconnect(self, token: str, data: payload_pb2.Payload, policy: Policy) -> Data:
+    async def disconnect(self, token: str, data: Encoded, policy: Policy) -> Data:
         """End the session."""
-        message, metadata = pb.DisconnectRequest(data=data), self._metadata(token)
+        message, metadata = pb.DisconnectRequest(data=data.message), self._metadata(token)
         answer = await self._request(
             lambda seconds: self._stub.Disconnect(message, timeout=seconds, metadata=metadata), policy, token
         )
@@ -134,15 +135,14 @@ class SlaveClient:
     async def leave(self, token: str, policy: Policy) -> None:
         """End a session that is not wanted after all. Where the slave does not hear it, its lease runs out."""
         try:
-            await self.disconnect(token, payload_pb2.Payload(), policy)
+            await self.disconnect(token, payload.encode({}, "data"), policy)
         except (ResponseException, RequestException) as error:
             _log.info("%s was not told that its session is not wanted: %s", self._peer, error)
 
-    async def new_task(
-        self, token: str, incarnation: str, task_id: str, data: payload_pb2.Payload, policy: Policy
-    ) -> Data:
+    async def new_task(self, token: str, incarnation: str, task_id: str, data: Encoded, policy: Policy) -> Data:
         """Hand over one task to the slave of this incarnation."""
-        message = pb.NewTaskRequest(task=task_pb2.Task(id=task_id, data=data), incarnation=incarnation)
+        message = pb.NewTaskRequest(incarnation=incarnation)
+        convert.write_task(message.task, task_id, data)
         metadata = self._metadata(token)
         answer = await self._request(
             lambda seconds: self._stub.NewTask(message, timeout=seconds, metadata=metadata), policy, token

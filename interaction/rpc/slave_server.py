@@ -85,7 +85,7 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
                 backlog=answer.backlog,
                 features=answer.features,
                 held=[pb.HeldTask(task_id=held.task_id, ended=held.ended) for held in answer.held],
-                data=payload.encode(answer.data, "data", offer.max_message_bytes),
+                data=payload.encode(answer.data, "data", offer.max_message_bytes).message,
                 max_message_bytes=self._max_message_bytes,
                 labels=answer.labels,
             )
@@ -121,17 +121,18 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
             except PayloadError as error:
                 raise SlaveRequestInvalid(str(error)) from None
             answer = await self._handler.disconnect(convert.brought(context).token or "", data)
-            return pb.DisconnectResponse(data=payload.encode(answer, "data"))
+            return pb.DisconnectResponse(data=payload.encode(answer, "data").message)
         except ResponseException as refusal:
             await abort(context, refusal)
 
     async def NewTask(self, request: pb.NewTaskRequest, context: Context) -> pb.NewTaskResponse:  # noqa: N802
         """Take one task."""
         try:
-            offer = await convert.read_message(partial(read_task, incarnation=request.incarnation), request.task)
+            task = request.task
+            offer = await convert.read_message(partial(read_task, incarnation=request.incarnation), task, (task.data,))
             context.add_done_callback(lambda _: self._handler.told(offer.task_id))  # type: ignore[arg-type]  # a protocol of a private name
             answer = await self._handler.new_task(convert.brought(context).token or "", offer)
-            return pb.NewTaskResponse(data=payload.encode(answer, "data"))
+            return pb.NewTaskResponse(data=payload.encode(answer, "data").message)
         except ResponseException as refusal:
             await abort(context, refusal)
 

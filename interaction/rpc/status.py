@@ -23,6 +23,7 @@ from interaction.exception import (
 from interaction.exception.master import MASTER_EXCEPTIONS
 from interaction.exception.slave import SLAVE_EXCEPTIONS
 from interaction.rpc import payload
+from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, cut
 from interaction.rpc.reading import sentence
 from interaction.v1 import payload_pb2
 
@@ -58,13 +59,11 @@ _STATUS_BY_REASON = {
 def to_status(error: ResponseException) -> grpc.Status:
     """The status of a refusal, with its ErrorInfo and, where it carries data, a Payload."""
     reason = error.code.name
-    status = status_pb2.Status(
-        code=_STATUS_BY_REASON[reason], message=payload.cut(error.message, payload.FAILURE_MESSAGE_BYTES)
-    )
+    status = status_pb2.Status(code=_STATUS_BY_REASON[reason], message=cut(error.message, FAILURE_MESSAGE_BYTES))
     _add_detail(status, error_details_pb2.ErrorInfo(domain=DOMAIN, reason=reason))
     if error.data:
         try:
-            _add_detail(status, payload.encode_mapping(error.data, "data", MAX_REFUSAL_BYTES))
+            _add_detail(status, payload.encode_mapping(error.data, "data", MAX_REFUSAL_BYTES).message)
         except (PayloadError, TypeError) as unfit:
             status.message += f" (what the refusal carries is left out: {unfit})"
     return rpc_status.to_status(status)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import grpc.aio
 
@@ -12,12 +12,12 @@ from interaction.exception import PayloadError, RequestException, ResponseExcept
 from interaction.exception.slave import SLAVE_EXCEPTIONS
 from interaction.rpc import convert, payload
 from interaction.rpc.convert import Report
+from interaction.rpc.encoded import Encoded
 from interaction.rpc.metadata import Metadata
-from interaction.rpc.payload import Encoded
 from interaction.rpc.reading import sentence
 from interaction.rpc.status import slave_error
+from interaction.v1 import payload_pb2, slave_service_pb2_grpc
 from interaction.v1 import slave_service_pb2 as pb
-from interaction.v1 import slave_service_pb2_grpc, task_pb2
 
 
 class WorkCall:
@@ -38,11 +38,9 @@ class WorkCall:
 
     async def send(self, tasks: Sequence[tuple[str, Encoded]], acknowledged: Sequence[str]) -> None:
         """Send tasks, by id, and acknowledge results."""
-        message = pb.WorkRequest(
-            tasks=[task_pb2.Task(id=task_id, data=data) for task_id, data in tasks],
-            acknowledged=acknowledged,
-            incarnation=self._incarnation,
-        )
+        message = pb.WorkRequest(acknowledged=acknowledged, incarnation=self._incarnation)
+        for task_id, data in tasks:
+            convert.write_task(message.tasks.add(), task_id, data)
         self._incarnation = ""
         try:
             await self._call.write(message)
@@ -71,7 +69,7 @@ class WorkCall:
             if code is not grpc.StatusCode.OK:
                 raise slave_error(await _failure(self._call), self._peer, self._token)
             return None
-        return await convert.read_message(self._read_all, answer)
+        return await convert.read_message(self._read_all, answer, _payloads_of(answer))
 
     def _read_all(self, answer: pb.WorkResponse) -> list[tuple[Outcome, Report | None]]:
         return [self._read(outcome) for outcome in answer.outcomes]
@@ -117,6 +115,13 @@ class WorkCall:
     def cancel(self) -> None:
         """End the stream at once."""
         self._call.cancel()
+
+
+def _payloads_of(answer: pb.WorkResponse) -> Iterator[payload_pb2.Payload]:
+    for outcome in answer.outcomes:
+        yield outcome.result.result
+        yield outcome.accepted.data
+        yield outcome.refused.data
 
 
 async def _failure(call: grpc.aio.StreamStreamCall[pb.WorkRequest, pb.WorkResponse]) -> grpc.aio.AioRpcError:

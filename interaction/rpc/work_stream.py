@@ -16,13 +16,14 @@ from interaction.core.model import Data, TaskOffer
 from interaction.core.outcomes import Accepted, Refused
 from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid, SlaveTaskDataInvalid
 from interaction.rpc import convert, payload
-from interaction.rpc.convert import Report
+from interaction.rpc.convert import SizedReport
+from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, cut
 from interaction.rpc.status import MAX_REFUSAL_BYTES, Context, abort
 from interaction.v1 import payload_pb2, task_pb2
 from interaction.v1 import slave_service_pb2 as pb
 
 _LONG = 64 * 1024  # bytes; a longer part stands in a digest with its checksum, which takes a tenth of the time
-Said = Accepted | Refused | Report
+Said = Accepted | Refused | SizedReport
 
 
 class WorkHandler(Protocol):
@@ -95,7 +96,8 @@ async def _read(requests: AsyncIterator[pb.WorkRequest], handler: WorkHandler) -
         if request.acknowledged:
             handler.acknowledged(request.acknowledged)
         if request.tasks:
-            for task_id, offer in await convert.read_message(partial(_read_all, incarnation), request):
+            data = (task.data for task in request.tasks)
+            for task_id, offer in await convert.read_message(partial(_read_all, incarnation), request, data):
                 await handler.ready()
                 if isinstance(offer, TaskOffer):
                     handler.offer(offer)
@@ -121,34 +123,41 @@ def _read_all(incarnation: str, request: pb.WorkRequest) -> list[tuple[str, Task
 
 async def _write(context: Context, handler: WorkHandler) -> None:
     while said := await handler.next():
-        await context.write(pb.WorkResponse(outcomes=[_outcome(one, handler.room) for one in said]))
+        message = pb.WorkResponse()
+        for one in said:
+            _write_outcome(message.outcomes.add(), one, handler.room)
+        await context.write(message)
         handler.written(said)
 
 
 def size_of(said: Data | ResponseException) -> int:
     """How many bytes what the user says takes in an outcome, at most. What can't be carried is left out there."""
     words, data = (said.message, said.data) if isinstance(said, ResponseException) else ("", said)
-    size = len(payload.cut(words, payload.FAILURE_MESSAGE_BYTES).encode())
+    size = len(cut(words, FAILURE_MESSAGE_BYTES).encode())
     try:
-        return size + (payload.encode(data, "data").ByteSize() if data else 0)
+        return size + (payload.encode(data, "data").size if data else 0)
     except PayloadError:
         return size
 
 
-def _outcome(said: Said, room: int) -> pb.WorkOutcome:
-    if isinstance(said, Report):
-        return pb.WorkOutcome(task_id=said.task_id, result=said)
-    if isinstance(said, Accepted):
-        accepted = pb.WorkAccepted(data=payload.encode(said.data, "data") if said.data else None)
-        return pb.WorkOutcome(task_id=said.task_id, accepted=accepted)
-    return pb.WorkOutcome(task_id=said.task_id, refused=_refused(said.error, room))
+def _write_outcome(outcome: pb.WorkOutcome, said: Said, room: int) -> None:
+    """Fill in an outcome where it stands in a message, as `convert.write_task` does."""
+    outcome.task_id = said.task_id
+    if isinstance(said, SizedReport):
+        outcome.result.CopyFrom(said.message)
+    elif isinstance(said, Refused):
+        outcome.refused.CopyFrom(_refused(said.error, room))
+    else:
+        outcome.accepted.SetInParent()
+        if said.data:
+            outcome.accepted.data.CopyFrom(payload.encode(said.data, "data").message)
 
 
 def _refused(error: ResponseException, room: int) -> pb.WorkRefused:
-    message, data = payload.cut(error.message, payload.FAILURE_MESSAGE_BYTES), None
+    message, data = cut(error.message, FAILURE_MESSAGE_BYTES), None
     if error.data:
         try:
-            data = payload.encode_mapping(error.data, "data", min(room, MAX_REFUSAL_BYTES))
+            data = payload.encode_mapping(error.data, "data", min(room, MAX_REFUSAL_BYTES)).message
         except (PayloadError, TypeError) as unfit:
             message += f" (what the refusal carries is left out: {unfit})"
     return pb.WorkRefused(reason=error.code.name, message=message, data=data)

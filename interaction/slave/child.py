@@ -50,7 +50,7 @@ def main(
     try:
         slave = kind(*given, **named)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the tasks fail with it
-        connection.send_bytes(FAILED + constructor_report(error).SerializeToString())
+        connection.send_bytes(FAILED + constructor_report(error).message.SerializeToString())
         return
     connection.send_bytes(READY)
     while True:
@@ -58,7 +58,7 @@ def main(
             offer, room = unpack_task(connection.recv_bytes())
         except EOFError:
             return
-        connection.send_bytes(run_task(slave._process_task, offer, room).SerializeToString())
+        connection.send_bytes(run_task(slave._process_task, offer, room).message.SerializeToString())
 
 
 def _pass_by(number: int, frame: object) -> None:

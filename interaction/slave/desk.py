@@ -26,7 +26,7 @@ from interaction.exception import (
     SlaveSlaveNotConnected,
     SlaveSystemShuttingDown,
 )
-from interaction.rpc.convert import LANGUAGE, Report
+from interaction.rpc.convert import LANGUAGE, SizedReport
 from interaction.rpc.loop import Loop
 from interaction.rpc.master_client import MasterClient
 from interaction.slave.heartbeat import Heart
@@ -62,10 +62,10 @@ class Desk:
         self._options = options
         self._incarnation = incarnation
         slots, backlog = options.slots, options.backlog
-        self._outbox: Outbox[Report] = Outbox(
+        self._outbox: Outbox[SizedReport] = Outbox(
             options.request_retries, options.request_retry_waiting, capacity=CAPACITY + slots + backlog
         )
-        self._tenancy: Tenancy[Report] = Tenancy(
+        self._tenancy: Tenancy[SizedReport] = Tenancy(
             incarnation, options.heartbeat_span, self._outbox, slots=slots, backlog=backlog
         )
         self._engagement = self._tenancy.engagement

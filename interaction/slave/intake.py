@@ -14,7 +14,7 @@ from interaction.core.admission import Ticket
 from interaction.core.model import Data, TaskOffer
 from interaction.core.tenancy import Tenancy, Turn
 from interaction.exception import ResponseException, SlaveSystemShuttingDown, SlaveTaskRefused
-from interaction.rpc.convert import Report
+from interaction.rpc.convert import SizedReport
 from interaction.rpc.loop import Loop
 from interaction.slave.user import Asking, User
 from interaction.slave.workshop import Workplace, Workshop
@@ -40,7 +40,7 @@ class IntakeOwner(Protocol):
 class Intake:
     """The tasks of one slave, on the loop."""
 
-    def __init__(self, owner: IntakeOwner, user: User, tenancy: Tenancy[Report], workplace: Workplace) -> None:
+    def __init__(self, owner: IntakeOwner, user: User, tenancy: Tenancy[SizedReport], workplace: Workplace) -> None:
         self._owner = owner
         self._user = user
         self._tenancy = tenancy
@@ -136,7 +136,7 @@ class Intake:
             else:
                 begins.set_result(turn is Turn.BEGIN)
 
-    def _finished(self, ticket: Ticket, report: Report | None) -> None:
+    def _finished(self, ticket: Ticket, report: SizedReport | None) -> None:
         if report is None:
             _log.info("task %s is not begun: its session is over", ticket.offer.task_id)
             self._tenancy.dropped(ticket)

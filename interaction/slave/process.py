@@ -15,7 +15,7 @@ from typing import Any
 
 from interaction.core.admission import Ticket
 from interaction.core.model import TaskOffer
-from interaction.rpc.convert import Report, pack_task
+from interaction.rpc.convert import SizedReport, pack_task, unpack_report
 from interaction.slave import child
 from interaction.slave.worker import failed_report
 from interaction.slave.workshop import Done, Ready
@@ -51,23 +51,23 @@ class _Child:
             theirs.close()
         self.ended: int = _end_of(self._process.pid, self._process.sentinel)
 
-    def run(self, offer: TaskOffer, room: int) -> Report:
+    def run(self, offer: TaskOffer, room: int) -> SizedReport:
         """Run one task. Raises ProcessDied, or _Stopped."""
         failed = self._until_ready()
         if failed is not None:
-            failed.task_id = offer.task_id
+            failed.message.task_id = offer.task_id  # as long as the one that it was made with
             return failed
         self.well = False
         task = pack_task(offer, room)
         try:
             self._connection.send_bytes(task)
-            report = Report.FromString(self._receive())
+            report = unpack_report(self._receive())
         except (EOFError, OSError):
             raise self._death() from None
         self.well = True
         return report
 
-    def _until_ready(self) -> Report | None:
+    def _until_ready(self) -> SizedReport | None:
         """Wait for the end of the constructor. Returns the report of a task where it raised."""
         if not self.ready:
             try:
@@ -75,7 +75,7 @@ class _Child:
             except (EOFError, OSError):
                 raise self._death() from None
             if word[:1] == child.FAILED:
-                return Report.FromString(word[1:])
+                return unpack_report(word[1:])
             self.ready = True
         return None
 
@@ -180,7 +180,7 @@ class ProcessWorkplace:
                 if self._child is not None and not self._child.well:
                     self._replace()
 
-    def _report(self, offer: TaskOffer, room: int) -> Report:
+    def _report(self, offer: TaskOffer, room: int) -> SizedReport:
         try:
             if self._child is None:
                 self._child = self._spawn()

@@ -16,7 +16,7 @@ from interaction.exception import (
     RequestException,
     ResponseException,
 )
-from interaction.rpc.convert import Report
+from interaction.rpc.convert import SizedReport
 from interaction.rpc.master_client import MasterClient
 from interaction.slave.work import WorkStream
 from interaction.slave.worker import failed_report
@@ -36,7 +36,7 @@ class Reporter:
 
     def __init__(
         self,
-        outbox: Outbox[Report],
+        outbox: Outbox[SizedReport],
         token: str,
         client: MasterClient,
         timeout: float,
@@ -56,7 +56,7 @@ class Reporter:
         self._stopped = False
 
     def poke(self) -> None:
-        """Report what is due now, and come back when more is."""
+        """SizedReport what is due now, and come back when more is."""
         if self._stopped:
             return
         for entry in self._outbox.take_due(self._token, self._loop.time()):
@@ -88,7 +88,7 @@ class Reporter:
         return not self._reports and (self._stream is None or self._stream.settled)
 
     def stop(self, why: ResponseException) -> None:
-        """Report no more. What is not acknowledged stays in the outbox."""
+        """SizedReport no more. What is not acknowledged stays in the outbox."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
@@ -98,10 +98,10 @@ class Reporter:
             self._stream.end(why)
             self._stream.close()
 
-    async def _report(self, entry: Entry[Report]) -> None:
+    async def _report(self, entry: Entry[SizedReport]) -> None:
         answered = False
         try:
-            acknowledgement = await self._client.report(entry.item, self._timeout)
+            acknowledgement = await self._client.report(entry.item.message, self._timeout)
             answered = True
             if acknowledgement is not Acknowledgement.RECORDED:
                 _log.info("the result of task %s was acknowledged as %s", entry.task_id, acknowledgement.name)

@@ -10,8 +10,8 @@ from interaction.core.model import Data, TaskOffer
 from interaction.core.outbox import Entry, Outbox
 from interaction.core.outcomes import QUICK, Outcomes, Tempo
 from interaction.exception import ResponseException
-from interaction.rpc.convert import Report
-from interaction.rpc.payload import ENVELOPE_BYTES
+from interaction.rpc.convert import SizedReport
+from interaction.rpc.encoded import ENVELOPE_BYTES
 from interaction.rpc.work_stream import Said, size_of
 from interaction.slave.intake import Intake
 
@@ -28,7 +28,7 @@ class WorkStream:
         limit: int,
         intake: Intake,
         tempo: Tempo,
-        outbox: Outbox[Report],
+        outbox: Outbox[SizedReport],
         end: Callable[[ResponseException | None], None],
         settled: Callable[[], object],
         over: Callable[[WorkStream], object],
@@ -42,7 +42,7 @@ class WorkStream:
         self._settled = settled
         self._over = over
         self._loop = asyncio.get_running_loop()
-        self._outcomes: Outcomes[Report] = Outcomes(limit - ENVELOPE_BYTES)
+        self._outcomes: Outcomes[SizedReport] = Outcomes(limit - ENVELOPE_BYTES)
         self._wanted: asyncio.Future[None] | None = None  # the writer waits
         self._relieved: asyncio.Future[None] | None = None  # the reader waits
         self._timer: asyncio.TimerHandle | None = None
@@ -80,9 +80,9 @@ class WorkStream:
 
     # What is said to it.
 
-    def report(self, entry: Entry[Report]) -> bool:
+    def report(self, entry: Entry[SizedReport]) -> bool:
         """Say how a task ended. False where that is to be said by a call."""
-        size = entry.item.ByteSize()
+        size = entry.item.size
         if self._closed or not self._outcomes.takes(size):
             return False
         self._outcomes.ended(entry.task_id, entry.item, size)

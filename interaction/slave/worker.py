@@ -11,15 +11,18 @@ from typing import Any
 from interaction.core.model import Data, Failure, ResultStatus, TaskOffer
 from interaction.exception import PayloadError, ResponseException
 from interaction.rpc import payload
-from interaction.rpc.convert import Report, write_result
+from interaction.rpc.convert import SizedReport, write_result
 from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
 from interaction.slave.action import Refuse, TaskFail
 
+_ANY_ID = "0" * 36
+_FRAME = 64  # bytes that an id and a status take, and the fields around them
+
 _log = logging.getLogger("interaction.slave")
 
 
-def run_task(process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes: int) -> Report:
+def run_task(process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes: int) -> SizedReport:
     """Run one task. Whatever it does, there is a report for the master."""
     failure = None
     try:
@@ -38,23 +41,24 @@ def run_task(process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes
         return failed_report(offer.task_id, error)
 
 
-def failed_report(task_id: str, error: Exception) -> Report:
+def failed_report(task_id: str, error: Exception) -> SizedReport:
     """The report of a task whose result can't be handed over, for that reason."""
     failure = Failure(type(error).__name__, str(error))
     return _report(task_id, {"type": failure.type, "message": failure.message}, failure, None)
 
 
-def constructor_report(error: BaseException) -> Report:
+def constructor_report(error: BaseException) -> SizedReport:
     """The report of any task in a process in which the slave's constructor raised."""
     failure = _failure_of(error)
     failure = Failure(failure.type, f"the slave's constructor raised this: {failure.message}", failure.traceback)
-    return _report("", {"type": failure.type, "message": failure.message}, failure, None)
+    return _report(_ANY_ID, {"type": failure.type, "message": failure.message}, failure, None)
 
 
-def _report(task_id: str, value: Any, failure: Failure | None, max_message_bytes: int | None) -> Report:
+def _report(task_id: str, value: Any, failure: Failure | None, max_message_bytes: int | None) -> SizedReport:
     status = ResultStatus.COMPLETED if failure is None else ResultStatus.FAILED
     encoded = payload.encode({} if value is None else value, "result", max_message_bytes)
-    return write_result(task_id, status, encoded, failure)
+    report = write_result(task_id, status, encoded, failure)
+    return SizedReport(report, encoded.size + _FRAME if failure is None else report.ByteSize())
 
 
 def _kind(error: Exception) -> str:

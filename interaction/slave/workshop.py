@@ -11,12 +11,12 @@ from typing import Any, Protocol
 from interaction.core.admission import Ticket
 from interaction.core.gate import Gate
 from interaction.core.model import Data
-from interaction.rpc.convert import Report
+from interaction.rpc.convert import SizedReport
 from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
 from interaction.slave.worker import run_task
 
-Done = Callable[[Ticket, "Report | None"], object]  # None: it was not to be run any more
+Done = Callable[[Ticket, "SizedReport | None"], object]  # None: it was not to be run any more
 Ready = Callable[[Ticket], bool]  # waits, on the thread of a task, until it may begin; False: it is not to be run
 
 
@@ -97,7 +97,7 @@ class Lanes:
         self._run(lane, ticket, room, done)
 
     def _run(self, lane: Workplace, ticket: Ticket, room: int, done: Done) -> None:
-        def ended(ticket: Ticket, report: Report | None) -> None:
+        def ended(ticket: Ticket, report: SizedReport | None) -> None:
             with self._lock:
                 following = self._waiting.popleft() if self._waiting else None
                 if following is None:

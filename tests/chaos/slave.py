@@ -23,7 +23,7 @@ from interaction.config import TLS
 from interaction.core.model import Acknowledgement, Data, TaskOffer
 from interaction.core.outbox import Entry
 from interaction.exception import MasterResponseException
-from interaction.rpc.convert import Report
+from interaction.rpc.convert import Report, SizedReport
 from interaction.rpc.loop import acquire, release
 from interaction.rpc.master_client import MasterClient
 from interaction.slave import desk, workshop
@@ -69,7 +69,7 @@ class Stream(WorkStream):
 
     acknowledgements = 0  # so far
 
-    def report(self, entry: Entry[Report]) -> bool:
+    def report(self, entry: Entry[SizedReport]) -> bool:
         """As the package's own."""
         Client.reports += 1
         number = Client.reports
@@ -90,11 +90,11 @@ class Zombie:
     """Reports the last task's result once more, by a session that has ended."""
 
     def __init__(self) -> None:
-        self._report: Report | None = None
+        self._report: SizedReport | None = None
         self._lost = False
         self._ready = threading.Condition()
 
-    def run_task(self, process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes: int) -> Report:
+    def run_task(self, process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes: int) -> SizedReport:
         """As the package's own, and remembers the report."""
         with self._ready:
             self._report = None
@@ -117,10 +117,10 @@ class Zombie:
             release()
 
     @staticmethod
-    async def _offer(known: tuple[Endpoint, TLS | None, int, str, int], report: Report) -> str:
+    async def _offer(known: tuple[Endpoint, TLS | None, int, str, int], report: SizedReport) -> str:
         client = MasterClient(*known)
         try:
-            return (await client.report(report, 10.0)).name
+            return (await client.report(report.message, 10.0)).name
         except (MasterResponseException, RequestException) as error:
             return type(error).__name__
         finally:

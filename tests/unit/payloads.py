@@ -13,7 +13,7 @@ from interaction.v1.payload_pb2 import Payload
 
 def carried(value: object) -> Any:
     """What arrives, after a way over the wire."""
-    return payload.decode(Payload.FromString(payload.encode(value, "data").SerializeToString()), "data")
+    return payload.decode(Payload.FromString(payload.encode(value, "data").message.SerializeToString()), "data")
 
 
 def nested(value: object, depth: int) -> object:

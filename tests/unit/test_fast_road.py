@@ -11,7 +11,8 @@ from interaction.core.road import Road
 from interaction.exception import RequestException
 from interaction.master.base_task import BaseTask
 from interaction.master.fast_road import FastRoad, Packed, RoadOwner
-from interaction.rpc.payload import Encoded, encode
+from interaction.rpc.encoded import Encoded
+from interaction.rpc.payload import encode
 from interaction.rpc.work_call import WorkCall
 
 

@@ -196,19 +196,19 @@ def test_keys_of_the_users_that_begin_with_a_dollar_arrive(name: str, value: obj
     ids=lambda value: repr(value)[:30],
 )
 def test_data_is_written_as_the_contract_says(sent: object, json_text: str, buffers: list[bytes]) -> None:
-    written = payload.encode(sent, "data")
+    written = payload.encode(sent, "data").message
     assert json.loads(written.json) == json.loads(json_text)
     assert list(written.buffers) == buffers
 
 
 def test_an_integer_of_more_than_4000_digits_is_written_in_base_16() -> None:
-    assert json.loads(payload.encode(10**4000 - 1, "data").json) == 10**4000 - 1
+    assert json.loads(payload.encode(10**4000 - 1, "data").message.json) == 10**4000 - 1
     for number in (10**4000, -(10**4000)):
-        assert json.loads(payload.encode(number, "data").json) == {"$integer": f"{number:x}"}
+        assert json.loads(payload.encode(number, "data").message.json) == {"$integer": f"{number:x}"}
 
 
 def test_none_is_an_empty_mapping_where_a_mapping_is_expected() -> None:
-    assert payload.decode(payload.encode_mapping(None, "data", 1 << 20), "data") == {}
+    assert payload.decode(payload.encode_mapping(None, "data", 1 << 20).message, "data") == {}
 
 
 @pytest.mark.parametrize("value", [[], "text", 1, b"bytes", [("a", 1)]], ids=repr)

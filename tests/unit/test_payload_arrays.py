@@ -21,7 +21,7 @@ GRID = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 
 
 def carried(value: object) -> Any:
-    return payload.decode(Payload.FromString(payload.encode(value, "data").SerializeToString()), "data")
+    return payload.decode(Payload.FromString(payload.encode(value, "data").message.SerializeToString()), "data")
 
 
 def assert_arrives(array: Array) -> None:
@@ -72,7 +72,7 @@ def test_every_shape_and_layout(array: Array) -> None:
 
 
 def test_the_content_is_in_row_major_order() -> None:
-    written = payload.encode(GRID.T, "data")
+    written = payload.encode(GRID.T, "data").message
     assert written.buffers[0] == np.ascontiguousarray(GRID.T).tobytes()
 
 
@@ -107,7 +107,7 @@ def test_what_is_sent_of_many_dimensions_is_read() -> None:
         except (IndexError, ValueError):  # NumPy 1 stops at 32
             break
     try:
-        written = payload.encode(array, "data")
+        written = payload.encode(array, "data").message
     except PayloadError:
         return
     assert payload.decode(written, "data").shape == array.shape
@@ -138,7 +138,7 @@ def test_strings_of_any_length_are_refused() -> None:
 
 
 def test_without_numpy_an_array_is_refused_and_the_rest_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    written, plain = payload.encode({"a": GRID}, "data"), payload.encode({"b": b"x"}, "data")
+    written, plain = (payload.encode(value, "data").message for value in ({"a": GRID}, {"b": b"x"}))
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(PayloadError, match="NumPy is not installed"):
         payload.decode(written, "data")

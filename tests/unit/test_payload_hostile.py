@@ -298,7 +298,7 @@ def test_any_text_is_read_or_refused(text: str, buffers: list[bytes]) -> None:
 @settings(max_examples=300)
 @given(data, st.data())
 def test_a_valid_payload_that_was_damaged_is_read_or_refused(value: object, draw: st.DataObject) -> None:
-    written = payload.encode(value, "data")
+    written = payload.encode(value, "data").message
     text = written.json
     start = draw.draw(st.integers(0, len(text)))
     end = draw.draw(st.integers(start, min(start + 8, len(text))))

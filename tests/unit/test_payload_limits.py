@@ -10,6 +10,7 @@ import pytest
 
 from interaction.exception import PayloadError, PayloadTooLarge
 from interaction.rpc import payload
+from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, FAILURE_TRACEBACK_BYTES, cut
 from interaction.v1 import master_service_pb2, slave_service_pb2, task_pb2
 from interaction.v1.payload_pb2 import Payload
 from tests.unit.payloads import carried, nested, refusal_of
@@ -29,7 +30,7 @@ def test_data_may_nest_200_deep(core: object) -> None:
 def test_whatever_is_sent_at_the_deepest_level_is_read(core: object) -> None:
     for depth in (198, 199, 200):
         try:
-            written = payload.encode(nested(core, depth), "data")
+            written = payload.encode(nested(core, depth), "data").message
         except PayloadError:
             continue
         payload.decode(written, "data")
@@ -58,9 +59,9 @@ def size_limit(max_message_bytes: int) -> int:
 def test_data_is_refused_at_exactly_the_limit() -> None:
     maximum = 1 << 20
     limit = size_limit(maximum)
-    overhead = payload.encode({"b": bytes(limit - 100)}, "data").ByteSize() - (limit - 100)
+    overhead = payload.encode({"b": bytes(limit - 100)}, "data").size - (limit - 100)
     fits = {"b": bytes(limit - overhead)}
-    assert payload.encode(fits, "data", maximum).ByteSize() == limit
+    assert payload.encode(fits, "data", maximum).message.ByteSize() == limit
     with pytest.raises(PayloadTooLarge) as caught:
         payload.encode({"b": bytes(limit - overhead + 1)}, "data", maximum)
     assert (caught.value.size, caught.value.limit) == (limit + 1, limit)
@@ -69,8 +70,15 @@ def test_data_is_refused_at_exactly_the_limit() -> None:
     assert f"{limit:,} bytes" in str(caught.value)
 
 
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, (1 << 21) - 1, 1 << 21])
+def test_the_size_is_that_of_the_message(length: int) -> None:
+    for value in ("x" * max(0, length - 2), bytes(length), [bytes(length), "x" * length]):
+        encoded = payload.encode(value, "data")
+        assert encoded.size == encoded.message.ByteSize()
+
+
 def test_without_a_limit_any_size_is_written() -> None:
-    assert payload.encode(bytes(100 << 10), "data").ByteSize() > 100 << 10
+    assert payload.encode(bytes(100 << 10), "data").size > 100 << 10
 
 
 def test_data_at_the_limit_fits_into_every_message_that_carries_it() -> None:
@@ -79,8 +87,8 @@ def test_data_at_the_limit_fits_into_every_message_that_carries_it() -> None:
     uuid = "f" * 36
     error = task_pb2.TaskError(
         type="T" * 256,
-        message="m" * payload.FAILURE_MESSAGE_BYTES,
-        traceback="t" * payload.FAILURE_TRACEBACK_BYTES,
+        message="m" * FAILURE_MESSAGE_BYTES,
+        traceback="t" * FAILURE_TRACEBACK_BYTES,
     )
     result = task_pb2.TaskResult(task_id=uuid, status=task_pb2.TASK_RESULT_STATUS_FAILED, result=data, error=error)
     for message in (
@@ -93,6 +101,6 @@ def test_data_at_the_limit_fits_into_every_message_that_carries_it() -> None:
 
 @pytest.mark.parametrize(("text", "size"), [("short", 10), ("x" * 100, 10), ("é" * 100, 10), ("\ud800" * 20, 10)])
 def test_a_text_that_is_cut_is_valid_and_no_longer_than_asked(text: str, size: int) -> None:
-    cut = payload.cut(text, size)
-    assert len(cut.encode()) <= size
-    assert cut == text or cut.endswith("...")
+    short = cut(text, size)
+    assert len(short.encode()) <= size
+    assert short == text or short.endswith("...")

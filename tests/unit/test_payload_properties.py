@@ -56,7 +56,9 @@ def same(one: Any, other: Any) -> bool:
 
 
 def over_the_wire(value: object) -> Payload:
-    return Payload.FromString(payload.encode(value, "data").SerializeToString())
+    encoded = payload.encode(value, "data")
+    assert encoded.size == encoded.message.ByteSize()
+    return Payload.FromString(encoded.message.SerializeToString())
 
 
 def not_json(constant: str) -> NoReturn:
@@ -87,7 +89,7 @@ def test_what_is_written_is_strict_json(value: object) -> None:
 @given(data)
 def test_writing_is_deterministic(value: object) -> None:
     # two calls with the same task are told apart by their bytes
-    first, second = (payload.encode(value, "data").SerializeToString(deterministic=True) for _ in range(2))
+    first, second = (payload.encode(value, "data").message.SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
 
 
