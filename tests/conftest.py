@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from fnmatch import fnmatch
 
@@ -14,6 +15,7 @@ _unexpected = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores for what it runs behind itself
     config.stash[_unexpected] = []
     config.pluginmanager.register(_Skips(config), "expected-skips")
 

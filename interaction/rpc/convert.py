@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf import duration_pb2
@@ -21,7 +21,7 @@ from interaction.v1 import payload_pb2, task_pb2
 LANGUAGE = "python"
 MIN_LEASE, MAX_LEASE = 0.1, 86400.0  # seconds
 
-RESULT_STATUSES = frozenset(status.value for status in ResultStatus)
+RESULT_STATUSES = {status.value: status for status in ResultStatus}
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LONG = 256 * 1024  # bytes of JSON; parsing more takes so long that the loop's other work should not wait for it
@@ -30,26 +30,27 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 
-async def read_message(read: Callable[[M], T], message: M, payloads: Iterable[payload_pb2.Payload]) -> T:
-    """Read a message, which holds these payloads, with `read`: on another thread where that takes long."""
-    if _is_long(payloads):
+async def read_message(read: Callable[[M], T], message: M) -> T:
+    """Read a message of many parts with `read`: on another thread where that takes long."""
+    if message.ByteSize() > _LONG:
         return await asyncio.to_thread(read, message)
     return read(message)
 
 
-def _is_long(payloads: Iterable[payload_pb2.Payload]) -> bool:
-    """Whether there is much to parse. Buffers are only copied."""
-    length = 0
-    for one in payloads:
-        length += one.value.ByteSize() if one.WhichOneof("content") == "value" else len(one.json)
-        if length > _LONG:
-            return True
-    return False
+async def read_one(read: Callable[[M], T], message: M, data: payload_pb2.Payload) -> T:
+    """Read a message which holds this payload with `read`: on another thread where there is much to parse in it.
+
+    Its buffers are only copied, and so it is not asked for its size, which takes as long.
+    """
+    size = data.value.ByteSize() if data.WhichOneof("content") == "value" else len(data.json)
+    if size > _LONG:
+        return await asyncio.to_thread(read, message)
+    return read(message)
 
 
 async def read_payload(read: Callable[[payload_pb2.Payload, str], T], message: payload_pb2.Payload, root: str) -> T:
     """Read a payload with `read`, on another thread where that takes long. Raises PayloadError."""
-    return await read_message(lambda message: read(message, root), message, (message,))
+    return await read_one(lambda message: read(message, root), message, message)
 
 
 def is_task_id(text: str) -> bool:
@@ -162,4 +163,4 @@ def _result_of(message: task_pb2.TaskResult, value: Any) -> TaskResult:
     failure = None
     if message.HasField("error"):
         failure = Failure(message.error.type, message.error.message, message.error.traceback)
-    return TaskResult(message.task_id, ResultStatus(message.status), value, failure)
+    return TaskResult(message.task_id, RESULT_STATUSES[message.status], value, failure)

@@ -75,7 +75,9 @@ def decode(payload: payload_pb2.Payload, root: str) -> Any:
         if kind == "value":
             return _Reader(buffers).restored(_plain_of(payload.value), 0)
         text = payload.json
-        plain = _STRICT.decode(text)
+        plain, end = _STRICT.raw_decode(text) if text[:1] > " " else (None, -1)
+        if end != len(text):  # whitespace around it, or what does not belong there
+            plain = _STRICT.decode(text)
         if not buffers and '"$' not in text and "\\u0024" not in text:  # the other way to write `$`
             if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(plain):
                 raise _Unfit(_TOO_DEEP)

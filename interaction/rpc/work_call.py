@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import grpc.aio
 
@@ -16,8 +16,8 @@ from interaction.rpc.encoded import Encoded
 from interaction.rpc.metadata import Metadata
 from interaction.rpc.reading import sentence
 from interaction.rpc.status import slave_error
-from interaction.v1 import payload_pb2, slave_service_pb2_grpc
 from interaction.v1 import slave_service_pb2 as pb
+from interaction.v1 import slave_service_pb2_grpc
 
 
 class WorkCall:
@@ -69,7 +69,9 @@ class WorkCall:
             if code is not grpc.StatusCode.OK:
                 raise slave_error(await _failure(self._call), self._peer, self._token)
             return None
-        return await convert.read_message(self._read_all, answer, _payloads_of(answer))
+        if len(answer.outcomes) == 1 and answer.outcomes[0].HasField("result"):
+            return await convert.read_one(self._read_all, answer, answer.outcomes[0].result.result)
+        return await convert.read_message(self._read_all, answer)
 
     def _read_all(self, answer: pb.WorkResponse) -> list[tuple[Outcome, Report | None]]:
         return [self._read(outcome) for outcome in answer.outcomes]
@@ -81,6 +83,8 @@ class WorkCall:
         if kind == "result":
             return self._read_result(task_id, outcome.result)
         if kind == "accepted":
+            if not outcome.accepted.HasField("data"):  # the most
+                return Outcome(task_id, accepted={}), None
             try:
                 data = payload.decode_mapping(outcome.accepted.data, "data")
             except PayloadError as error:
@@ -115,13 +119,6 @@ class WorkCall:
     def cancel(self) -> None:
         """End the stream at once."""
         self._call.cancel()
-
-
-def _payloads_of(answer: pb.WorkResponse) -> Iterator[payload_pb2.Payload]:
-    for outcome in answer.outcomes:
-        yield outcome.result.result
-        yield outcome.accepted.data
-        yield outcome.refused.data
 
 
 async def _failure(call: grpc.aio.StreamStreamCall[pb.WorkRequest, pb.WorkResponse]) -> grpc.aio.AioRpcError:

@@ -96,8 +96,7 @@ async def _read(requests: AsyncIterator[pb.WorkRequest], handler: WorkHandler) -
         if request.acknowledged:
             handler.acknowledged(request.acknowledged)
         if request.tasks:
-            data = (task.data for task in request.tasks)
-            for task_id, offer in await convert.read_message(partial(_read_all, incarnation), request, data):
+            for task_id, offer in await _read_tasks(incarnation, request):
                 await handler.ready()
                 if isinstance(offer, TaskOffer):
                     handler.offer(offer)
@@ -105,6 +104,13 @@ async def _read(requests: AsyncIterator[pb.WorkRequest], handler: WorkHandler) -
                     raise offer
                 else:
                     handler.refuse(task_id, offer)
+
+
+async def _read_tasks(incarnation: str, request: pb.WorkRequest) -> list[tuple[str, TaskOffer | ResponseException]]:
+    read = partial(_read_all, incarnation)
+    if len(request.tasks) == 1:
+        return await convert.read_one(read, request, request.tasks[0].data)
+    return await convert.read_message(read, request)
 
 
 def _read_all(incarnation: str, request: pb.WorkRequest) -> list[tuple[str, TaskOffer | ResponseException]]:
