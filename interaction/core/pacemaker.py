@@ -31,6 +31,14 @@ class Pace(Enum):
     BEAT = "beat"
 
 
+def silent(lease: Lease, now: float) -> bool:
+    """Whether its pacemaker has said nothing of which the slave that knows so much of its lease has not heard.
+
+    It rests for that long after a pulse, and each acknowledgement is one. To hear it costs a system call.
+    """
+    return now < lease.renewed_at + lease.duration * SILENCE_SHARE
+
+
 class Pacemaker:
     """One pacemaker, from its slave's first session to the last."""
 

@@ -206,7 +206,7 @@ class Desk:
     def let_go_if_due(self) -> None:
         """The lease is over: results wait for a master that resumes the session."""
         if self._session is not None:
-            self._session.heart.hear()
+            self._session.heart.catch_up()
         lease = self._engagement.lease
         if self._engagement.lease_over(self._loop.time()):
             assert lease is not None, "an open engagement has a lease"

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 
 from interaction.core.lease import Lease
+from interaction.core.pacemaker import silent
 from interaction.exception import (
     MasterErrorCode,
     MasterResponseException,
@@ -81,6 +82,11 @@ class Heart:
                 self._ended(MASTER_EXCEPTIONS[MasterErrorCode[name]](message), heard_at)
             elif kind == "took":
                 _log.warning("its pacemaker beats for this slave, whose loop stood still (in a task?) or was not heard")
+
+    def catch_up(self) -> None:
+        """Take in what the pacemaker may have said: before a decision that is made for each task."""
+        if not silent(self._lease, self._loop.time()):
+            self.hear()
 
     async def leave(self, reason: str, patience: float, *, drained: bool) -> None:
         """Tell the master that the slave leaves, and wait until it has ended the stream, at most `patience` seconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interaction.core.lease import Lease
-from interaction.core.pacemaker import Pace, Pacemaker
+from interaction.core.pacemaker import Pace, Pacemaker, silent
 
 REST, LOAD, BEAT = Pace.REST, Pace.LOAD, Pace.BEAT
 
@@ -206,3 +206,23 @@ def test_an_acknowledgement_that_was_read_late_takes_nothing_back() -> None:
     lease.adopt(5, 110.0, 12.0)
     lease.acknowledged(1)
     assert lease.expires_at == 122.0
+
+
+@pytest.mark.parametrize("duration", [0.3, 12.0, 45.0])
+def test_while_it_is_taken_for_silent_it_does_not_beat(duration: float) -> None:
+    """The slave's lease and what the pacemaker knows of it, with a pulse for each acknowledgement."""
+    pacemaker, lease, now = begun(duration), Lease(duration, 3.0, 100.0), 100.0
+    heard = 0
+    for step in range(600):
+        now += duration / 50
+        if step % 100 < 40 and step % 7 == 0:  # else the loop stands still
+            lease.acknowledged(lease.beat(now))
+            pacemaker.pulse(now, lease.newest, lease.renewed_at, lease.duration)
+        if silent(lease, now):
+            assert paces(pacemaker, now) != [BEAT]
+        else:
+            heard += 1
+        if lease.expired(now):
+            lease = Lease(duration, 3.0, now)
+            pacemaker.begins(duration, 3.0, now)
+    assert heard
