@@ -64,6 +64,7 @@ class WorkStream:
         self.metadata = _own(context)
         self.requests: Queue[messages.WorkRequest | None] = Queue()  # None: the master has closed its side, or it broke
         self.answers: Queue[messages.WorkResponse | Failure | None] = Queue()  # None: the stream ends with OK
+        self._over = False
         self._tasks: deque[Task] = deque()
         self._acknowledged: deque[str] = deque()
         context.add_callback(lambda: self.answers.put(None))
@@ -72,6 +73,8 @@ class WorkStream:
         """Until the master says no more."""
         try:
             for request in requests:
+                if self._over:  # the master has not heard of that yet, and will hand these tasks over by calls
+                    return
                 self.requests.put(request)
                 for task in request.tasks:
                     arrivals.put((task.id, self))
@@ -122,7 +125,8 @@ class WorkStream:
         self.say(ended(completed(task_id, json)))
 
     def end(self, failure: Failure | None = None) -> None:
-        """End the stream."""
+        """End the stream: nothing is read on it from now on."""
+        self._over = True
         self.answers.put(failure)
 
 
