@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interaction.core.model import Data, TaskOffer
 from interaction.exception import (
@@ -83,6 +83,7 @@ class Admission:
     def ended(self, ticket: Ticket) -> None:
         """The task has come to its end: its place is free."""
         ticket.ended = True
+        ticket.offer = replace(ticket.offer, data={})  # it is remembered, and its data may be large
         self._places.pop(id(ticket), None)
         if self._known.get(ticket.offer.task_id) is ticket:
             self._settled.append(ticket)

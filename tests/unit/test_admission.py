@@ -44,6 +44,20 @@ def test_there_are_as_many_places_as_slots_and_backlog(slots: int, backlog: int)
         admission.offer(offer("and another"), SESSION)
 
 
+def test_the_data_of_a_task_that_has_ended_are_let_go() -> None:
+    """It is remembered for its duplicates; thousands of such, with arrays, would fill the memory."""
+    admission = Admission()
+    ticket = taken(admission, "a")
+    assert ticket.offer == offer("a")
+    admission.ended(ticket)
+    assert ticket.offer.data == {}
+    again, fresh = admission.offer(offer("a"), SESSION)
+    assert (again, fresh) == (ticket, False)
+    assert again.answer == {"taken": "a"}
+    with pytest.raises(SlaveTaskDataInvalid):
+        admission.offer(offer("a", b"other"), SESSION)
+
+
 def test_a_task_has_its_place_from_the_question_on() -> None:
     admission = Admission()
     admission.offer(offer("a"), SESSION)
