@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from interaction.core.journal import Entry, Snapshot, TaskRecord
@@ -36,13 +36,14 @@ def check_url(url: object) -> None:
 
 @dataclass
 class _Work:
-    """Entries that go into one commit. `must`: they are written again and again until they are."""
+    """Entries that go into one commit. `must`: they are written again and again until they are. Or what is to be read,
+    and where the answer goes."""
 
     entries: Sequence[Entry]
     done: Done | None
     must: bool = False
     read: Callable[[Store], object] | None = None
-    answer: Future[object] = field(default_factory=Future)
+    answer: Future[object] | None = None
 
     @property
     def lazy(self) -> bool:
@@ -108,9 +109,9 @@ class Journal:
         self._thread.join()
 
     def _read(self, read: Callable[[Store], _T]) -> _T:
-        work = _Work((), None, read=read)
-        self._put(work)
-        return work.answer.result()  # type: ignore[return-value]  # what `read` returned
+        answer: Future[_T] = Future()
+        self._put(_Work((), None, read=read, answer=answer))  # type: ignore[arg-type]  # it is what `read` returns
+        return answer.result()
 
     def _put(self, work: _Work) -> None:
         with self._changed:
@@ -122,7 +123,8 @@ class Journal:
                     self._changed.notify_all()
                 return
         closed = JournalError("the journal is closed: the master was shut down")
-        work.answer.set_exception(closed)
+        if work.answer is not None:
+            work.answer.set_exception(closed)
         if work.done is not None:
             work.done(closed)
 
@@ -196,6 +198,7 @@ class Journal:
 
     def _answer(self, work: _Work) -> None:
         assert work.read is not None, "it is a read"
+        assert work.answer is not None, "who reads waits"
         try:
             work.answer.set_result(work.read(self._store))
         except JournalError as failure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from interaction.core.task import TaskStatus
@@ -14,6 +14,32 @@ from interaction.rpc.strand import on_a_strand
 __all__ = ["Callback", "Task", "TaskStatus"]
 
 
+class _Changed:
+    """A task's lock, and who waits for a change under it: a condition is made where somebody does, which in a pool,
+    with its many tasks, nobody does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._condition: threading.Condition | None = None
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def notify_all(self) -> None:
+        """Something has changed. Called with the lock held, as `wait_for` is."""
+        if self._condition is not None:
+            self._condition.notify_all()
+
+    def wait_for(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait until it holds, or the timeout (seconds) passes. Says whether it holds."""
+        if self._condition is None and not predicate():
+            self._condition = threading.Condition(self._lock)
+        return self._condition is None or self._condition.wait_for(predicate, timeout)
+
+
 class Task(BaseTask):
     """A unit of work for one slave. Made by `connection.new_task(data)`; nothing is sent until `start()`.
 
@@ -21,7 +47,7 @@ class Task(BaseTask):
     """
 
     def __init__(self, data: Mapping[str, Any] | None, road: Road) -> None:
-        self._changed = threading.Condition()
+        self._changed = _Changed()
         super().__init__(data, road, self._changed)
 
     def start(self) -> Any:
