@@ -38,19 +38,29 @@ async def read_message(read: Callable[[M], T], message: M) -> T:
 
 
 async def read_one(read: Callable[[M], T], message: M, data: payload_pb2.Payload) -> T:
-    """Read a message which holds this payload with `read`: on another thread where there is much to parse in it.
+    """Read a message of a stream, which holds this payload, with `read`: where there is much to parse, on another thread.
 
-    Its buffers are only copied, and so it is not asked for its size, which takes as long.
+    Buffers are only copied, and a stream carries no large ones: to ask how large they are takes as long.
     """
-    size = data.value.ByteSize() if data.WhichOneof("content") == "value" else len(data.json)
-    if size > _LONG:
+    if _is_long(data):
         return await asyncio.to_thread(read, message)
     return read(message)
 
 
+async def read_called(read: Callable[[M], T], message: M, data: payload_pb2.Payload) -> T:
+    """As `read_one` a message of a call, which is what carries large buffers: with them, on another thread."""
+    if data.buffers or _is_long(data):
+        return await asyncio.to_thread(read, message)
+    return read(message)
+
+
+def _is_long(data: payload_pb2.Payload) -> bool:
+    return (data.value.ByteSize() if data.WhichOneof("content") == "value" else len(data.json)) > _LONG
+
+
 async def read_payload(read: Callable[[payload_pb2.Payload, str], T], message: payload_pb2.Payload, root: str) -> T:
-    """Read a payload with `read`, on another thread where that takes long. Raises PayloadError."""
-    return await read_one(lambda message: read(message, root), message, message)
+    """Read the payload of a call with `read`, on another thread where that takes long. Raises PayloadError."""
+    return await read_called(lambda message: read(message, root), message, message)
 
 
 def is_task_id(text: str) -> bool:

@@ -96,7 +96,7 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
                 raise MasterRequestInvalid(f"result.status: {message.status} is no status of a result")
             try:
                 acknowledgement = await self._handler.report(
-                    token, await convert.read_one(convert.read_result, message, message.result), message
+                    token, await convert.read_called(convert.read_result, message, message.result), message
                 )
             except PayloadError as error:
                 # The task has ended, whatever it gave: its owner learns that, and the slave what was wrong.

@@ -129,7 +129,7 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
         """Take one task."""
         try:
             task = request.task
-            offer = await convert.read_one(partial(read_task, incarnation=request.incarnation), task, task.data)
+            offer = await convert.read_called(partial(read_task, incarnation=request.incarnation), task, task.data)
             context.add_done_callback(lambda _: self._handler.told(offer.task_id))  # type: ignore[arg-type]  # a protocol of a private name
             answer = await self._handler.new_task(convert.brought(context).token or "", offer)
             return pb.NewTaskResponse(data=payload.encode(answer, "data").message)
