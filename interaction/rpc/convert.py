@@ -38,7 +38,7 @@ async def read_message(read: Callable[[M], T], message: M) -> T:
 
 
 async def read_one(read: Callable[[M], T], message: M, data: payload_pb2.Payload) -> T:
-    """Read a message of a stream, which holds this payload, with `read`: on another thread where there is much to parse.
+    """Read a message of a stream, holding this payload, with `read`: on another thread where there is much to parse.
 
     Buffers are only copied, and a stream carries no large ones: to ask how large they are takes as long.
     """
