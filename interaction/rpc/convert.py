@@ -59,8 +59,8 @@ def _is_long(data: payload_pb2.Payload) -> bool:
 
 
 async def read_payload(read: Callable[[payload_pb2.Payload, str], T], message: payload_pb2.Payload, root: str) -> T:
-    """Read the payload of a call with `read`, on another thread where that takes long. Raises PayloadError."""
-    return await read_called(lambda message: read(message, root), message, message)
+    """Read the data of a hook with `read`, as `read_one`: they come once a session. Raises PayloadError."""
+    return await read_one(lambda message: read(message, root), message, message)
 
 
 def is_task_id(text: str) -> bool:
