@@ -140,8 +140,8 @@ def unpack_result(content: bytes) -> TaskResult:
     try:
         message = task_pb2.TaskResult.FromString(content)
         return _result_of(message, payload.decode(message.result, "result"))
-    except (DecodeError, ValueError) as error:
-        failure = Failure("PayloadError", f"the slave's result can't be read: {error}")
+    except (DecodeError, ValueError, KeyError) as error:  # the last: a status that is none
+        failure = Failure("PayloadError", f"the slave's result can't be read: {error!r}")
         return TaskResult("", ResultStatus.FAILED, {}, failure)
 
 
