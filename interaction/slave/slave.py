@@ -6,7 +6,6 @@ import logging
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from queue import SimpleQueue
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -190,10 +189,7 @@ class Slave(Facade):
         Raises ValueError outside of the main thread, where Python takes no signal handlers.
         """
 
-        requests: SimpleQueue[int] = SimpleQueue()  # a handler may put into it whatever it has interrupted
-
         def work() -> None:
-            requests.get()
             try:
                 self.drain(timeout)
             except (RuntimeError, RequestException) as error:  # it was shut down meanwhile
@@ -201,7 +197,6 @@ class Slave(Facade):
 
         def asked(number: int, frame: FrameType | None) -> None:
             signal.signal(number, signal.SIG_DFL)
-            requests.put(number)
+            threading.Thread(target=work, name="interaction-drain").start()
 
         signal.signal(signal.SIGTERM, asked)
-        threading.Thread(target=work, name="interaction-drain", daemon=True).start()
