@@ -59,6 +59,7 @@ class Outcomes(Generic[T]):
         self._kept: dict[str, None] = {}  # ids of tasks that wait until it was said what becomes of them
         self._over = False  # what still comes was sent before that
         self._unacknowledged: dict[str, None] = {}  # ids of results that were said, or are to be
+        self._moved_at = 0.0  # when one of them was said or acknowledged last, or the first of them came
 
     def takes(self, size: int) -> bool:
         """Whether a result of that many bytes goes this way."""
@@ -83,18 +84,26 @@ class Outcomes(Generic[T]):
         """A task is refused."""
         self._urgent.put(size, Refused(task_id, error))
 
-    def ended(self, task_id: str, result: T, size: int) -> None:
+    def ended(self, task_id: str, result: T, size: int, now: float) -> None:
         """A task has ended: its result is in flight until it is acknowledged, or the stream breaks."""
         self._bare.pop(task_id, None)
+        if not self._unacknowledged:
+            self._moved_at = now
         self._unacknowledged[task_id] = None
         self._urgent.put(size, result)
 
-    def acknowledged(self, task_id: str) -> bool:
+    def acknowledged(self, task_id: str, now: float) -> bool:
         """The master has recorded a result. Says whether it was one of this stream's."""
         if task_id not in self._unacknowledged:
             return False
         del self._unacknowledged[task_id]
+        self._moved_at = now
         return True
+
+    def stalled_at(self, patience: float) -> float | None:
+        """When to give the stream up, as a call that gets no answer for `patience` seconds: results wait for their
+        acknowledgement, and nothing moves. None while none waits."""
+        return self._moved_at + patience if self._unacknowledged else None
 
     @property
     def urgent(self) -> bool:
@@ -127,8 +136,9 @@ class Outcomes(Generic[T]):
         self.flush()
         return self._urgent.take()
 
-    def sent(self, said: Sequence[Accepted | Refused | T]) -> list[str]:
+    def sent(self, said: Sequence[Accepted | Refused | T], now: float) -> list[str]:
         """A message has gone out. Returns the ids of the tasks that were kept for it."""
+        self._moved_at = now
         answered = []
         for one in said:
             if isinstance(one, (Accepted, Refused)) and one.task_id in self._kept:

@@ -61,7 +61,7 @@ async def serve(
     handler: WorkHandler,
     ended: asyncio.Future[ResponseException | None],
 ) -> None:
-    """Read and write until either side ends the stream. `ended` gives the slave's reason; None: there is a new one."""
+    """Read and write until either side ends the stream. `ended` gives the slave's reason; None: it is given up."""
     reading = asyncio.ensure_future(_read(requests, handler))
     writing = asyncio.ensure_future(_write(context, handler))
     try:
@@ -74,7 +74,10 @@ async def serve(
         if ended.done():
             reason = ended.result()
             if reason is None:
-                await context.abort(grpc.StatusCode.ABORTED, "a newer stream has taken this one's place")
+                await context.abort(
+                    grpc.StatusCode.ABORTED,
+                    "given up: there is a newer stream, or what was said on it was not acknowledged",
+                )
             await abort(context, reason)
         if not reading.cancelled():
             reading.result()  # raises what was wrong

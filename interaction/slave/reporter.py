@@ -52,6 +52,7 @@ class Reporter:
         self._loop = asyncio.get_running_loop()
         self._reports: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._watching: asyncio.TimerHandle | None = None  # the stream
         self._stream: WorkStream | None = None
         self._stopped = False
 
@@ -68,6 +69,21 @@ class Reporter:
             self._timer.cancel()
         due = self._outbox.next_due(self._token)
         self._timer = None if due is None else self._loop.call_at(due, self.poke)
+        if self._watching is None:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Give the stream up where nothing moves on it, as a call that gets no answer."""
+        self._watching = None
+        stalled_at = None if self._stream is None else self._stream.stalled_at(self._timeout)
+        if self._stopped or self._stream is None or stalled_at is None:
+            return
+        if stalled_at <= self._loop.time():
+            _log.info("results are not acknowledged on the stream of tasks; it is given up")
+            self._stream.end(None)
+            self._stream.close()
+        else:
+            self._watching = self._loop.call_at(stalled_at, self._watch)
 
     def opened(self, stream: WorkStream) -> None:
         """The master has opened the fast road: a stream before it ends."""
@@ -90,8 +106,9 @@ class Reporter:
     def stop(self, why: ResponseException) -> None:
         """SizedReport no more. What is not acknowledged stays in the outbox."""
         self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._watching):
+            if timer is not None:
+                timer.cancel()
         for report in self._reports:
             report.cancel()
         if self._stream is not None:

@@ -52,8 +52,9 @@ class WorkStream:
 
     def acknowledged(self, task_ids: Sequence[str]) -> None:
         """The master has recorded these results."""
+        now = self._loop.time()
         for task_id in task_ids:
-            if self._outcomes.acknowledged(task_id):
+            if self._outcomes.acknowledged(task_id, now):
                 self._outbox.acknowledged(task_id)
         self._settled()
 
@@ -85,7 +86,7 @@ class WorkStream:
         size = entry.item.size
         if self._closed or not self._outcomes.takes(size):
             return False
-        self._outcomes.ended(entry.task_id, entry.item, size)
+        self._outcomes.ended(entry.task_id, entry.item, size, self._loop.time())
         self._wake()
         return True
 
@@ -93,6 +94,10 @@ class WorkStream:
     def settled(self) -> bool:
         """Whether all that was reported here is acknowledged."""
         return self._outcomes.settled
+
+    def stalled_at(self, patience: float) -> float | None:
+        """When it is to be given up, unless something moves on it; None while nothing waits for its acknowledgement."""
+        return self._outcomes.stalled_at(patience)
 
     async def ready(self) -> None:
         """Wait until the master has read so much that it may hand over more."""
@@ -109,7 +114,7 @@ class WorkStream:
 
     def written(self, said: Sequence[Said]) -> None:
         """That has been sent: tasks that are accepted thereby may begin."""
-        for task_id in self._outcomes.sent(said):
+        for task_id in self._outcomes.sent(said, self._loop.time()):
             self._intake.workshop.told(task_id)
         _settle(self._relieved)
 

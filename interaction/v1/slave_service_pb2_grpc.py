@@ -194,7 +194,8 @@ class SlaveServiceServicer:
         safe), and results without an acknowledgement are reported by ReportResult. A task or a result may go by NewTask and
         ReportResult also while there is a stream: what is large does not hold up what is small.
 
-        Errors, as the stream's status: REQUEST_INVALID; ABORTED, without a reason, where a newer stream has taken its place.
+        Errors, as the stream's status: REQUEST_INVALID; ABORTED, without a reason, where a newer stream has taken its place,
+        or results on it were not acknowledged for long: those are reported by ReportResult.
         What concerns one task is a refusal in its outcome, with the reasons of NewTask. UNIMPLEMENTED where the features lack
         `work`.
         Retry: on UNAVAILABLE, by a new stream. Duplicate tasks: as in NewTask, an outcome each.

@@ -91,6 +91,18 @@ def test_a_result_without_an_acknowledgement_is_reported_when_the_stream_has_end
     assert_nothing_is_left(stream.caller)
 
 
+def test_a_stream_on_which_no_result_is_acknowledged_is_given_up(call: Call, make_slave: MakeSlave) -> None:
+    """Its master may be gone without a word, and another connection of its may be well."""
+    caller = call(make_slave(Worker, backlog=99, request_timeout=0.5))
+    caller.connect()
+    stream = Stream(caller)
+    tasks = {stream.task({"a": number, "b": 0}) for number in range(5)}
+    stream.results(5)
+    assert {caller.report().result.task_id for _ in tasks} == tasks
+    assert stream.end() == REPLACED
+    assert_nothing_is_left(caller)
+
+
 def test_a_task_that_ends_after_the_stream_is_reported(stream: Stream, slave: Worker) -> None:
     running, waiting = stream.task(WAITS), stream.task(SUM)
     for task in (running, waiting):

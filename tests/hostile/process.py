@@ -47,7 +47,7 @@ def main() -> None:
             print(master.port, flush=True)
             obey(master)
     else:
-        with Adder("127.0.0.1", 0, channel=CHANNEL, max_message_bytes=most) as slave:
+        with Adder("127.0.0.1", 0, channel=CHANNEL, max_message_bytes=most, request_timeout=5.0) as slave:
             print(slave.port, flush=True)
             sys.stdin.read()
 

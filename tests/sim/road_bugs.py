@@ -70,8 +70,8 @@ def result_forgotten_when_said(slave: SimSlave, outcomes: Outcomes[TaskResult]) 
     """A result leaves the outbox when it goes on a stream."""
     ended = outcomes.ended
 
-    def ending(task_id: str, result: TaskResult, size: int) -> None:
-        ended(task_id, result, size)
+    def ending(task_id: str, result: TaskResult, size: int, now: float) -> None:
+        ended(task_id, result, size, now)
         slave.outbox.acknowledged(task_id)
 
     put(outcomes, "ended", ending)

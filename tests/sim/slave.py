@@ -275,6 +275,11 @@ class SimSlave:
         if wire.work is not None:
             self._end_work(wire.work, None)
 
+    def give_up(self, work: SimWork) -> None:
+        """Nothing moves on the stream."""
+        self.history.counts["streams given up"] += 1
+        self._end_work(work, RequestException("results on it were not acknowledged", "ABORTED"))
+
     def _end_work(self, work: SimWork, status: Status) -> None:
         """It is read until a write that is under way has ended."""
         work.close()

@@ -16,6 +16,7 @@ from tests.sim.wire import Said, Wire
 if TYPE_CHECKING:
     from tests.sim.slave import SimSlave
 
+PATIENCE = 2.0  # seconds, as of a call
 REFUSAL = 50  # bytes that an answer without a result counts for
 
 
@@ -29,14 +30,14 @@ class SimWork:
         self._world = slave.world
         self._token = token
         self._free_at = 0.0  # when the next message can go out
-        self._writing = self._flushing = self.closed = False
+        self._writing = self._flushing = self._watching = self.closed = False
 
     # What the master says.
 
     def heard(self, offers: Sequence[TaskOffer], acknowledged: Sequence[str]) -> None:
         """A message came."""
         for task_id in acknowledged:
-            if self.outcomes.acknowledged(task_id):
+            if self.outcomes.acknowledged(task_id, self._world.now):
                 self._slave.outbox.acknowledged(task_id)
         for offer in offers:
             self._offer(offer)
@@ -64,9 +65,22 @@ class SimWork:
         size = self._world.random.choice(SIZES)
         if self.closed or not self.outcomes.takes(size):
             return False
-        self.outcomes.ended(entry.task_id, entry.item, size)
+        self.outcomes.ended(entry.task_id, entry.item, size, self._world.now)
         self._wake()
+        if not self._watching:
+            self._watch()
         return True
+
+    def _watch(self) -> None:
+        """Give the stream up where nothing moves on it."""
+        stalled_at = None if self.closed else self.outcomes.stalled_at(PATIENCE)
+        self._watching = stalled_at is not None
+        if stalled_at is None:
+            return
+        if stalled_at <= self._world.now:
+            self._slave.give_up(self)
+        else:
+            self._world.on(self._slave, stalled_at, self._watch)
 
     def _wake(self) -> None:
         if self.closed:
@@ -96,7 +110,7 @@ class SimWork:
         self._wake()
 
     def _sent(self, said: Sequence[Said]) -> None:
-        for task_id in self.outcomes.sent(said):
+        for task_id in self.outcomes.sent(said, self._world.now):
             self._slave.intake.told(task_id)
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ def test_the_result_of_a_quick_task_says_that_it_was_accepted(outcomes: Outcomes
     outcomes.accepted("a", {}, 0)
     assert not outcomes.urgent
     assert outcomes.waiting
-    outcomes.ended("a", "result", 10)
+    outcomes.ended("a", "result", 10, 0.0)
     assert outcomes.take() == ["result"]
 
 
@@ -47,26 +47,44 @@ def test_a_task_that_may_take_long_begins_when_its_master_was_told(outcomes: Out
     outcomes.accepted("a", {}, 0)
     said = outcomes.take()
     assert said == [Accepted("a", {})]
-    assert outcomes.sent(said) == ["a"]
-    assert outcomes.sent(said) == []
+    assert outcomes.sent(said, 0.0) == ["a"]
+    assert outcomes.sent(said, 0.0) == []
 
 
 def test_a_task_that_is_refused_is_not_kept(outcomes: Outcomes[str]) -> None:
     outcomes.keeps("a", quick=False)
     outcomes.refused("a", NO, 10)
-    assert outcomes.sent(outcomes.take()) == ["a"]
+    assert outcomes.sent(outcomes.take(), 0.0) == ["a"]
 
 
 def test_a_break_leaves_over_what_was_kept_and_what_was_not_acknowledged(outcomes: Outcomes[str]) -> None:
     outcomes.keeps("a", quick=False)
     for task_id in ("b", "c"):
-        outcomes.ended(task_id, "result", 10)
+        outcomes.ended(task_id, "result", 10, 0.0)
     assert not outcomes.settled
-    assert outcomes.acknowledged("b")
-    assert not outcomes.acknowledged("x"), "it came by another road"
+    assert outcomes.acknowledged("b", 0.0)
+    assert not outcomes.acknowledged("x", 0.0), "it came by another road"
     assert outcomes.broken() == (["a"], ["c"])
     assert outcomes.settled
-    assert not outcomes.acknowledged("c"), "what comes late is not this stream's"
+    assert not outcomes.acknowledged("c", 0.0), "what comes late is not this stream's"
+
+
+def test_a_stream_on_which_nothing_moves_is_given_up_after_a_while(outcomes: Outcomes[str]) -> None:
+    """Its peer may be gone without a word, or read and never acknowledge."""
+    assert outcomes.stalled_at(5.0) is None
+    for moment, task_id in ((1.0, "a"), (2.0, "b"), (3.0, "c")):
+        outcomes.ended(task_id, "result", 10, moment)
+    assert outcomes.stalled_at(5.0) == 6.0, "what waits behind it is no sign of life"
+    outcomes.sent(outcomes.take(), 4.0)
+    assert outcomes.stalled_at(5.0) == 9.0
+    outcomes.acknowledged("b", 7.0)
+    outcomes.acknowledged("x", 8.0)
+    assert outcomes.stalled_at(5.0) == 12.0
+    outcomes.acknowledged("a", 9.0)
+    outcomes.acknowledged("c", 9.0)
+    assert outcomes.stalled_at(5.0) is None
+    outcomes.ended("d", "result", 10, 20.0)
+    assert outcomes.stalled_at(5.0) == 25.0
 
 
 def test_a_gate_keeps_what_is_taken_until_its_master_was_told() -> None:
@@ -113,4 +131,4 @@ def test_a_task_that_came_twice_before_it_was_answered_begins_once() -> None:
     assert not outcomes.keeps("a", quick=False)
     for _ in range(2):
         outcomes.accepted("a", {}, 10)
-    assert outcomes.sent(outcomes.take()) == ["a"]
+    assert outcomes.sent(outcomes.take(), 0.0) == ["a"]
