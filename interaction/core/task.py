@@ -9,16 +9,17 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, unique
+from enum import unique
 from typing import Any
 
 from interaction.core.model import Acknowledgement, ResultStatus, TaskResult
 from interaction.exception import TaskCancelled, TaskFailed
+from interaction.exception.code import NamedNumber
 
 
 @unique
-class TaskStatus(IntEnum):
-    """Where a task stands. The values are DI-engine's; LOST and CANCELLED are new."""
+class TaskStatus(NamedNumber):
+    """Where a task stands. The values are DI-engine's; LOST and CANCELLED are new. `print()` shows the name."""
 
     IDLE = 0x00  # not started
     STARTING = 0x11  # on its way to the slave

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from enum import Enum, IntEnum, unique
 
+_NUMBERS_ONLY = frozenset("bcdeEfFgGnoxX%")  # the formats that end so
+
+
+class NamedNumber(IntEnum):
+    """A number that people see by its name. A format that only a number has, such as `d` or `#x`, shows the number."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __format__(self, how: str) -> str:
+        return format(self.value if how[-1:] in _NUMBERS_ONLY else self.name, how)
+
 
 @unique
-class SlaveErrorCode(IntEnum):
+class SlaveErrorCode(NamedNumber):
     """What a slave answers with. The numbers are DI-engine's; 102 and 603 are new."""
 
     SUCCESS = 0
@@ -28,7 +40,7 @@ class SlaveErrorCode(IntEnum):
 
 
 @unique
-class MasterErrorCode(IntEnum):
+class MasterErrorCode(NamedNumber):
     """What a master answers with. The numbers are DI-engine's; 102 is new."""
 
     SUCCESS = 0
@@ -55,3 +67,6 @@ class LossReason(Enum):
     DISCONNECTED = "disconnected"  # either side ended the session
     DRAINED = "drained"  # the slave finished its work and left
     NOT_HELD = "not held"  # the slave is there, and does not have the task: of tasks only, after a master's restart
+
+    def __str__(self) -> str:
+        return self.name
