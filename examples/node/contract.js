@@ -7,7 +7,7 @@ const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 
 const PROTOS = path.join(__dirname, '..', '..', 'protos');
-const files = ['interaction/v1/slave_service.proto', 'interaction/v1/master_service.proto'];
+const files = ['slave_service', 'master_service', 'error'].map((name) => `interaction/v1/${name}.proto`);
 const options = { includeDirs: [PROTOS], longs: String, enums: String, defaults: true, oneofs: true };
 const services = grpc.loadPackageDefinition(loader.loadSync(files, options)).interaction.v1;
 
@@ -19,6 +19,7 @@ const ERROR_INFO = { reason: { type: 'string', id: 1 }, domain: { type: 'string'
 const { Status, ErrorInfo } = loader.fromJSON({ nested: {
   Status: { fields: STATUS }, Any: { fields: ANY }, ErrorInfo: { fields: ERROR_INFO } } });
 const DETAILS = 'grpc-status-details-bin';
+const REASONS = services.MasterErrorCode.type.value.map(({ name }) => name.replace('MASTER_ERROR_CODE_', ''));
 const TYPE_URL = 'type.googleapis.com/google.rpc.ErrorInfo';
 
 const CODES = {
@@ -46,11 +47,12 @@ class Refusal extends Error {
   }
 }
 
-// The reason in a failed call's ErrorInfo; undefined for a failure of the transport.
+// The reason in a failed call's ErrorInfo; undefined for a failure of the transport, and for a reason of tomorrow.
 function reasonOf(status) {
   const [bytes] = status.metadata?.get(DETAILS) ?? [];
   const infos = bytes ? Status.deserialize(bytes).details.filter((any) => any.typeUrl === TYPE_URL) : [];
-  return infos.map((any) => ErrorInfo.deserialize(any.value)).find((info) => info.domain === 'interaction')?.reason;
+  const [info] = infos.map((any) => ErrorInfo.deserialize(any.value)).filter(({ domain }) => domain === 'interaction');
+  return REASONS.includes(info?.reason) ? info.reason : undefined;
 }
 
 // google.protobuf.Value as the JavaScript value that it means.

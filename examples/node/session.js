@@ -7,7 +7,7 @@ const { Refusal, reasonOf, leaseOf, masterClient } = require('./contract');
 
 const LEASE_OVER = 'its lease ran out';
 const ENDING = ['SYSTEM_SHUTTING_DOWN', 'SLAVE_TOKEN_INVALID'];
-const RETRIED = [grpc.status.UNAVAILABLE, grpc.status.DEADLINE_EXCEEDED, grpc.status.CANCELLED];
+const UNFIT = [grpc.status.RESOURCE_EXHAUSTED, grpc.status.OUT_OF_RANGE]; // the result is too long; three times, for sure
 const now = () => performance.now(); // monotonic
 const growing = (tries, longest = 5000) => Math.min(longest, 100 * 2 ** tries) * (0.5 + Math.random() / 2);
 const failed = (taskId, { name, message, stack }) => (
@@ -90,14 +90,15 @@ class Session {
   }
 
   async report(task) {
-    for (let tries = 0; this.lives && !task.acknowledged; tries += 1) {
+    for (let [tries, unfit] = [0, 0]; this.lives && !task.acknowledged; tries += 1) {
       const error = await new Promise((resolve) => {
         this.client.reportResult({ result: task.result }, this.metadata, { deadline: Date.now() + 5000 }, resolve);
       });
       const reason = error && reasonOf(error);
       if (ENDING.includes(reason)) return this.end(reason);
       if (!error || reason) task.acknowledged = true; // a refusal is the master's last word too
-      else if (this.lives && !RETRIED.includes(error.code)) task.result = failed(task.id, error); // such as: too long
+      unfit = UNFIT.includes(error?.code) ? unfit + 1 : 0;
+      if (unfit === 3) task.result = failed(task.id, error);
       if (!task.acknowledged) await pause(growing(tries));
     }
     return undefined;

@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 RETENTION = 600.0  # seconds that a result waits for a master that resumes its session
 CAPACITY = 1000
+UNFIT = ("RESOURCE_EXHAUSTED", "OUT_OF_RANGE")  # how gRPC's libraries say that a message is too long
+UNFIT_ANSWERS = 3  # in a row, until that is believed: a server that has too much to do says RESOURCE_EXHAUSTED, too
 SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 5.0
 
@@ -23,6 +25,7 @@ class Entry(Generic[T]):
     kept_until: float
     due_at: float
     attempts: int = 0
+    unfit: int = 0  # how often in a row it was answered that it is too long
 
 
 class Outbox(Generic[T]):
@@ -90,6 +93,17 @@ class Outbox(Generic[T]):
         entry.attempts += 1
         entry.due_at = now + longest * chance
         self._resting[task_id] = entry
+
+    def does_not_get_through(self, task_id: str, code: str) -> bool:
+        """Reporting was answered with that status, and no reason. Says whether to `replace` the result for it.
+
+        Any other failure may be the network's, whatever its name: a library may call a broken connection UNKNOWN.
+        """
+        entry = self._entries.get(task_id)
+        if entry is None:
+            return False
+        entry.unfit = entry.unfit + 1 if code in UNFIT else 0
+        return entry.unfit == UNFIT_ANSWERS
 
     def replace(self, task_id: str, item: T) -> None:
         """The master can't take the result as it is: from now on report this in its place."""

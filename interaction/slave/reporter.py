@@ -22,12 +22,6 @@ from interaction.slave.work import WorkStream
 from interaction.slave.worker import failed_report
 
 _log = logging.getLogger("interaction.slave")
-_TRANSIENT = (
-    "UNAVAILABLE",
-    "DEADLINE_EXCEEDED",
-    "CANCELLED",
-    "DATA_LOSS",
-)  # the same report may get through the next time
 
 
 class Reporter:
@@ -129,7 +123,7 @@ class Reporter:
             _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal.code.name)
         except RequestException as error:
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, error)
-            if error.code not in _TRANSIENT:
+            if self._outbox.does_not_get_through(entry.task_id, error.code):
                 self._outbox.replace(entry.task_id, failed_report(entry.task_id, error))
         finally:
             if answered:

@@ -74,12 +74,14 @@ class SlaveErrorCode(_SlaveErrorCode, metaclass=_SlaveErrorCodeEnumTypeWrapper):
 
     with the type URL `type.googleapis.com/google.rpc.ErrorInfo`, and the call's own code and message in Status.
 
-    Below, each code's comment begins with the gRPC status that it comes with. A reason that the reader does not know is
-    dealt with by that status alone. Where several errors apply, which one is answered is open, except for those of the
-    metadata, whose order the services state.
+    Below, each code's comment begins with the gRPC status that it comes with. Where several errors apply, which one is
+    answered is open, except for those of the metadata, whose order the services state.
 
-    A status without that ErrorInfo is a failure of the transport. Among those UNAVAILABLE and DEADLINE_EXCEEDED are worth a
-    retry: every RPC is idempotent by its token or task id. With an ErrorInfo neither is: UNAVAILABLE may be
+    A status without that ErrorInfo, or with a reason that the reader does not know, is a failure of the transport, and told
+    from others by the status alone. UNAVAILABLE and DEADLINE_EXCEEDED are worth a retry: every RPC is idempotent by its token
+    or task id. A library may have another name for a connection that broke, such as UNKNOWN, INTERNAL or CANCELLED; whoever
+    can tell such a status from one that the peer has sent counts it as UNAVAILABLE. ReportResult and Heartbeat are retried
+    on more, and say so. With a reason that is known nothing is retried but where that reason says so: UNAVAILABLE may be
     SYSTEM_SHUTTING_DOWN. The numbers are DI-engine's; 102 and 603 are new.
 
     What a slave answers with.

@@ -68,11 +68,13 @@ class MasterServiceStub:
 
     Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable:
     the task has failed, and its owner knows).
-    Retry: on UNAVAILABLE, DEADLINE_EXCEEDED (5 to 30 s are good deadlines) and CANCELLED, with growing pauses, while the
-    session lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
-    reports the task as FAILED instead, with a TaskError that names the status, and retries that; likewise from the start
-    for a result that is longer than ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and
-    nothing changes.
+    Retry: after every failure of the transport, whatever its status, with growing pauses up to 5 s, while the session
+    lives. 5 to 30 s are good deadlines. A broken connection has many names (UNAVAILABLE, CANCELLED, UNKNOWN, INTERNAL):
+    none of them is a reason to give a result up. Two statuses say that a result is too long, RESOURCE_EXHAUSTED and
+    OUT_OF_RANGE. A server that has too much to do says so as well, and therefore they are believed when the same result
+    was answered so three times in a row: then the slave reports the task as FAILED instead, with a TaskError whose type or
+    message holds the status in capitals, and retries that. Likewise from the start for a result that is longer than
+    ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and nothing changes.
     """
 
 @_typing.type_check_only
@@ -115,11 +117,13 @@ class MasterServiceAsyncStub(MasterServiceStub):
 
     Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable:
     the task has failed, and its owner knows).
-    Retry: on UNAVAILABLE, DEADLINE_EXCEEDED (5 to 30 s are good deadlines) and CANCELLED, with growing pauses, while the
-    session lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
-    reports the task as FAILED instead, with a TaskError that names the status, and retries that; likewise from the start
-    for a result that is longer than ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and
-    nothing changes.
+    Retry: after every failure of the transport, whatever its status, with growing pauses up to 5 s, while the session
+    lives. 5 to 30 s are good deadlines. A broken connection has many names (UNAVAILABLE, CANCELLED, UNKNOWN, INTERNAL):
+    none of them is a reason to give a result up. Two statuses say that a result is too long, RESOURCE_EXHAUSTED and
+    OUT_OF_RANGE. A server that has too much to do says so as well, and therefore they are believed when the same result
+    was answered so three times in a row: then the slave reports the task as FAILED instead, with a TaskError whose type or
+    message holds the status in capitals, and retries that. Likewise from the start for a result that is longer than
+    ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and nothing changes.
     """
 
 class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -177,11 +181,13 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable:
         the task has failed, and its owner knows).
-        Retry: on UNAVAILABLE, DEADLINE_EXCEEDED (5 to 30 s are good deadlines) and CANCELLED, with growing pauses, while the
-        session lives. After any other failure of the transport, such as RESOURCE_EXHAUSTED for a result that is too long, the slave
-        reports the task as FAILED instead, with a TaskError that names the status, and retries that; likewise from the start
-        for a result that is longer than ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and
-        nothing changes.
+        Retry: after every failure of the transport, whatever its status, with growing pauses up to 5 s, while the session
+        lives. 5 to 30 s are good deadlines. A broken connection has many names (UNAVAILABLE, CANCELLED, UNKNOWN, INTERNAL):
+        none of them is a reason to give a result up. Two statuses say that a result is too long, RESOURCE_EXHAUSTED and
+        OUT_OF_RANGE. A server that has too much to do says so as well, and therefore they are believed when the same result
+        was answered so three times in a row: then the slave reports the task as FAILED instead, with a TaskError whose type or
+        message holds the status in capitals, and retries that. Likewise from the start for a result that is longer than
+        ConnectRequest.max_message_bytes allows. Duplicate: acknowledged as DUPLICATE, and nothing changes.
         """
 
 def add_MasterServiceServicer_to_server(servicer: MasterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -253,19 +253,31 @@ def test_a_task_for_a_slave_that_was_here_before_is_refused(caller: Caller) -> N
 # How a result gets to the master.
 
 
-def test_a_result_is_reported_until_it_is_acknowledged(caller: Caller) -> None:
-    transient = [
-        Failure(GONE),
-        Failure(grpc.StatusCode.DEADLINE_EXCEEDED),
-        Failure(grpc.StatusCode.CANCELLED),
-        Failure(GONE, "NAME", "another.example"),
-    ]
-    caller.master.report_answers.extend(transient)
-    caller.connect()
-    caller.new_task(SUM)
-    reports = [caller.report() for _ in range(5)]
+UNFIT = [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE]  # what libraries say of what is too long
+FAILURES = [code for code in grpc.StatusCode if code not in (*UNFIT, grpc.StatusCode.OK)]
+
+
+def assert_nothing_has_changed(caller: Caller, times: int) -> None:
+    """The same result is reported that often."""
+    reports = [caller.report() for _ in range(times)]
     assert {report.result.SerializeToString() for report in reports} == {reports[0].result.SerializeToString()}
     assert reports[0].result.status == TASK_RESULT_STATUS_COMPLETED
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        *(Failure(code) for code in FAILURES),
+        Failure(GONE, "SYSTEM_SHUTTING_DOWN", "another.example"),
+        Failure(GONE, "REASON_OF_TOMORROW"),
+    ],
+    ids=lambda failure: f"{failure.code.name} {failure.reason}".strip(),
+)
+def test_a_result_is_reported_until_it_is_acknowledged_whatever_failed(caller: Caller, failure: Failure) -> None:
+    caller.master.report_answers.extend([failure] * 3)
+    caller.connect()
+    caller.new_task(SUM)
+    assert_nothing_has_changed(caller, 4)
 
 
 def test_a_result_that_was_answered_is_not_reported_again(caller: Caller) -> None:
@@ -287,16 +299,25 @@ def test_a_result_that_was_answered_is_not_reported_again(caller: Caller) -> Non
     assert {task.task_id for task in caller.connect(caller.token).held} <= {tasks[-1]}
 
 
-@pytest.mark.parametrize("status", ["RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN", "UNIMPLEMENTED"])
-def test_a_result_that_does_not_get_through_comes_again_as_failed(caller: Caller, status: str) -> None:
-    caller.master.report_answers.extend([Failure(grpc.StatusCode[status]), Failure(GONE)])
+@pytest.mark.parametrize("code", UNFIT, ids=lambda code: code.name)
+def test_a_result_that_is_thrice_said_not_to_fit_comes_again_as_failed(caller: Caller, code: grpc.StatusCode) -> None:
+    caller.master.report_answers.extend([Failure(code)] * 3 + [Failure(GONE), Failure(code), Failure(code)])
     caller.connect()
     task = caller.new_task(SUM)
-    first, *later = [caller.report().result for _ in range(3)]
-    assert first.status == TASK_RESULT_STATUS_COMPLETED
-    for result in later:
+    assert_nothing_has_changed(caller, 3)
+    for _ in range(4):
+        result = caller.report().result
         assert (result.task_id, result.status) == (task, TASK_RESULT_STATUS_FAILED)
-        assert status in f"{result.error.type} {result.error.message}"
+        assert code.name in f"{result.error.type} {result.error.message}"
+
+
+def test_a_result_that_is_only_now_and_then_said_not_to_fit_is_reported_as_it_is(caller: Caller) -> None:
+    """A server that has too much to do says the same."""
+    full, gone = Failure(FULL), Failure(GONE)
+    caller.master.report_answers.extend([full, full, gone, full, full])
+    caller.connect()
+    caller.new_task(SUM)
+    assert_nothing_has_changed(caller, 6)
 
 
 def test_a_result_longer_than_the_master_reads_is_reported_as_failed_from_the_start(caller: Caller) -> None:
