@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from interaction.rpc.loop import CallersLoop
+from interaction.rpc.telling import log_exception
 
 T = TypeVar("T")
 _log = logging.getLogger("interaction.aio")
@@ -99,8 +100,8 @@ class LoopRunner:
         while self._work:
             try:
                 answer = self._work.popleft()()
-            except BaseException:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included; it is logged
-                _log.exception("an exception in user code")
+            except BaseException as error:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
+                log_exception(_log, logging.ERROR, error, "an exception in user code")
             else:
                 if inspect.isawaitable(answer):
                     self._running = asyncio.ensure_future(self._wait(answer))
@@ -113,8 +114,8 @@ class LoopRunner:
             await answer
         except asyncio.CancelledError:
             raise
-        except BaseException:  # noqa: BLE001 - as above
-            _log.exception("an exception in user code")
+        except BaseException as error:  # noqa: BLE001 - as above
+            log_exception(_log, logging.ERROR, error, "an exception in user code")
         finally:
             self._running = None
             self._called()

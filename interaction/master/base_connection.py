@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from interaction.address import Endpoint
@@ -23,6 +25,9 @@ from interaction.rpc.encoded import Encoded, check_size
 from interaction.rpc.loop import Loop
 from interaction.rpc.retry import Policy
 from interaction.rpc.slave_client import SlaveClient
+from interaction.rpc.telling import log_exception
+
+_log = logging.getLogger("interaction.master")
 
 
 class Home(Diary, Protocol):
@@ -144,7 +149,14 @@ class BaseConnection:
     def _lost(self, reason: LossReason) -> None:
         hooks = self._home.hooks
         if type(hooks)._lost_slave is not MasterHooks._lost_slave:  # one that is not overridden needs no thread
-            self.runner.submit(lambda: hooks._lost_slave(self._name, reason))
+            self.runner.submit(partial(self._tell_lost, hooks, reason))
+
+    def _tell_lost(self, hooks: MasterHooks, reason: LossReason) -> object:
+        try:
+            return hooks._lost_slave(self._name, reason)  # the runner waits for a coroutine
+        except BaseException as error:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
+            log_exception(_log, logging.ERROR, error, "_lost_slave raised")
+            return None
 
     def _living(self) -> Link:
         link = self._link

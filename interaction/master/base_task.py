@@ -15,6 +15,7 @@ from interaction.master.hooks import MasterHooks
 from interaction.master.ids import new_id
 from interaction.rpc import payload
 from interaction.rpc.encoded import Encoded
+from interaction.rpc.telling import log_exception
 
 Callback = Callable[[Mapping[str, Any], Any], object]
 _Self = TypeVar("_Self", bound="BaseTask")
@@ -255,8 +256,8 @@ class BaseTask:
     def _call(self, callback: Callback) -> Awaitable[object] | None:
         try:
             said = callback(self._data, self.result)
-        except BaseException:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included; it is logged
-            _log.exception("a callback of task %s raised", self.id)
+        except BaseException as error:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
+            self._raised(error)
             return None
         return self._await(said) if inspect.isawaitable(said) else None
 
@@ -265,8 +266,11 @@ class BaseTask:
             await said
         except asyncio.CancelledError:
             raise
-        except BaseException:  # noqa: BLE001 - as above
-            _log.exception("a callback of task %s raised", self.id)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._raised(error)
+
+    def _raised(self, error: BaseException) -> None:
+        log_exception(_log, logging.ERROR, error, "a callback of task %s raised", self.id)
 
     def _settle(self) -> None:
         with self._guard:

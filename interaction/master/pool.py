@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
@@ -19,6 +20,9 @@ from interaction.master.master import Master
 from interaction.master.progress import Bar, check_progress, progress_bar
 from interaction.master.task import Task
 from interaction.rpc.strand import Strand
+from interaction.rpc.telling import log_exception
+
+_log = logging.getLogger("interaction.master")
 
 
 class PoolFuture(Future[Any]):
@@ -43,7 +47,7 @@ class PoolFuture(Future[Any]):
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         """As in `concurrent.futures`."""
-        super().add_done_callback(lambda future: self._strand.submit(partial(fn, future)))
+        super().add_done_callback(lambda future: self._strand.submit(partial(_call, fn, future)))
 
     def cancel(self) -> bool:
         """As in `concurrent.futures`: it is not done, where no slave has it yet. Says whether that is so."""
@@ -82,6 +86,13 @@ class PoolFuture(Future[Any]):
         self._job = None
         if self._listener is not None:
             self._listener.put(self)
+
+
+def _call(callback: Callable[[Future[Any]], object], future: Future[Any]) -> None:
+    try:
+        callback(future)
+    except BaseException as error:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
+        log_exception(_log, logging.ERROR, error, "a callback of a future raised")
 
 
 class SlavePool(BasePool):

@@ -135,7 +135,8 @@ class Slave(Facade):
             The result: any value that can be carried; None arrives as an empty mapping.
 
         Raises:
-            TaskFail: the task has failed. Any other exception fails it as well, with its type, message and traceback.
+            TaskFail: the task has failed. Any other exception fails it as well, with its type, message and traceback,
+                and so does one that is raised when the result is written.
         """
         raise NotImplementedError(f"{type(self).__name__} does not implement _process_task")
 

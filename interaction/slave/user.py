@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
@@ -10,7 +11,10 @@ from interaction.core.model import Data
 from interaction.exception import ResponseException
 from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
+from interaction.rpc.telling import log_exception
 from interaction.slave.worker import ask
+
+_log = logging.getLogger("interaction.slave")
 
 Asking = Callable[[Data], Coroutine[Any, Any, Data]]  # asks about data; raises a ResponseException
 
@@ -52,4 +56,10 @@ class User:
 
     def lost(self, master_address: str, error: Exception) -> None:
         """Tell that the connection has ended without a disconnection."""
-        self.strand.submit(partial(self._hooks._lost_connection, master_address, error))
+        self.strand.submit(partial(self._tell_lost, master_address, error))
+
+    def _tell_lost(self, master_address: str, error: Exception) -> None:
+        try:
+            self._hooks._lost_connection(master_address, error)
+        except BaseException as raised:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
+            log_exception(_log, logging.ERROR, raised, "_lost_connection raised")

@@ -4,54 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from interaction.core.model import Data, Failure, ResultStatus, TaskOffer
-from interaction.exception import PayloadError, ResponseException
+from interaction.exception import PayloadError, PayloadTooLarge, ResponseException
 from interaction.rpc import payload
 from interaction.rpc.convert import SizedReport, write_result
+from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, cut
 from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
+from interaction.rpc.telling import log_exception, name_of, text_of, traceback_of
 from interaction.slave.action import Refuse, TaskFail
 
 _ANY_ID = "0" * 36
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 1.0  # seconds before what could not be handed in is tried again
 _FRAME = 64  # bytes that an id and a status take, and the fields around them
 
 _log = logging.getLogger("interaction.slave")
 
 
 def run_task(process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes: int) -> SizedReport:
-    """Run one task. Whatever it does, there is a report for the master."""
-    failure = None
+    """Run one task. Whatever it does, and whatever writing its result raises, there is a report for the master."""
+    declared = None
     try:
         value = process(offer.data)
-    except TaskFail as declared:
-        value, failure = declared.result, Failure("TaskFail", declared.message)
+    except TaskFail as fail:
+        declared = fail
     except BaseException as error:  # noqa: BLE001 - also sys.exit() in a task must not leave its master waiting
-        _log.warning("task %s raised %s", offer.task_id, type(error).__name__, exc_info=True)
-        failure = _failure_of(error)
-        value = {"type": failure.type, "message": failure.message}
+        log_exception(_log, logging.WARNING, error, "task %s raised %s", offer.task_id, name_of(error))
+        return _raised_report(offer.task_id, _failure_of(error), max_message_bytes)
     try:
-        return _report(offer.task_id, value, failure, max_message_bytes)
+        if declared is None:
+            return _report(offer.task_id, value, None, max_message_bytes)
+        failure = Failure("TaskFail", text_of(declared.message))
+        return _report(offer.task_id, declared.result, failure, max_message_bytes)
     except PayloadError as error:
         # An error that names a key of the data is for the master alone.
         _log.warning("the result of task %s can't be carried (%s); its master knows why", offer.task_id, _kind(error))
         return failed_report(offer.task_id, error)
+    except BaseException as error:  # noqa: BLE001 - a result may be users' code, which raises what it likes
+        log_exception(_log, logging.WARNING, error, "the result of task %s can't be written", offer.task_id)
+        failure = _failure_of(error, "the result can't be written: ")
+        return _raised_report(offer.task_id, failure, max_message_bytes)
 
 
-def failed_report(task_id: str, error: Exception) -> SizedReport:
+def failed_report(task_id: str, error: BaseException) -> SizedReport:
     """The report of a task whose result can't be handed over, for that reason."""
-    failure = Failure(type(error).__name__, str(error))
+    failure = Failure(name_of(error), text_of(error))
     return _report(task_id, {"type": failure.type, "message": failure.message}, failure, None)
 
 
 def constructor_report(error: BaseException) -> SizedReport:
     """The report of any task in a process in which the slave's constructor raised."""
-    failure = _failure_of(error)
-    failure = Failure(failure.type, f"the slave's constructor raised this: {failure.message}", failure.traceback)
-    return _report(_ANY_ID, {"type": failure.type, "message": failure.message}, failure, None)
+    return _raised_report(_ANY_ID, _failure_of(error, "the slave's constructor raised this: "), None)
+
+
+def broken_report(task_id: str, error: BaseException) -> SizedReport:
+    """The report of a task whose end something of the slave's own has prevented."""
+    return _raised_report(task_id, _failure_of(error, "the slave itself has failed: "), None)
+
+
+def _raised_report(task_id: str, failure: Failure, max_message_bytes: int | None) -> SizedReport:
+    value = {"type": failure.type, "message": failure.message}
+    try:
+        return _report(task_id, value, failure, max_message_bytes)
+    except PayloadTooLarge:
+        return _report(task_id, {**value, "message": cut(failure.message, FAILURE_MESSAGE_BYTES)}, failure, None)
 
 
 def _report(task_id: str, value: Any, failure: Failure | None, max_message_bytes: int | None) -> SizedReport:
@@ -65,16 +85,8 @@ def _kind(error: Exception) -> str:
     return type(error).__name__
 
 
-def _failure_of(error: BaseException) -> Failure:
-    where = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return Failure(type(error).__name__, _text_of(error), where)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a user's __str__ may be broken, and the task's end must be told all the same
-        return "(its text can't be had: str() of it raises)"
+def _failure_of(error: BaseException, before: str = "") -> Failure:
+    return Failure(name_of(error), before + text_of(error), traceback_of(error))
 
 
 async def ask(
@@ -89,39 +101,67 @@ async def ask(
 
     Raises `refusal` where the hook raises, with the data of a `Refuse` or the type and message of anything else.
     """
-    answer: asyncio.Future[Data] = loop.loop.create_future()
+    answer: asyncio.Future[Data | ResponseException] = loop.loop.create_future()
 
     def work() -> None:
-        try:
-            said = _mapping_of(hook(data), room)
-        except Refuse as refused:
-            loop.call(_fail, answer, refusal(refused.message, refused.data))
-        except PayloadError as error:
-            _log.warning("what a hook returned can't be carried (%s), which refuses the request", _kind(error))
-            loop.call(_fail, answer, refusal(f"{_kind(error)}: {error}"))
-        except BaseException as error:  # noqa: BLE001 - the master gets an answer, whatever a hook raises
-            _log.warning("a hook raised, which refuses the request", exc_info=True)
-            loop.call(_fail, answer, refusal(f"{type(error).__name__}: {_text_of(error)}"))
-        else:
-            loop.call(_succeed, answer, said)
+        said = _ask(hook, data, refusal, room)
+        surely(lambda: loop.call(_settle, answer, said))
 
-    strand.submit(work)
-    return await answer
-
-
-def _mapping_of(said: object, room: int) -> Data:
-    """What a hook returned, if it is for the master: a mapping that can be carried. Anything else is not for it."""
-    if not isinstance(said, Mapping):
-        return {}
-    payload.encode(said, "data", room)
+    try:
+        strand.submit(work)
+    except BaseException as error:  # noqa: BLE001 - such as a RuntimeError: can't start new thread
+        log_exception(_log, logging.ERROR, error, "a hook can't be called, which refuses the request")
+        raise refusal(f"the slave can't call its hook: {name_of(error)}: {text_of(error)}") from None
+    said = await answer
+    if isinstance(said, ResponseException):
+        raise said
     return said
 
 
-def _succeed(answer: asyncio.Future[Data], said: Data) -> None:
+def _ask(
+    hook: Callable[[Data], object], data: Data, refusal: type[ResponseException], room: int
+) -> Data | ResponseException:
+    """What a hook says. What that consists of is read here and now: it may be users' code."""
+    try:
+        try:
+            said = hook(data)
+            return _copy_of(said, room) if isinstance(said, Mapping) else {}  # anything else is not for the master
+        except Refuse as refused:
+            return _refusal_of(refusal, refused)
+    except PayloadError as error:
+        _log.warning("what a hook returned can't be carried (%s), which refuses the request", _kind(error))
+        return refusal(f"{_kind(error)}: {error}")
+    except BaseException as error:  # noqa: BLE001 - the master gets an answer, whatever a hook raises
+        log_exception(_log, logging.WARNING, error, "a hook raised, which refuses the request")
+        return refusal(f"{name_of(error)}: {text_of(error)}")
+
+
+def _refusal_of(refusal: type[ResponseException], refused: Refuse) -> ResponseException:
+    message = text_of(refused.message)
+    try:
+        return refusal(message, _copy_of(refused.data, None))
+    except BaseException as unfit:  # noqa: BLE001 - it is refused, whatever it was to carry
+        return refusal(f"{message} (what the refusal carries is left out: {text_of(unfit)})")
+
+
+def _copy_of(said: Mapping[str, Any] | None, room: int | None) -> Data:
+    """A mapping as it is at this moment, of nothing but what can be carried."""
+    return payload.decode_mapping(payload.encode_mapping(said, "data", room).message, "data")
+
+
+def _settle(answer: asyncio.Future[Data | ResponseException], said: Data | ResponseException) -> None:
     if not answer.done():
         answer.set_result(said)
 
 
-def _fail(answer: asyncio.Future[Data], error: ResponseException) -> None:
-    if not answer.done():
-        answer.set_exception(error)
+def surely(hand_in: Callable[[], object]) -> None:
+    """Call it until it does not raise, on a thread of users' code: what it hands in, somebody waits for."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            hand_in()
+            return
+        except BaseException as error:  # noqa: BLE001 - such as a MemoryError
+            log_exception(_log, logging.ERROR, error, "what a thread has to say can't be said now; trying again")
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)

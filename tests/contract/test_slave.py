@@ -48,7 +48,7 @@ class BadText(Exception):
         (KeyError("missing"), "KeyError", "'missing'"),
         (SystemExit(3), "SystemExit", "3"),
         (KeyboardInterrupt(), "KeyboardInterrupt", ""),
-        (BadText(), "BadText", "(its text can't be had: str() of it raises)"),
+        (BadText(), "BadText", "(its text can't be had: str() of it raises RuntimeError)"),
         (ValueError("\ud800 and \x00"), "ValueError", "? and \x00"),
     ],
 )
