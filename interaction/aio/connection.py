@@ -28,6 +28,8 @@ class SlaveConnectionProxy(BaseConnection):
     Nothing is sent until `connect()`. Use it with `async with`, or await `connect()` and `disconnect()`.
     """
 
+    _awaits = True
+
     def __init__(self, name: str, endpoint: Endpoint, home: Home) -> None:
         self._loop_runner = LoopRunner()
         super().__init__(name, endpoint, home, self._loop_runner)

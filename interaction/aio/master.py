@@ -10,6 +10,8 @@ from interaction.aio.service import LoopService
 from interaction.aio.task import Task
 from interaction.config import TLS
 from interaction.master.base_master import BaseMaster, master_options
+from interaction.master.hooks import HOOKS
+from interaction.rpc.coroutines import check_hooks
 
 _Self = TypeVar("_Self", bound="Master")
 
@@ -54,6 +56,7 @@ class Master(BaseMaster[SlaveConnectionProxy, Task]):
             reflection=reflection,
             journal=journal,
         )
+        check_hooks(self, HOOKS, awaited=True)
         self._interaction: LoopService = LoopService(options, self)
 
     async def start(self) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Collection, Iterable, Iterator, Mapping
-from types import TracebackType
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextvars import Context
+from types import BuiltinFunctionType, TracebackType
 from typing import Any
 
 from interaction.aio.loop import Change
@@ -15,6 +16,7 @@ from interaction.aio.task import Task
 from interaction.master.base_pool import BasePool, Item, Source, check_in_flight, data_of
 from interaction.master.base_task import BaseTask
 from interaction.master.crew import Crew, PoolJob
+from interaction.rpc.coroutines import check_callback
 
 Data = Mapping[str, Any] | None
 
@@ -34,6 +36,12 @@ class PoolFuture(asyncio.Future[Any]):
         task = self._last_task
         assert task is None or isinstance(task, Task)
         return task
+
+    def add_done_callback(self, fn: Callable[[PoolFuture], object], /, *, context: Context | None = None) -> None:
+        """As in `asyncio`. Raises TypeError for a coroutine function, which asyncio would call and not await."""
+        if not isinstance(fn, BuiltinFunctionType):  # as that is by which a future wakes who awaits it: not each time
+            check_callback(fn, awaited=False)
+        super().add_done_callback(fn, context=context)
 
     def cancel(self, msg: Any = None) -> bool:
         """As in `asyncio`. It is not done, where no slave has it yet; else nobody waits for it any more."""

@@ -15,6 +15,8 @@ from interaction.master.base_task import BaseTask, Road
 class Task(BaseTask):
     """A unit of work for one slave, made by `connection.new_task(data)`. As `interaction.Task`, on the loop."""
 
+    _awaits = True
+
     def __init__(self, data: Mapping[str, Any] | None, road: Road) -> None:
         self._changed = Change()
         super().__init__(data, road, self._changed)

@@ -21,6 +21,7 @@ from interaction.master.link import Link
 from interaction.master.notes import Notes
 from interaction.master.roster import Names, Roster
 from interaction.rpc import convert, payload
+from interaction.rpc.coroutines import refuse_left
 from interaction.rpc.encoded import Encoded, check_size
 from interaction.rpc.loop import Loop
 from interaction.rpc.retry import Policy
@@ -62,6 +63,8 @@ class Home(Diary, Protocol):
 
 class BaseConnection:
     """What a connection knows, and how its session begins. Callbacks of its tasks run at `runner`."""
+
+    _awaits = False  # whether hooks may be coroutine functions
 
     def __init__(self, name: str, endpoint: Endpoint, home: Home, runner: Runner) -> None:
         self.runner = runner
@@ -153,10 +156,13 @@ class BaseConnection:
 
     def _tell_lost(self, hooks: MasterHooks, reason: LossReason) -> object:
         try:
-            return hooks._lost_slave(self._name, reason)  # the runner waits for a coroutine
+            said = hooks._lost_slave(self._name, reason)
+            if self._awaits:
+                return said  # the runner waits for a coroutine
+            refuse_left(said, "_lost_slave")
         except BaseException as error:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
             log_exception(_log, logging.ERROR, error, "_lost_slave raised")
-            return None
+        return None
 
     def _living(self) -> Link:
         link = self._link

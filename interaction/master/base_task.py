@@ -14,6 +14,7 @@ from interaction.core.task import TaskMachine, TaskStatus
 from interaction.master.hooks import MasterHooks
 from interaction.master.ids import new_id
 from interaction.rpc import payload
+from interaction.rpc.coroutines import check_callback, refuse_left
 from interaction.rpc.encoded import Encoded
 from interaction.rpc.telling import log_exception
 
@@ -88,6 +89,8 @@ class Diary(Protocol):
 class BaseTask:
     """What a task knows, what its connection tells it, and its callbacks. `changed` guards it."""
 
+    _awaits = False  # whether callbacks may be coroutine functions
+
     def __init__(self, data: Mapping[str, Any] | None, road: Road, changed: Changed) -> None:
         self.id = new_id()
         self._data: Mapping[str, Any] = {} if data is None else data
@@ -148,8 +151,7 @@ class BaseTask:
         return self._add(False, callback)
 
     def _add(self: _Self, good: bool, callback: Callback) -> _Self:
-        if not callable(callback):
-            raise TypeError(f"a callback must be callable, not {callback!r}")
+        check_callback(callback, awaited=self._awaits)
         with self._guard:
             if not self.status.ended:
                 self._callbacks.append((good, callback))
@@ -256,10 +258,12 @@ class BaseTask:
     def _call(self, callback: Callback) -> Awaitable[object] | None:
         try:
             said = callback(self._data, self.result)
+            if self._awaits and inspect.isawaitable(said):
+                return self._await(said)
+            refuse_left(said, "the callback")
         except BaseException as error:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
             self._raised(error)
-            return None
-        return self._await(said) if inspect.isawaitable(said) else None
+        return None
 
     async def _await(self, said: Awaitable[object]) -> None:
         try:

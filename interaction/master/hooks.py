@@ -13,7 +13,8 @@ class MasterHooks:
 
     All but `_lost_slave` run on the thread that calls `connect()`, `disconnect()` or `Task.start()`. An exception in a
     `_before_*` hook cancels the request, and one in any of them reaches the caller. The `_error_*` hooks get transport
-    failures only: what a slave refuses is raised as a `SlaveResponseException`.
+    failures only: what a slave refuses is raised as a `SlaveResponseException`. None may be a coroutine function, but
+    where `interaction.aio` awaits it.
     """
 
     def _before_connect(self) -> Mapping[str, Any] | None:
@@ -85,3 +86,6 @@ class MasterHooks:
         The default raises the error.
         """
         raise error
+
+
+HOOKS = tuple(name for name in vars(MasterHooks) if name.startswith("_") and not name.startswith("__"))

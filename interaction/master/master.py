@@ -5,8 +5,10 @@ from __future__ import annotations
 from interaction.config import TLS
 from interaction.master.base_master import BaseMaster, master_options
 from interaction.master.connection import SlaveConnectionProxy
+from interaction.master.hooks import HOOKS
 from interaction.master.service import MasterService
 from interaction.master.task import Task
+from interaction.rpc.coroutines import check_hooks
 from interaction.rpc.facade import Facade
 
 
@@ -34,7 +36,7 @@ class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):
             the results of its tasks. None: nowhere.
 
     Raises:
-        TypeError, ValueError: an argument that can't be; the message names it.
+        TypeError, ValueError: an argument that can't be; the message names it. Or a hook that is a coroutine function.
         ImportError: a journal without SQLAlchemy.
     """
 
@@ -72,6 +74,7 @@ class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):
             reflection=reflection,
             journal=journal,
         )
+        check_hooks(self, HOOKS, awaited=False, instead=", or use interaction.aio.Master")
         self._interaction = MasterService(options, self, SlaveConnectionProxy)
 
     def wait_until_resumed(self, timeout: float | None = None) -> list[SlaveConnectionProxy]:

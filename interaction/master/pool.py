@@ -19,6 +19,7 @@ from interaction.master.crew import PoolJob
 from interaction.master.master import Master
 from interaction.master.progress import Bar, check_progress, progress_bar
 from interaction.master.task import Task
+from interaction.rpc.coroutines import check_callback, refuse_left
 from interaction.rpc.strand import Strand
 from interaction.rpc.telling import log_exception
 
@@ -46,7 +47,8 @@ class PoolFuture(Future[Any]):
         return task
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
-        """As in `concurrent.futures`."""
+        """As in `concurrent.futures`. Raises TypeError for a coroutine function."""
+        check_callback(fn, awaited=False)
         super().add_done_callback(lambda future: self._strand.submit(partial(_call, fn, future)))
 
     def cancel(self) -> bool:
@@ -90,7 +92,7 @@ class PoolFuture(Future[Any]):
 
 def _call(callback: Callable[[Future[Any]], object], future: Future[Any]) -> None:
     try:
-        callback(future)
+        refuse_left(callback(future), "the callback of a future")
     except BaseException as error:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
         log_exception(_log, logging.ERROR, error, "a callback of a future raised")
 

@@ -26,8 +26,10 @@ from interaction.config import (
     given,
 )
 from interaction.exception import RequestException
+from interaction.rpc.coroutines import check_hooks
 from interaction.rpc.facade import Facade
 from interaction.slave.service import Arguments, SlaveService
+from interaction.slave.user import HOOKS
 
 _Self = TypeVar("_Self", bound="Slave")
 
@@ -68,7 +70,7 @@ class Slave(Facade):
             child that dies fails its task, and is replaced. No pacemaker is needed then.
 
     Raises:
-        TypeError, ValueError: an argument that can't be; the message names it.
+        TypeError, ValueError: an argument that can't be; the message names it. Or a hook that is a coroutine function.
     """
 
     _interaction: SlaveService
@@ -119,6 +121,7 @@ class Slave(Facade):
             fast_road=fast_road,
             labels=given(labels, {}),
         )
+        check_hooks(self, HOOKS, awaited=False, instead="; what has to be awaited, asyncio.run() does inside it")
         before: SlaveService | Arguments = self.__dict__["_interaction"]
         made_of = before.made_of if isinstance(before, SlaveService) else before
         self._interaction = SlaveService(options, self, Slave, made_of)

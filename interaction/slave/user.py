@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from interaction.core.model import Data
 from interaction.exception import ResponseException
+from interaction.rpc.coroutines import refuse_left
 from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
 from interaction.rpc.telling import log_exception
@@ -17,6 +18,9 @@ from interaction.slave.worker import ask
 _log = logging.getLogger("interaction.slave")
 
 Asking = Callable[[Data], Coroutine[Any, Any, Data]]  # asks about data; raises a ResponseException
+
+
+HOOKS = ("_before_connection", "_before_disconnection", "_before_task", "_lost_connection", "_process_task")
 
 
 class SlaveHooks(Protocol):
@@ -60,6 +64,6 @@ class User:
 
     def _tell_lost(self, master_address: str, error: Exception) -> None:
         try:
-            self._hooks._lost_connection(master_address, error)
+            refuse_left(self._hooks._lost_connection(master_address, error), "_lost_connection")
         except BaseException as raised:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
             log_exception(_log, logging.ERROR, raised, "_lost_connection raised")

@@ -12,6 +12,7 @@ from interaction.core.model import Data, Failure, ResultStatus, TaskOffer
 from interaction.exception import PayloadError, PayloadTooLarge, ResponseException
 from interaction.rpc import payload
 from interaction.rpc.convert import SizedReport, write_result
+from interaction.rpc.coroutines import refuse_left
 from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, cut
 from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
@@ -125,6 +126,7 @@ def _ask(
     try:
         try:
             said = hook(data)
+            refuse_left(said, "the hook")  # it may hold a refusal
             return _copy_of(said, room) if isinstance(said, Mapping) else {}  # anything else is not for the master
         except Refuse as refused:
             return _refusal_of(refusal, refused)
