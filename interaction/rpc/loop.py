@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from interaction.exception import RequestException
+from interaction.rpc.waiters import Waiters
 
 T = TypeVar("T")
 
 _EXIT_PATIENCE = 2.0  # seconds that the interpreter's exit waits for the loop to end
+_UNDO_PATIENCE = 2.0  # seconds that who was interrupted waits for the end of what it had begun
 
 
 class _Complaints:
@@ -41,35 +44,66 @@ class _Complaints:
 
 
 class Loop:
-    """An event loop, as what runs on it is called from any thread."""
+    """An event loop, as what runs on it is called from any thread.
+
+    No lock is held meanwhile, and each step that counts is one call into C: a signal handler, a `__del__` or Ctrl-C in
+    the middle of a call leaves nothing half done, and may call the loop itself.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.pid = os.getpid()
-        self._gate = threading.Lock()  # what comes before `_stopping` is set is run or cancelled; nothing comes after
-        self._stopping = False
-        self._mail: list[tuple[Callable[..., object], tuple[object, ...]]] = []
+        self._stopping = False  # what is called before this is set is called or cancelled; nothing comes after
+        self._mail: deque[partial[object]] = deque()
+        self._ring: list[bool] | None = None  # who has last wanted to wake the loop; not empty: it will wake
         if not isinstance(loop.get_exception_handler(), _Complaints):
             loop.set_exception_handler(_Complaints(loop.get_exception_handler()))
 
     def call(self, function: Callable[..., object], *args: object) -> bool:
         """Have a function called on the loop, soon, from any thread. A loop that has stopped calls nothing: False."""
-        with self._gate:
-            if self._stopping:
-                return False
-            self._mail.append((function, args))
-            if len(self._mail) == 1:  # waking the loop costs a system call: once for all that comes until it is awake
-                self.loop.call_soon_threadsafe(self._deliver)
-            return True
+        if self._stopping:
+            return False
+        letter = partial(function, *args)
+        self._mail.append(letter)
+        self._wake()
+        return not self._stopping or not self._withdrawn(letter)
+
+    def _wake(self) -> None:
+        """Have the mail delivered. Waking the loop costs a system call: once for all that comes until it is awake."""
+        ring = self._ring
+        if ring:
+            return
+        ring = self._ring = []  # who finds it empty wakes the loop himself: this thread may be interrupted here
+        try:
+            self.loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+            self._stopping = True
+        ring.append(True)
+
+    def _withdrawn(self, letter: partial[object]) -> bool:
+        """Take a letter back. False: it was delivered."""
+        try:
+            self._mail.remove(letter)
+        except ValueError:
+            return False
+        return True
 
     def _deliver(self) -> None:
-        with self._gate:
-            mail, self._mail = self._mail, []
-        for function, args in mail:
+        self._ring = None  # what is written from now on wakes the loop again
+        for _ in range(len(self._mail)):
             try:
-                function(*args)
+                letter = self._mail.popleft()
+            except IndexError:  # some were withdrawn
+                return
+            try:
+                letter()
             except Exception as error:  # noqa: BLE001 - as the loop itself does: the others are called all the same
                 self.loop.call_exception_handler({"message": "a call from another thread failed", "exception": error})
+            except BaseException:  # Ctrl-C, where the loop is the main thread's
+                self._wake()
+                raise
 
     def check_process(self) -> None:
         """Raise RuntimeError in a child that was forked after the loop started: the loop stayed with the parent."""
@@ -92,11 +126,51 @@ class CallersLoop(Loop):
         if threading.get_ident() == self._thread:
             function(*args)
             return True
-        try:
-            return super().call(function, *args)
-        except RuntimeError:  # its user has closed it
-            self._stopping = True
-            return False
+        return super().call(function, *args)
+
+
+class _Call(Generic[T]):
+    """A coroutine that a thread has run on the loop, and waits for."""
+
+    __slots__ = ("_dropped", "_ended", "_task", "_work")
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self._work = work
+        self._task: asyncio.Task[T] | None = None
+        self._dropped = False  # it has not begun, and will not
+        self._ended = Waiters()
+
+    def begin(self) -> None:
+        """On the loop."""
+        self._task = asyncio.get_running_loop().create_task(self._work)
+        self._task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # where the wait was interrupted nobody will take it
+        self._ended.notify_all()
+
+    def cancel(self) -> None:
+        """On the loop: nobody will take the result."""
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self.drop()
+
+    def drop(self) -> None:
+        """It is not begun any more."""
+        self._work.close()
+        self._dropped = True
+        self._ended.notify_all()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended, or the timeout (seconds) passes. Says whether it has."""
+        return self._ended.wait_for(lambda: self._dropped or (self._task is not None and self._task.done()), timeout)
+
+    def result(self) -> T:
+        """What it returned, or raised. It has ended."""
+        assert self._task is not None, "it was waited for"
+        return self._task.result()
 
 
 class LoopThread(Loop):
@@ -104,6 +178,7 @@ class LoopThread(Loop):
 
     def __init__(self) -> None:
         super().__init__(asyncio.new_event_loop())
+        self._ran = False  # it only tidies up now
         self._thread = threading.Thread(target=self._run, name="interaction-loop", daemon=True)
         self._thread.start()
 
@@ -111,6 +186,7 @@ class LoopThread(Loop):
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
+            self._ran = True
             while tasks := asyncio.all_tasks(self.loop):
                 self.loop.run_until_complete(_cancelled(tasks))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
@@ -125,33 +201,44 @@ class LoopThread(Loop):
             RuntimeError: called on the loop's own thread, which would wait for itself, or in a forked child.
             RequestException: the loop was stopped before the coroutine ended.
         """
-        if threading.current_thread() is self._thread or self.pid != os.getpid():
+        if threading.get_ident() == self._thread.ident or self.pid != os.getpid():
             work.close()
             self.check_process()
             raise RuntimeError("this would wait for the loop on the loop's own thread; await it there instead")
-        with self._gate:
-            if self._stopping:
-                work.close()
-                raise RequestException("the master or slave was shut down meanwhile", "CANCELLED")
-            future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        call = _Call(work)
         try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise RequestException("the master or slave was shut down meanwhile", "CANCELLED") from None
-        except BaseException:
-            future.cancel()  # where the wait was interrupted nobody will take the result
+            begins = self.call(call.begin)
+            if begins:
+                call.wait()
+            else:
+                call.drop()
+        except BaseException:  # Ctrl-C: what was begun is to have come to its end when the caller goes on
+            if self.call(call.cancel):
+                call.wait(_UNDO_PATIENCE)
             raise
+        try:
+            if begins:
+                return call.result()
+        except asyncio.CancelledError:
+            pass
+        raise RequestException("the master or slave was shut down meanwhile", "CANCELLED")
 
     def stop(self, patience: float | None = None) -> None:
         """End the loop, cancel what runs on it, and wait for its thread (from that thread itself, don't wait)."""
         if self.pid != os.getpid() or self.loop.is_closed():
             return
-        with self._gate:
-            if not self._stopping:
-                self.loop.call_soon_threadsafe(self.loop.stop)
-                self._stopping = True
-        if threading.current_thread() is not self._thread:
+        self._stopping = True
+        try:
+            self.loop.call_soon_threadsafe(self._stop)
+        except RuntimeError:  # another thread has stopped it meanwhile
+            if not self.loop.is_closed():
+                raise
+        if threading.get_ident() != self._thread.ident:
             self._thread.join(patience)
+
+    def _stop(self) -> None:
+        if not self._ran:
+            self.loop.stop()
 
 
 async def _cancelled(tasks: set[asyncio.Task[Any]]) -> None:
@@ -160,41 +247,46 @@ async def _cancelled(tasks: set[asyncio.Task[Any]]) -> None:
     await asyncio.wait(tasks)
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may start a master while this thread starts another
 _shared: LoopThread | None = None
-_users = 0
+_users: dict[object, LoopThread] = {}
 _first_pid: int | None = None  # the process in which a loop was first started
 
 
-def acquire() -> LoopThread:
-    """The process's loop, started where it does not run. Each call needs one :func:`release`.
+def acquire(user: object) -> LoopThread:
+    """The process's loop, started where it does not run. It stops when each user has called :func:`release`.
 
     Raises:
         RuntimeError: this process was forked from one in which a loop ran.
     """
-    global _shared, _users, _first_pid
+    global _shared, _first_pid
     with _lock:
         if _first_pid not in (None, os.getpid()):  # gRPC's threads stayed with the parent, and its locks may be held
             raise RuntimeError(
                 "a master or slave ran in this process before it forked, and gRPC does not survive that; "
                 "start none before the fork, or use the start method 'spawn'"
             )
-        if _shared is None:
-            _shared, _users, _first_pid = LoopThread(), 0, os.getpid()
-        _users += 1
+        _first_pid = os.getpid()
+        _shared = _users[user] = _shared or LoopThread()
         return _shared
 
 
-def release() -> None:
-    """One user less; the loop stops with the last."""
-    global _shared, _users
+def release(user: object) -> None:
+    """One user less; the loop stops with the last. Harmless when repeated."""
+    global _shared
     with _lock:
-        _users -= 1
-        last = _shared if _users == 0 else None
-        if last is not None:
+        thread = _users.pop(user, None)
+        if thread is None or thread in _users.values():
+            return
+        if _shared is thread:
             _shared = None
-    if last is not None:
-        last.stop()
+    thread.stop()
+
+
+def call_later(seconds: float, function: Callable[[], object]) -> bool:
+    """Have a function called on the process's loop, after so long. False where none runs."""
+    thread = _shared
+    return thread is not None and thread.call(thread.loop.call_later, seconds, function)
 
 
 def _stop_at_exit() -> None:

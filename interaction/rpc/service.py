@@ -60,11 +60,11 @@ class Service:
         """As `Facade.start()`."""
         with self._transition:
             self._check_new()
-            thread = shared_loop.acquire()
+            thread = shared_loop.acquire(self)
             try:
                 self.port = thread.run(self._open(thread))
             except BaseException:
-                shared_loop.release()
+                shared_loop.release(self)
                 raise
             self._started(thread)
 
@@ -113,7 +113,7 @@ class Service:
             try:
                 self._run(self._close())
             finally:
-                shared_loop.release()
+                shared_loop.release(self)
                 self._stopped()
 
     async def shutdown_here(self) -> None:

@@ -45,10 +45,11 @@ class ThreadWorkplace:
     def __init__(self, process: Callable[[Data], Any], ready: Ready) -> None:
         self._ready = ready
         self._process = process
-        self._strand = Strand("interaction-tasks")
+        self._strand = Strand("interaction-tasks", lasting=True)
 
     def start(self) -> None:
-        """There is nothing to get ready."""
+        """Have the thread ready: it lives as long as the slave. Raises RuntimeError where none can be had."""
+        self._strand.start()
 
     def submit(self, ticket: Ticket, room: int, done: Done) -> None:
         """Run a task after those before it."""
@@ -62,7 +63,8 @@ class ThreadWorkplace:
         self._strand.check_not_mine()
 
     def stop(self) -> None:
-        """A task that runs can't be ended: it is left alone."""
+        """A task that runs can't be ended: it is left alone, and its thread ends with it."""
+        self._strand.rest()
 
     def join(self) -> None:
         """Wait for the tasks."""

@@ -30,11 +30,11 @@ class Holding:
 
 def holding() -> Holding:
     """What this process holds. One of its masters or slaves runs."""
-    thread = acquire()
+    thread = acquire("census")
     try:
         tasks = thread.run(_tasks())
     finally:
-        release()
+        release("census")
     return Holding(time.monotonic(), resident_bytes(), descriptors(), tasks, threading.active_count())
 
 

@@ -110,11 +110,11 @@ class Zombie:
             self._ready.wait_for(lambda: self._report is not None, 10.0)
         assert Client.newest is not None, "there was a session"
         assert self._report is not None, "a task ran in it"
-        thread = acquire()
+        thread = acquire("census")
         try:
             say("stale", task=self._report.task_id, answer=thread.run(self._offer(Client.newest, self._report)))
         finally:
-            release()
+            release("census")
 
     @staticmethod
     async def _offer(known: tuple[Endpoint, TLS | None, int, str, int], report: SizedReport) -> str:

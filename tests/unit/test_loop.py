@@ -98,28 +98,30 @@ def test_a_loop_may_be_stopped_on_its_own_thread(thread: LoopThread) -> None:
 
 
 def test_all_users_share_one_loop_that_ends_with_the_last() -> None:
-    first = acquire()
-    second = acquire()
+    first = acquire("one")
+    second = acquire("two")
     assert first is second
-    release()
+    release("one")
+    release("one")
     assert first.run(name_of_the_thread()) == "interaction-loop"
-    release()
+    release("two")
     assert first.loop.is_closed()
-    again = acquire()
+    again = acquire("one")
     try:
         assert again is not first
     finally:
-        release()
+        release("one")
 
 
 def test_many_threads_may_come_and_go() -> None:
     def use() -> None:
         for _ in range(20):
-            thread = acquire()
+            user = object()
+            thread = acquire(user)
             try:
                 assert thread.run(name_of_the_thread()) == "interaction-loop"
             finally:
-                release()
+                release(user)
 
     errors: list[BaseException] = []
 
