@@ -152,11 +152,13 @@ def test_what_work_held_is_let_go_when_it_has_run(strand: Strand) -> None:
 
 def test_a_lasting_strand_does_all_its_work_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_IDLE_SECONDS", 0.0)  # by which the thread of any other would be gone
-    strand, seen = Strand("test-strand", lasting=True), []
+    strand = Strand("test-strand", lasting=True)
+    seen: list[threading.Thread] = []
     try:
         for _ in range(3):
             done = threading.Event()
-            strand.submit(lambda done=done: (seen.append(threading.current_thread()), done.set()))  # type: ignore[misc]
+            strand.submit(lambda: seen.append(threading.current_thread()))
+            strand.submit(done.set)
             assert done.wait(WAIT)
         assert len(set(seen)) == 1
     finally:
@@ -165,7 +167,8 @@ def test_a_lasting_strand_does_all_its_work_on_one_thread(monkeypatch: pytest.Mo
 
 
 def test_a_lasting_strand_that_is_to_rest_ends_its_thread() -> None:
-    strand, threads = Strand("test-strand", lasting=True), []
+    strand = Strand("test-strand", lasting=True)
+    threads: list[threading.Thread] = []
     strand.start()
     strand.submit(lambda: threads.append(threading.current_thread()))
     strand.rest()
