@@ -14,7 +14,7 @@
             MasterSlaveTokenNotGiven, MasterSlaveTokenInvalid, MasterTaskDataInvalid
     RequestException (OSError)           no answer: nobody there, or the deadline passed
     TaskException                        why a task has no good result (``task.error``)
-    ├── TaskFailed                       it ran and failed: type, message, traceback
+    ├── TaskFailed                       it ran and failed: type, message, traceback; its cause is a RemoteTraceback
     ├── TaskLost                         its slave is gone: reason
     └── TaskCancelled                    it was asked to end
     JournalError                         the master's journal can't be opened, read or written
@@ -60,7 +60,14 @@ from interaction.exception.slave import (
     SlaveTaskDataInvalid,
     SlaveTaskRefused,
 )
-from interaction.exception.task import LeaseExpired, TaskCancelled, TaskException, TaskFailed, TaskLost
+from interaction.exception.task import (
+    LeaseExpired,
+    RemoteTraceback,
+    TaskCancelled,
+    TaskException,
+    TaskFailed,
+    TaskLost,
+)
 
 __all__ = [
     "JournalError",
@@ -81,6 +88,7 @@ __all__ = [
     "MasterTaskDataInvalid",
     "PayloadError",
     "PayloadTooLarge",
+    "RemoteTraceback",
     "RequestException",
     "ResponseException",
     "SlaveChannelInvalid",

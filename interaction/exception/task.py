@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from interaction.exception.code import LossReason
+from interaction.text import quoted
 
 
 class TaskException(Exception):
     """Why a task has no good result."""
 
 
+class RemoteTraceback(Exception):
+    """Where a task has failed at its slave: the `__cause__` of a `TaskFailed`, which Python shows with it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"at the slave:\n{quoted(self.text)}"
+
+
 class TaskFailed(TaskException):
-    """The task ran and failed.
+    """The task ran and failed. Where it was an accident, its cause (`__cause__`) shows the slave's traceback.
 
     Attributes:
         type: the name of the exception's class at the slave; ``TaskFail`` for a failure that the slave declared.
@@ -23,6 +35,8 @@ class TaskFailed(TaskException):
         self.type = type
         self.message = message
         self.traceback = traceback
+        if traceback:
+            self.__cause__ = RemoteTraceback(traceback)
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.type else self.message

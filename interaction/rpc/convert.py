@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from interaction.core.model import Failure, ResultStatus, TaskOffer, TaskResult
 from interaction.exception import PayloadError
 from interaction.rpc import payload
-from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, FAILURE_TRACEBACK_BYTES, Encoded, cut
+from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, FAILURE_TRACEBACK_BYTES, Encoded, cut, cut_middle
 from interaction.rpc.metadata import Credentials, read_metadata
 from interaction.rpc.status import Context
 from interaction.v1 import payload_pb2, task_pb2
@@ -93,7 +93,7 @@ def write_result(task_id: str, status: ResultStatus, result: Encoded, failure: F
     if failure is not None:
         report.error.type = cut(failure.type, 256)
         report.error.message = cut(failure.message, FAILURE_MESSAGE_BYTES)
-        report.error.traceback = cut(failure.traceback, FAILURE_TRACEBACK_BYTES)
+        report.error.traceback = cut_middle(failure.traceback, FAILURE_TRACEBACK_BYTES)
     return report
 
 

@@ -10,6 +10,7 @@ from interaction.v1 import payload_pb2
 # What a message holds beside its payload: an id, a status, and a failure's texts, which are cut to these bytes.
 FAILURE_MESSAGE_BYTES = 4 * 1024
 FAILURE_TRACEBACK_BYTES = 16 * 1024
+_LEFT_OUT = b"\n  ... (left out: it is too long)\n"
 ENVELOPE_BYTES = FAILURE_MESSAGE_BYTES + FAILURE_TRACEBACK_BYTES + 4 * 1024
 
 
@@ -34,6 +35,16 @@ def field_size(length: int) -> int:
     """How many bytes a string or bytes take in a message: a tag of one byte, the length in groups of 7 bits, and they
     themselves (protobuf.dev, Encoding). What JSON writes is ASCII."""
     return 1 + max(1, (length.bit_length() + 6) // 7) + length
+
+
+def cut_middle(text: str, max_bytes: int) -> str:
+    """The text, or its beginning and its end, which is where a traceback says what happened."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= max_bytes:
+        return encoded.decode()
+    first = max_bytes // 4
+    last = max_bytes - first - len(_LEFT_OUT)
+    return (encoded[:first] + _LEFT_OUT + encoded[-last:]).decode("utf-8", "ignore")
 
 
 def cut(text: str, max_bytes: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from interaction.core.model import Data
 from interaction.rpc.convert import unpack_task
-from interaction.slave.worker import constructor_report, run_task
+from interaction.slave.worker import NO_LOG, constructor_report, run_task
 
 NAME = "interaction-task-process"
 READY, FAILED = b"r", b"f"  # the child's first word; behind the second is the report of a task that has none of its own
@@ -58,7 +58,7 @@ def main(
             offer, room = unpack_task(connection.recv_bytes())
         except EOFError:
             return
-        connection.send_bytes(run_task(slave._process_task, offer, room).message.SerializeToString())
+        connection.send_bytes(run_task(slave._process_task, offer, room, NO_LOG).message.SerializeToString())
 
 
 def _pass_by(number: int, frame: object) -> None:

@@ -17,7 +17,7 @@ from interaction.core.admission import Ticket
 from interaction.core.model import TaskOffer
 from interaction.rpc.convert import SizedReport, pack_task, unpack_report
 from interaction.slave import child
-from interaction.slave.worker import failed_report
+from interaction.slave.worker import failed_report, log_report
 from interaction.slave.workshop import Done, Ready
 
 _log = logging.getLogger("interaction.slave")
@@ -184,7 +184,9 @@ class ProcessWorkplace:
         try:
             if self._child is None:
                 self._child = self._spawn()
-            return self._child.run(offer, room)
+            report = self._child.run(offer, room)
+            log_report(report)
+            return report
         except _Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - whatever went wrong, its master must not wait for ever

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from interaction.core.model import Data, Failure, ResultStatus, TaskOffer
-from interaction.exception import PayloadError, PayloadTooLarge, ResponseException
+from interaction.exception import PayloadError, PayloadTooLarge, RemoteTraceback, ResponseException
 from interaction.rpc import payload
 from interaction.rpc.convert import SizedReport, write_result
 from interaction.rpc.coroutines import refuse_left
@@ -24,9 +24,13 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 1.0  # seconds before what could not be han
 _FRAME = 64  # bytes that an id and a status take, and the fields around them
 
 _log = logging.getLogger("interaction.slave")
+NO_LOG = logging.Logger("interaction.child")  # a child process, whose logging nobody has set up, leaves it to the slave
+NO_LOG.disabled = True
 
 
-def run_task(process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes: int) -> SizedReport:
+def run_task(
+    process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes: int, log: logging.Logger = _log
+) -> SizedReport:
     """Run one task. Whatever it does, and whatever writing its result raises, there is a report for the master."""
     declared = None
     try:
@@ -34,7 +38,7 @@ def run_task(process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes
     except TaskFail as fail:
         declared = fail
     except BaseException as error:  # noqa: BLE001 - also sys.exit() in a task must not leave its master waiting
-        log_exception(_log, logging.WARNING, error, "task %s raised %s", offer.task_id, name_of(error))
+        log_exception(log, logging.ERROR, error, "task %s raised %s", offer.task_id, name_of(error))
         return _raised_report(offer.task_id, _failure_of(error), max_message_bytes)
     try:
         if declared is None:
@@ -42,13 +46,26 @@ def run_task(process: Callable[[Data], Any], offer: TaskOffer, max_message_bytes
         failure = Failure("TaskFail", text_of(declared.message))
         return _report(offer.task_id, declared.result, failure, max_message_bytes)
     except PayloadError as error:
-        # An error that names a key of the data is for the master alone.
-        _log.warning("the result of task %s can't be carried (%s); its master knows why", offer.task_id, _kind(error))
+        _log_unfit(log, offer.task_id, _kind(error))
         return failed_report(offer.task_id, error)
     except BaseException as error:  # noqa: BLE001 - a result may be users' code, which raises what it likes
-        log_exception(_log, logging.WARNING, error, "the result of task %s can't be written", offer.task_id)
+        log_exception(log, logging.ERROR, error, "the result of task %s can't be written", offer.task_id)
         failure = _failure_of(error, "the result can't be written: ")
         return _raised_report(offer.task_id, failure, max_message_bytes)
+
+
+def log_report(report: SizedReport) -> None:
+    """Log the accident that the report of a child process tells of."""
+    task_id, error = report.task_id, report.message.error
+    if error.traceback:
+        _log.error("task %s raised %s", task_id, error.type, exc_info=RemoteTraceback(error.traceback))
+    elif error.type not in ("", TaskFail.__name__):
+        _log_unfit(_log, task_id, error.type)
+
+
+def _log_unfit(log: logging.Logger, task_id: str, kind: str) -> None:
+    """An error that names a key of the data is for the master alone."""
+    log.warning("the result of task %s can't be carried (%s); its master knows why", task_id, kind)
 
 
 def failed_report(task_id: str, error: BaseException) -> SizedReport:
@@ -131,11 +148,15 @@ def _ask(
         except Refuse as refused:
             return _refusal_of(refusal, refused)
     except PayloadError as error:
-        _log.warning("what a hook returned can't be carried (%s), which refuses the request", _kind(error))
+        _log.warning("what %s returned can't be carried (%s): refused", _name_of(hook), _kind(error))
         return refusal(f"{_kind(error)}: {error}")
     except BaseException as error:  # noqa: BLE001 - the master gets an answer, whatever a hook raises
-        log_exception(_log, logging.WARNING, error, "a hook raised, which refuses the request")
+        log_exception(_log, logging.ERROR, error, "%s raised %s: refused", _name_of(hook), name_of(error))
         return refusal(f"{name_of(error)}: {text_of(error)}")
+
+
+def _name_of(hook: Callable[[Data], object]) -> str:
+    return getattr(hook, "__name__", "a hook")
 
 
 def _refusal_of(refusal: type[ResponseException], refused: Refuse) -> ResponseException:

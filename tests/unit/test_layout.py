@@ -25,7 +25,8 @@ ROOMS: dict[str, set[str]] = {
     "journal": {"core", "exception"},
     "core": {"config", "exception"},
     "config": {"address"},
-    "exception": set(),
+    "exception": {"text"},
+    "text": set(),
     "address": set(),
     "version": set(),
 }
