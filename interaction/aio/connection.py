@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from interaction.address import Endpoint
 from interaction.aio.loop import LoopRunner, said
@@ -22,6 +22,13 @@ _log = logging.getLogger("interaction.aio")
 _CLOSE_PATIENCE = 0.5  # seconds that `close()` waits for a slave's answer
 
 
+class LoopHome(Home, Protocol):
+    """A master on its user's loop."""
+
+    def check_here(self) -> None:
+        """Raise RuntimeError on another loop than that on which the master was started."""
+
+
 class SlaveConnectionProxy(BaseConnection):
     """The connection to one slave, made by `master.new_connection(name, host, port)`. As the plain one, on the loop.
 
@@ -30,7 +37,8 @@ class SlaveConnectionProxy(BaseConnection):
 
     _awaits = True
 
-    def __init__(self, name: str, endpoint: Endpoint, home: Home) -> None:
+    def __init__(self, name: str, endpoint: Endpoint, home: LoopHome) -> None:
+        self.check_here = home.check_here
         self._loop_runner = LoopRunner()
         super().__init__(name, endpoint, home, self._loop_runner)
 
@@ -40,6 +48,7 @@ class SlaveConnectionProxy(BaseConnection):
 
     async def connect(self) -> Any:
         """Open a session with the slave, and return when the slave has accepted. As the plain `connect()`."""
+        self.check_here()
         self._home.running()
         self._home.names.take(self._name, self)
         hooks = self._home.hooks
@@ -56,6 +65,7 @@ class SlaveConnectionProxy(BaseConnection):
 
     async def disconnect(self) -> Any:
         """End the session, and return when the slave has agreed. Unfinished tasks are LOST. As the plain one."""
+        self.check_here()
         hooks = self._home.hooks
         link = self._living()
         data = await self._farewell()
@@ -74,6 +84,7 @@ class SlaveConnectionProxy(BaseConnection):
 
         Harmless on a connection that is not connected. Raises what the slave refuses with; then the session goes on.
         """
+        self.check_here()
         if not self.is_connected:
             return
         link = self._living()
@@ -100,5 +111,6 @@ class SlaveConnectionProxy(BaseConnection):
 
     def new_task(self, data: Mapping[str, Any] | None = None) -> Task:
         """A task for the slave, not started yet. `data` is a mapping; None is an empty one."""
+        self.check_here()
         self._loop_runner.attach()
         return Task(data, self)

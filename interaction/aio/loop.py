@@ -23,6 +23,29 @@ async def said(answer: Awaitable[T] | T) -> T:
     return await answer if inspect.isawaitable(answer) else answer
 
 
+def check_loop(owner: CallersLoop | None, name: str) -> None:
+    """Raise RuntimeError where another loop runs than that of `owner`, on which a call would wait for ever."""
+    if owner is None:  # not started
+        return
+    owner.check_process()
+    running = running_loop()
+    if running is owner.loop:
+        return
+    here = "no event loop runs" if running is None else "another one runs"
+    advice = "call it there (with pytest, give the fixture and the test the same loop)"
+    if owner.loop.is_closed():
+        advice = "and that loop is closed: use `async with`, which ends all before its loop ends"
+    raise RuntimeError(f"this {name} lives on the event loop on which it was started, and {here} here: {advice}")
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The running loop, if one runs on this thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class Change:
     """Wakes who waits for a change. All happens on the loop: nobody has to be kept out."""
 
@@ -67,8 +90,8 @@ class LoopRunner:
         self._idle.set()
 
     def attach(self) -> None:
-        """Call on the running loop from now on."""
-        if self._loop is None:
+        """Call on the running loop from now on: before the master is started that may be another one than later."""
+        if self._loop is None or self._loop.loop is not asyncio.get_running_loop():
             self._loop = CallersLoop()
 
     def submit(self, work: Callable[[], object]) -> None:

@@ -19,7 +19,8 @@ _Self = TypeVar("_Self", bound="Master")
 class Master(BaseMaster[SlaveConnectionProxy, Task]):
     """As `interaction.Master`, with the same arguments, on the loop on which it is started.
 
-    Use it with `async with`, or await `start()` and `shutdown()`. Everything is to be called on that loop.
+    Use it with `async with`, or await `start()` and `shutdown()`. Everything is to be called on that loop, and
+    raises RuntimeError on another one.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Master(BaseMaster[SlaveConnectionProxy, Task]):
 
     async def close(self) -> None:
         """Shut down and join. Harmless when repeated. Raises RuntimeError as `join()` does, and then does nothing."""
+        self._interaction.check_here()
         self._interaction.check_may_wait()
         await self.shutdown()
         await self.join()

@@ -95,6 +95,8 @@ class SlavePool(BasePool):
         wait_for_slaves: bool = True,
     ) -> None:
         super().__init__(master, names, labels, retries, retry_failed, wait_for_slaves)
+        self._check_here = master._interaction.check_here
+        self._check_here()
         self._preparing: set[asyncio.Task[None]] = set()
         self._service.running()[1].watch(self._crew)
 
@@ -103,6 +105,7 @@ class SlavePool(BasePool):
 
         Raises TypeError, PayloadError and RuntimeError, as the plain `submit()`.
         """
+        self._check_here()
         self._check_open()
         future = PoolFuture(self._crew)
         prepared: Data | Awaitable[Data] = self._service.hooks._before_new_task({} if data is None else data)
@@ -136,6 +139,7 @@ class SlavePool(BasePool):
     ) -> AsyncIterator[Any]:
         """Have a task done for each item, and iterate over the results. As the plain `map()`; data may come from an
         asynchronous iterable, too. The arguments are looked at when the iteration begins."""
+        self._check_here()
         check_in_flight(in_flight)
         self._check_open()
         futures = _Futures(self, source, items, ordered, in_flight)
@@ -150,6 +154,7 @@ class SlavePool(BasePool):
 
     async def close(self, *, wait: bool = True) -> None:
         """Take nothing more. `wait`: return when all tasks have ended; else what has not begun is cancelled."""
+        self._check_here()
         if self._closed:
             return
         self._closed = True
@@ -158,6 +163,7 @@ class SlavePool(BasePool):
         await self._finish(asyncio.CancelledError(), wait)
 
     async def __aenter__(self) -> SlavePool:
+        self._check_here()
         return self
 
     async def __aexit__(

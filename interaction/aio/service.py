@@ -6,11 +6,12 @@ import asyncio
 import logging
 
 from interaction.aio.connection import SlaveConnectionProxy
-from interaction.aio.loop import LoopRunner
+from interaction.aio.loop import LoopRunner, check_loop
 from interaction.aio.task import Task
 from interaction.config import MasterOptions
 from interaction.master.hooks import MasterHooks
 from interaction.master.service import MasterService
+from interaction.rpc.loop import CallersLoop
 
 _log = logging.getLogger("interaction.aio")
 
@@ -21,8 +22,43 @@ class LoopService(MasterService[SlaveConnectionProxy, Task]):
     def __init__(self, options: MasterOptions, hooks: MasterHooks) -> None:
         super().__init__(options, hooks, SlaveConnectionProxy)
 
+    def check_here(self) -> None:
+        """Raise RuntimeError on another loop than that on which the master was started."""
+        check_loop(self._loop if isinstance(self._loop, CallersLoop) else None, self._name)
+
+    def new_connection(self, name: object, host: object, port: object, https: bool) -> SlaveConnectionProxy:
+        """As `Master.new_connection()`."""
+        self.check_here()
+        return super().new_connection(name, host, port, https)
+
+    def tasks(self) -> list[Task]:
+        """As `Master.tasks()`."""
+        self.check_here()
+        return super().tasks()
+
+    def task(self, task_id: str) -> Task:
+        """As `Master.task()`."""
+        self.check_here()
+        return super().task(task_id)
+
+    async def shutdown_here(self) -> None:
+        """As `shutdown()`."""
+        self.check_here()
+        await super().shutdown_here()
+
+    async def ping_here(self) -> bool:
+        """As `ping()`."""
+        self.check_here()
+        return await super().ping_here()
+
+    async def resumed_here(self, timeout: float | None) -> list[SlaveConnectionProxy]:
+        """As `wait_until_resumed()`."""
+        self.check_here()
+        return await super().resumed_here(timeout)
+
     async def join_here(self) -> None:
         """As `join()`."""
+        self.check_here()
         self.check_may_wait()
         await super().join_here()
         for runner in list(self._runners):
