@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from interaction.address import Endpoint
 from interaction.aio.loop import LoopRunner, said
@@ -22,13 +22,6 @@ _log = logging.getLogger("interaction.aio")
 _CLOSE_PATIENCE = 0.5  # seconds that `close()` waits for a slave's answer
 
 
-class LoopHome(Home, Protocol):
-    """A master on its user's loop."""
-
-    def check_here(self) -> None:
-        """Raise RuntimeError on another loop than that on which the master was started."""
-
-
 class SlaveConnectionProxy(BaseConnection):
     """The connection to one slave, made by `master.new_connection(name, host, port)`. As the plain one, on the loop.
 
@@ -37,8 +30,7 @@ class SlaveConnectionProxy(BaseConnection):
 
     _awaits = True
 
-    def __init__(self, name: str, endpoint: Endpoint, home: LoopHome) -> None:
-        self.check_here = home.check_here
+    def __init__(self, name: str, endpoint: Endpoint, home: Home) -> None:
         self._loop_runner = LoopRunner()
         super().__init__(name, endpoint, home, self._loop_runner)
 

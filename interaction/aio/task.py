@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from interaction.aio.loop import Change, in_callback, said
 from interaction.core.task import TaskStatus
@@ -14,25 +14,17 @@ from interaction.master.base_task import BaseTask, Callback, Road
 _Self = TypeVar("_Self", bound="Task")
 
 
-class LoopRoad(Road, Protocol):
-    """How tasks get to a slave of a master on its user's loop."""
-
-    def check_here(self) -> None:
-        """Raise RuntimeError on another loop than that on which the master was started."""
-
-
 class Task(BaseTask):
     """A unit of work for one slave, made by `connection.new_task(data)`. As `interaction.Task`, on the loop."""
 
     _awaits = True
 
-    def __init__(self, data: Mapping[str, Any] | None, road: LoopRoad) -> None:
-        self._check_here = road.check_here
+    def __init__(self, data: Mapping[str, Any] | None, road: Road) -> None:
         self._changed = Change()
         super().__init__(data, road, self._changed)
 
     def _add(self: _Self, good: bool, callback: Callback) -> _Self:
-        self._check_here()
+        self._road.check_here()
         return super()._add(good, callback)
 
     async def start(self) -> Any:
@@ -41,7 +33,7 @@ class Task(BaseTask):
         Returns and raises as `interaction.Task.start()` does. Where the caller is cancelled meanwhile, the task is
         START_FAILED.
         """
-        self._check_here()
+        self._road.check_here()
         hooks = self._road.hooks
         self.begin()
         try:
@@ -80,7 +72,7 @@ class Task(BaseTask):
         Raises:
             TimeoutError: the timeout passed first. The task goes on.
         """
-        self._check_here()
+        self._road.check_here()
         waits_for_callbacks = not in_callback()
         try:
             await asyncio.wait_for(

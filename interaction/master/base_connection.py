@@ -60,6 +60,9 @@ class Home(Diary, Protocol):
     def address_for(self, endpoint: Endpoint) -> str:
         """The address by which the slave at `endpoint` reaches the master."""
 
+    def check_here(self) -> None:
+        """Raise RuntimeError where the master lives on its user's loop, and another one runs here."""
+
 
 class BaseConnection:
     """What a connection knows, and how its session begins. Callbacks of its tasks run at `runner`."""
@@ -121,6 +124,10 @@ class BaseConnection:
     def hooks(self) -> MasterHooks:
         """The user's hooks."""
         return self._home.hooks
+
+    def check_here(self) -> None:
+        """Raise RuntimeError where the master lives on its user's loop, and another one runs here."""
+        self._home.check_here()
 
     # Its session.
 

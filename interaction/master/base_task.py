@@ -65,6 +65,9 @@ class Road(Protocol):
     def hooks(self) -> MasterHooks:
         """The user's hooks."""
 
+    def check_here(self) -> None:
+        """Raise RuntimeError where the master lives on its user's loop, and another one runs here."""
+
     def hand_over(self, task: BaseTask, data: Encoded) -> None:
         """Have the task sent; it learns what comes of that. Raises where there is no connection."""
 

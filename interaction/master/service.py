@@ -73,6 +73,9 @@ class MasterService(Service, Generic[C, T]):
             host = address_seen_from(None if endpoint is None else endpoint.dialled_host)
         return str(Endpoint(host, self.port, tls))
 
+    def check_here(self) -> None:
+        """As `Home.check_here()`: here any thread may call."""
+
     @property
     def keeps(self) -> bool:
         """As `Diary.keeps`."""
