@@ -33,13 +33,21 @@ class Queue(Generic[T]):
         self._items.append((size + _FRAME, item))
         self.size += size + _FRAME
 
-    def take(self) -> list[T]:
-        """The content of the next message: at least one item, where there is any, and no more than fit."""
+    @property
+    def limit(self) -> int:
+        """How many bytes a message takes that is full."""
+        return self._limit
+
+    def take(self, beside: int = 0) -> list[T]:
+        """The content of the next message: no more than fit, and at least one item where there is any.
+
+        `beside`: what else is in the message, in bytes. An item that does not fit beside it waits for the next one.
+        """
         taken: list[T] = []
-        total = 0
+        total = beside
         while self._items:
             total += self._items[0][0]
-            if taken and total > self._limit:
+            if total > self._limit and (taken or beside):
                 break
             size, item = self._items.popleft()
             self.size -= size

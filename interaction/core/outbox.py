@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 RETENTION = 600.0  # seconds that a result waits for a master that resumes its session
-CAPACITY = 1000
+CAPACITY = 1000  # beside one for each place; the contract asks for 250
 UNFIT = ("RESOURCE_EXHAUSTED", "OUT_OF_RANGE")  # how gRPC's libraries say that a message is too long
 UNFIT_ANSWERS = 3  # in a row, until that is believed: a server that has too much to do says RESOURCE_EXHAUSTED, too
 SHORTEST_PAUSE = 0.05

@@ -13,8 +13,9 @@ from typing import Generic, TypeVar
 from interaction.core.batch import Queue
 from interaction.exception import RequestException
 
-ACKNOWLEDGEMENTS = 200  # in one message: with it a message that is full still fits the slave's limit
+ACKNOWLEDGE_AT = 200  # so many go out at once
 ACKNOWLEDGE_WITHIN = 0.02  # seconds, where nothing else goes out meanwhile
+_ACKNOWLEDGEMENT = 38  # bytes: a UUID and its field
 IDLE = 10.0  # seconds without a task after which the stream is closed
 MOST_BREAKS = 3  # streams in a row that broke without an answer: something between does not let them pass
 
@@ -63,14 +64,18 @@ class Road(Generic[T]):
     @property
     def pending(self) -> bool:
         """Whether a task, or many acknowledgements, are to go out at once."""
-        return bool(self._queue) or len(self._acknowledged) >= (1 if self._hurry else ACKNOWLEDGEMENTS)
+        return bool(self._queue) or len(self._acknowledged) >= (1 if self._hurry else ACKNOWLEDGE_AT)
 
     def take(self) -> tuple[list[T], list[str]]:
-        """The next message: tasks, and the ids of the results that it acknowledges."""
-        tasks = [self._awaited[task_id].task for task_id in self._queue.take() if task_id in self._awaited]
-        count = min(ACKNOWLEDGEMENTS, len(self._acknowledged))
+        """The next message: tasks, and the ids of the results that it acknowledges, which are all that were recorded.
+
+        So a slave has never more tasks and results than places. Where they would fill a message, no task goes beside.
+        """
+        count = min(len(self._acknowledged), max(self._queue.limit // _ACKNOWLEDGEMENT, 1))
         acknowledged = [self._acknowledged.popleft() for _ in range(count)]
-        self._hurry = self._hurry and bool(self._acknowledged)
+        ids = [] if self._acknowledged else self._queue.take(count * _ACKNOWLEDGEMENT)
+        tasks = [self._awaited[task_id].task for task_id in ids if task_id in self._awaited]
+        self._hurry = bool(self._acknowledged)
         self._used = True
         return tasks, acknowledged
 

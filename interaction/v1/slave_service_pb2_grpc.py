@@ -190,7 +190,11 @@ class SlaveServiceServicer:
         when there is nothing to do, and open another one later; the slave then ends the stream.
 
         A result implies that its task was accepted, and is held by the slave until the master has acknowledged it in a later
-        message. When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it
+        message. A message with tasks acknowledges, itself or by one before it, every result that the master had recorded; where
+        no task goes out it acknowledges them within 0.1 s. So of tasks that come this way, and their results, a slave holds
+        `slots` + `backlog` together and no more. A call may overtake an acknowledgement: therefore a slave has room for at least
+        `slots` + `backlog` + 250 results, beside the tasks that have their places. When that is full it answers
+        TASK_ALREADY_EXIST. When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it
         safe), and results without an acknowledgement are reported by ReportResult. A task or a result may go by NewTask and
         ReportResult also while there is a stream: what is large does not hold up what is small.
 

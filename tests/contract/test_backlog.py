@@ -8,8 +8,10 @@ import grpc
 import pytest
 
 from interaction import Master, SlaveConnectionProxy, Task, TaskStatus
-from interaction.exception import SlaveTaskAlreadyExist
-from tests.contract.conftest import MakeSlave, Worker
+from interaction.exception import ResponseException, SlaveTaskAlreadyExist
+from interaction.slave.work import WorkStream
+from tests.contract.conftest import MakePool, MakeSlave, Worker
+from tests.contract.hands import total
 from tests.contract.recording_master import RecordingMaster
 from tests.contract.slave_programs import WAIT
 from tests.contract.wire import NO_PROXY, Caller, new_id, refused_or_done
@@ -116,3 +118,21 @@ def test_a_slave_that_is_shut_down_does_not_begin_what_waits(connection: SlaveCo
     slave.go_on.set()
     slave.join()
     assert slave.ran == [{"wait": 0}]
+
+
+def test_a_long_backlog_is_never_said_to_be_full_while_its_master_keeps_to_it(
+    master: Master, make_slave: MakeSlave, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+    refuse = WorkStream.refuse
+
+    def noticed(stream: WorkStream, task_id: str, refusal: ResponseException) -> None:
+        refused.append(refusal.message)
+        refuse(stream, task_id, refusal)
+
+    monkeypatch.setattr(WorkStream, "refuse", noticed)
+    slave = make_slave(Worker, backlog=4000)
+    master.new_connection("conn", "127.0.0.1", slave.port).connect()
+    with make_pool(master) as pool:
+        assert total(pool, 12_000) == sum(range(12_000)) + 12_000
+    assert not refused

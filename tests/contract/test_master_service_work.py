@@ -33,7 +33,8 @@ from interaction.master import fast_road
 from interaction.v1 import slave_service_pb2 as messages
 from interaction.v1.payload_pb2 import Payload
 from interaction.v1.task_pb2 import TASK_RESULT_STATUS_FAILED, TaskError, TaskResult
-from tests.contract.conftest import CHANNEL, MakeMaster, without_and_with_a_journal
+from tests.contract.conftest import CHANNEL, MakeMaster, MakePool, without_and_with_a_journal
+from tests.contract.hands import in_background
 from tests.contract.recording_master import Failure
 from tests.contract.scripted_slave import (
     INCARNATION,
@@ -149,6 +150,33 @@ def test_an_acknowledgement_rides_along_with_the_next_task(
     assert list(request.acknowledged) == [first]
     (second,) = request.tasks
     work.complete(second.id)
+
+
+def test_a_message_with_tasks_acknowledges_all_that_was_recorded_before(
+    master: Master, scripted: ScriptedSlave, make_pool: MakePool
+) -> None:
+    """So a slave never has more tasks and results than it has places, however large its backlog is."""
+    places, most = 4001, 9_000
+    scripted.connect_answers.append(messages.ConnectResponse(slots=1, backlog=places - 1))
+    master.new_connection("conn", "127.0.0.1", scripted.port).connect()
+    pool = make_pool(master)
+    mapped = in_background(lambda: len(list(pool.map({"a": number} for number in range(most)))))
+    work = scripted.work()
+    held: set[str] = set()
+    done = most_held = 0
+    while done < most:
+        request = work.requests.get(timeout=WAIT)
+        assert request is not None
+        held.difference_update(request.acknowledged)
+        held.update(task.id for task in request.tasks)
+        most_held = max(most_held, len(held))
+        if request.tasks:
+            work.say(*(ended(completed(task.id)) for task in request.tasks))
+            done += len(request.tasks)
+    assert mapped.get(timeout=WAIT) == most
+    assert most_held <= places
+    while held:
+        held.discard(work.acknowledged())
 
 
 def test_what_is_large_goes_by_a_call_beside_the_stream(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interaction.core.road import ACKNOWLEDGEMENTS, MOST_BREAKS, Road
+from interaction.core.road import ACKNOWLEDGE_AT, MOST_BREAKS, Road
 from interaction.exception import RequestException
 
 BROKEN = RequestException("the wire was cut", "UNAVAILABLE")
@@ -52,14 +52,33 @@ def test_acknowledgements_ride_along_and_are_hurried_when_nothing_else_goes_out(
     assert not road.pending, "the next ones have not waited yet"
 
 
-def test_many_acknowledgements_go_out_at_once_and_those_left_over_are_not_forgotten(road: Road[str]) -> None:
-    for number in range(ACKNOWLEDGEMENTS + 1):
+def test_many_acknowledgements_go_out_at_once(road: Road[str]) -> None:
+    for number in range(ACKNOWLEDGE_AT):
+        assert not road.pending
         road.recorded(str(number))
     assert road.pending
-    road.hurry()
-    assert len(road.take()[1]) == ACKNOWLEDGEMENTS
+
+
+def test_a_task_goes_out_with_or_after_the_acknowledgement_of_all_that_was_recorded(road: Road[str]) -> None:
+    """However many they are: a message is no longer than the slave reads."""
+    ids = [str(number) for number in range(60)]  # 38 bytes each, of 1,000
+    for task_id in ids:
+        road.recorded(task_id)
+    offered(road, "a", "b")
+    taken = []
+    while road.pending:
+        taken.append(road.take())
+    assert [tasks for tasks, _ in taken] == [[], [], ["task a", "task b"]]
+    assert [len(acknowledged) for _, acknowledged in taken] == [26, 26, 8]
+    assert [one for _, acknowledged in taken for one in acknowledged] == ids
+
+
+def test_a_task_that_fills_a_message_waits_for_the_acknowledgements_before_it(road: Road[str]) -> None:
+    road.recorded("z")
+    road.offer("a", "task a", 1000, 0.0)
+    assert road.take() == ([], ["z"])
     assert road.pending
-    assert road.take() == ([], [str(ACKNOWLEDGEMENTS)])
+    assert road.take() == (["task a"], [])
 
 
 def test_a_break_leaves_over_what_has_no_answer_sent_or_not(road: Road[str]) -> None:
