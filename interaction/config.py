@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from interaction import pem
 from interaction.address import AllowList, check_host, parse_address
 
 GLOBAL_HOST = "0.0.0.0"  # noqa: S104 - the documented default; a server there without TLS says so in the log
@@ -35,6 +37,7 @@ MAX_MAX_MESSAGE_BYTES = 2**31 - 1
 ASSUMED_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 _T = TypeVar("_T")
+_log = logging.getLogger("interaction.tls")
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,12 @@ class TLS:
         mutual: as a server, accept only peers with a certificate that leads to `authority` (mTLS).
         server_name: as a client, the name that the server's certificate must bear. None means the dialled host.
 
-    A server needs `certificate` and `key`; a client needs them only where the server is `mutual`.
+    A server needs `certificate` and `key`; a client needs them only where the server is `mutual`. What has expired is
+    taken, with a warning in the log.
 
     Raises:
-        ValueError: `certificate` without `key` or the other way round, `mutual` without `authority`, or what is no PEM.
+        ValueError: `certificate` without `key` or the other way round, `mutual` without `authority`, or what can't be
+            used, such as a key that is encrypted, or that of another certificate.
     """
 
     certificate: bytes | None = None
@@ -62,13 +67,17 @@ class TLS:
 
     def __post_init__(self) -> None:
         for name in ("certificate", "key", "authority"):
-            pem = getattr(self, name)
-            if pem is not None and (not isinstance(pem, bytes) or b"-----BEGIN" not in pem):
+            if not isinstance(getattr(self, name), bytes | None):
                 raise ValueError(f"TLS {name}: expected PEM bytes; TLS.from_files reads files")
         if (self.certificate is None) != (self.key is None):
             raise ValueError("TLS: certificate and key go together")
         if self.mutual and self.authority is None:
             raise ValueError("TLS: mutual needs an authority to check the peers' certificates by")
+        for warning in pem.check(self.certificate, self.key, self.authority):
+            _log.warning("%s", warning)
+        for name in ("certificate", "key", "authority"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, bytes(getattr(self, name)))
 
     def __repr__(self) -> str:  # a key does not belong in a log
         given = [name for name in ("certificate", "key", "authority") if getattr(self, name) is not None]
@@ -84,11 +93,13 @@ class TLS:
         mutual: bool = False,
         server_name: str | None = None,
     ) -> TLS:
-        """Read the PEM files. Raises OSError where one can't be read, and ValueError as the constructor does."""
-        certificate_pem, key_pem, authority_pem = (
-            None if path is None else Path(path).read_bytes() for path in (certificate, key, authority)
-        )
-        return cls(certificate_pem, key_pem, authority_pem, mutual, server_name)
+        """Read the PEM files. Raises OSError where one can't be read, and ValueError as the constructor does.
+
+        The messages name the file.
+        """
+        paths = {"certificate": certificate, "key": key, "authority": authority}
+        read = {name: None if path is None else pem.PemFile.read(name, path) for name, path in paths.items()}
+        return cls(**read, mutual=mutual, server_name=server_name)
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,7 @@ class ServiceOptions:
         _seconds("request_retry_waiting", self.request_retry_waiting, zero=True)
         _seconds("request_timeout", self.request_timeout)
         _whole("max_message_bytes", self.max_message_bytes, MIN_MAX_MESSAGE_BYTES, MAX_MAX_MESSAGE_BYTES)
+        _tls("tls", self.tls)
         if self.tls is not None and self.tls.certificate is None:
             raise ValueError("tls: a server needs a certificate and a key")
 
@@ -134,6 +146,7 @@ class MasterOptions(ServiceOptions):
         _seconds("heartbeat_check_span", self.heartbeat_check_span, zero=True)
         _raise_to(self, "heartbeat_tolerance", MIN_HEARTBEAT_TOLERANCE)
         _raise_to(self, "heartbeat_check_span", MIN_HEARTBEAT_CHECK_SPAN)
+        _tls("client_tls", self.client_tls)
         if self.my_address is not None:
             _text("my_address", self.my_address)
             parse_address(self.my_address, DEFAULT_MASTER_PORT)
@@ -194,6 +207,11 @@ def labels_of(labels: object) -> dict[str, str]:
 
 def _raise_to(options: ServiceOptions, name: str, minimum: float) -> None:
     object.__setattr__(options, name, max(float(getattr(options, name)), minimum))
+
+
+def _tls(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, TLS):
+        raise TypeError(f"{name} must be a TLS, such as of TLS.from_files(), not {type(value).__name__}")
 
 
 def _text(name: str, value: object) -> None:

@@ -82,6 +82,11 @@ def bind(server: grpc.aio.Server, host: str, port: int, tls: TLS | None) -> int:
         credentials = grpc.ssl_server_credentials([pair], tls.authority if tls.mutual else None, tls.mutual)
         return server.add_secure_port(address, credentials)
     except RuntimeError as error:
+        _check_bindable(host, port)  # somebody else may have taken it meanwhile
+        if tls is not None:
+            raise OSError(
+                errno.EINVAL, f"can't listen at {address}: gRPC can't serve by this certificate and key of `tls`"
+            ) from None
         raise OSError(errno.EADDRINUSE, f"can't listen at {address}: {error}") from None
 
 

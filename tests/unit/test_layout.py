@@ -24,10 +24,11 @@ ROOMS: dict[str, set[str]] = {
     "rpc": {"core", "address", "config", "exception", "version", "v1"},
     "journal": {"core", "exception"},
     "core": {"config", "exception"},
-    "config": {"address"},
+    "config": {"address", "pem"},
     "exception": {"text"},
     "text": set(),
     "address": set(),
+    "pem": set(),
     "version": set(),
 }
 WIRE = {"grpc", "google", "grpc_health", "grpc_reflection", "grpc_status"}

@@ -1,0 +1,187 @@
+"""Keys, certificates and authorities as PEM, looked at when they are given: gRPC says only that it has failed."""
+
+from __future__ import annotations
+
+import base64
+import calendar
+import os
+import re
+import ssl
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+_CERTIFICATE = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,60})-----")
+_BEGINNINGS = {
+    b"\xef\xbb\xbf": "begins with a byte order mark, which gRPC does not read: save it as plain ASCII, without BOM",
+    b"\xff\xfe": "is UTF-16, which gRPC does not read: save it as plain ASCII",
+    b"\xfe\xff": "is UTF-16, which gRPC does not read: save it as plain ASCII",
+    b"0\x82": "is binary (DER): convert it to PEM, such as by `openssl x509 -inform der` or `openssl pkey -inform der`",
+}
+_ANOTHERS = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")  # the last: RSA beside EC, say
+_UTC_TIME, _VERSION = 0x17, 0xA0  # tags of DER
+
+
+class PemFile(bytes):
+    """What a file holds, with its name for messages."""
+
+    path = ""
+
+    @classmethod
+    def read(cls, name: str, path: str | Path) -> PemFile:
+        """Read the file. Raises OSError, which says what it was to be and where it should be."""
+        try:
+            made = cls(Path(path).read_bytes())
+        except OSError as error:
+            raise OSError(error.errno, f"the TLS {name} can't be read: {error.strerror}", str(path)) from None
+        made.path = str(path)
+        return made
+
+
+def check(certificate: bytes | None, key: bytes | None, authority: bytes | None) -> list[str]:
+    """Look at what is there. Returns what is no mistake, and still to be told: what has expired.
+
+    Raises ValueError for what can't be used, which says what is wrong with which of them; it tells nothing of the key.
+    """
+    warnings: list[str] = []
+    for name, pem in (("certificate", certificate), ("authority", authority)):
+        if pem is not None:
+            who = _name_of(name, pem)
+            found = _certificates(who, pem)
+            warnings += _out_of_date(who, found[:1] if name == "certificate" else found)
+    if key is not None and certificate is not None:
+        _check_key(_name_of("key", key), key, _name_of("certificate", certificate), certificate)
+    return warnings
+
+
+def _name_of(name: str, pem: bytes) -> str:
+    path = pem.path if isinstance(pem, PemFile) else ""
+    return f"TLS {name} ({path})" if path else f"TLS {name}"
+
+
+def _labels(who: str, pem: bytes) -> set[str]:
+    """What is in it, by the words between BEGIN and the dashes. Raises ValueError for what is no PEM."""
+    for beginning, problem in _BEGINNINGS.items():
+        if pem.startswith(beginning):
+            raise ValueError(f"the {who} {problem}")
+    labels = {label.decode("ascii") for label in _LABEL.findall(pem)}
+    if not labels:
+        raise ValueError(f"the {who} is no PEM: nothing in it begins with -----BEGIN")
+    return labels
+
+
+def _is_key(label: str) -> bool:
+    return label.endswith("PRIVATE KEY")
+
+
+def _certificates(who: str, pem: bytes) -> list[bytes]:
+    """The certificates in it, each as DER. Raises ValueError."""
+    labels = _labels(who, pem)
+    if not labels & {"CERTIFICATE", "X509 CERTIFICATE"}:
+        swapped = "; are certificate and key swapped?" if any(map(_is_key, labels)) else ""
+        raise ValueError(f"the {who} holds no certificate, but: {', '.join(sorted(labels))}{swapped}")
+    found = _CERTIFICATE.findall(pem)
+    if len(found) != len(re.findall(rb"-----BEGIN (?:X509 )?CERTIFICATE-----", pem)):
+        raise ValueError(f"the {who} is cut off: a certificate in it has no end")
+    return [_der_of(who, number, body) for number, body in enumerate(found, 1)]
+
+
+def _der_of(who: str, number: int, body: bytes) -> bytes:
+    try:
+        der = base64.b64decode(b"".join(body.split()), validate=True)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
+    except (ValueError, ssl.SSLError) as error:  # of which binascii's is one
+        raise ValueError(f"the {who} is broken: its certificate number {number} can't be read ({error})") from None
+    return der
+
+
+def _check_key(who: str, key: bytes, whose: str, certificate: bytes) -> None:
+    labels = _labels(who, key)
+    if not any(map(_is_key, labels)):
+        swapped = "; are certificate and key swapped?" if "CERTIFICATE" in labels else ""
+        raise ValueError(f"the {who} holds no private key, but: {', '.join(sorted(labels))}{swapped}")
+
+    def password() -> str:
+        raise ValueError(
+            f"the {who} is encrypted, and gRPC asks for no password: "
+            "write it without one, such as by `openssl pkey -in KEY -out NEW`"
+        )
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # what is too weak is the peers' to say
+    try:
+        with _file_of(certificate) as certificate_file, _file_of(key) as key_file:
+            context.load_cert_chain(certificate_file, key_file, password)
+    except ssl.SSLError as error:
+        if error.reason in _ANOTHERS:
+            raise ValueError(f"the {who} is not the key of the {whose}") from None
+        raise ValueError(f"the {who} is broken, or of a kind that can't be used ({error.reason or error})") from None
+
+
+@contextmanager
+def _file_of(content: bytes) -> Iterator[str]:
+    """A file that holds it, as long as it is needed, since `ssl` reads nothing else: in memory where that can be."""
+    try:
+        number = os.memfd_create("pem")
+        path = f"/proc/self/fd/{number}"
+        if not os.path.exists(path):
+            os.close(number)
+            raise OSError
+    except (AttributeError, OSError):
+        number, path = tempfile.mkstemp()  # for its owner alone
+    try:
+        with open(number, "wb", closefd=False) as file:
+            file.write(content)
+        yield path
+    finally:
+        os.close(number)
+        if not path.startswith("/proc/"):
+            os.unlink(path)
+
+
+def _out_of_date(who: str, certificates: Sequence[bytes]) -> list[str]:
+    """What to say where none of them is valid today: of an authority's there may be old ones beside new ones."""
+    now, said = time.time(), ""
+    for der in certificates:
+        try:
+            begin, end = _validity(der)
+        except (ValueError, IndexError):  # OpenSSL takes it, whatever stands there for its dates
+            return []
+        if begin <= now <= end:
+            return []
+        when, what = (end, "has expired on") if now > end else (begin, "is not valid before")
+        said = f"the {who} {what} {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(when))}: peers will refuse it"
+    return [said] if said else []
+
+
+def _validity(der: bytes) -> tuple[float, float]:
+    """From when to when a certificate is valid, in seconds since 1970 (RFC 5280, 4.1). OpenSSL has read it before."""
+    _, begin, _ = _element(der, 0)  # the certificate
+    _, at, _ = _element(der, begin)  # what of it is signed
+    if der[at] == _VERSION:
+        at = _element(der, at)[2]
+    for _ in ("serial number", "signature algorithm", "issuer"):
+        at = _element(der, at)[2]
+    _, at, _ = _element(der, at)
+    first, begin, end = _element(der, at)
+    second, later, last = _element(der, end)
+    return _moment(first, der[begin:end]), _moment(second, der[later:last])
+
+
+def _element(der: bytes, at: int) -> tuple[int, int, int]:
+    """Of the element that begins there: its tag, where its content begins, and where it ends."""
+    length, begin = der[at + 1], at + 2
+    if length & 0x80:
+        begin += length & 0x7F
+        length = int.from_bytes(der[at + 2 : begin], "big")
+    return der[at], begin, begin + length
+
+
+def _moment(tag: int, content: bytes) -> float:
+    text = content.decode("ascii")
+    if tag == _UTC_TIME:
+        text = ("19" if text >= "50" else "20") + text
+    return float(calendar.timegm(time.strptime(text, "%Y%m%d%H%M%SZ")))
