@@ -81,7 +81,9 @@ class Admission:
             self._forget(ticket)
 
     def ended(self, ticket: Ticket) -> None:
-        """The task has come to its end: its place is free."""
+        """The task has come to its end: its place is free. What comes after that changes nothing."""
+        if ticket.ended:
+            return
         ticket.ended = True
         ticket.offer = replace(ticket.offer, data={})  # it is remembered, and its data may be large
         self._places.pop(id(ticket), None)

@@ -136,7 +136,7 @@ class Tenancy(Generic[T]):
         May be called from any thread. What that has said counts, unless it is BEGIN, only if the loop says the same.
         """
         engagement = self.engagement
-        if not engagement.token or ticket.session != engagement.token:
+        if ticket.ended or not engagement.token or ticket.session != engagement.token:
             return Turn.DROP
         lease = engagement.lease
         if not engagement.open or not engagement.certain or lease is None or lease.expired(now):
@@ -149,10 +149,14 @@ class Tenancy(Generic[T]):
         self.admission.ended(ticket)
 
     def finished(self, ticket: Ticket, report: T, now: float) -> bool:
-        """A task has ended. Says whether its result is wanted: that of a session that has ended for good is not."""
-        self.admission.ended(ticket)
-        self.tempo.ended(ticket.taken_at, now)
-        if not self.engagement.token or ticket.session != self.engagement.token:
-            return False
-        self.outbox.put(ticket.offer.task_id, ticket.session, report, now)
-        return True
+        """A task has ended. Says whether its result is wanted: that of a session that has ended for good is not.
+
+        Where this has failed half-way it may be done again: the result is kept before the task's place is free.
+        """
+        wanted = bool(self.engagement.token) and ticket.session == self.engagement.token
+        if not ticket.ended:
+            if wanted:
+                self.outbox.put(ticket.offer.task_id, ticket.session, report, now)
+            self.tempo.ended(ticket.taken_at, now)
+            self.admission.ended(ticket)
+        return wanted

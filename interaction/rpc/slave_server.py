@@ -16,6 +16,7 @@ from interaction.core.model import ConnectAnswer, ConnectOffer, Data, Identity, 
 from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid
 from interaction.rpc import convert, payload
 from interaction.rpc.guard import BY_SLAVE, Gatekeeper, Guard
+from interaction.rpc.insist import insist
 from interaction.rpc.server import Server
 from interaction.rpc.status import Context, abort
 from interaction.rpc.work_stream import WorkHandler, read_task, serve
@@ -130,11 +131,14 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
         try:
             task = request.task
             offer = await convert.read_called(partial(read_task, incarnation=request.incarnation), task, task.data)
-            context.add_done_callback(lambda _: self._handler.told(offer.task_id))  # type: ignore[arg-type]  # a protocol of a private name
+            context.add_done_callback(partial(insist, self._told, offer.task_id))  # type: ignore[arg-type]  # a protocol of a private name
             answer = await self._handler.new_task(convert.brought(context).token or "", offer)
             return pb.NewTaskResponse(data=payload.encode(answer, "data").message)
         except ResponseException as refusal:
             await abort(context, refusal)
+
+    def _told(self, task_id: str, context: object) -> None:
+        self._handler.told(task_id)
 
     async def Work(self, requests: AsyncIterator[pb.WorkRequest], context: Context) -> None:  # type: ignore[override]  # noqa: N802
         """Take tasks, and say what became of them, until either side ends the stream."""
@@ -150,7 +154,10 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
             handler = self._handler.open_work(convert.brought(context).token or "", end)
         except ResponseException as refusal:
             await abort(context, refusal)
-        await serve(requests, context, handler, ended)
+        try:
+            await serve(requests, context, handler, ended)
+        finally:
+            handler.close()
 
     async def CancelTask(self, request: pb.CancelTaskRequest, context: Context) -> pb.CancelTaskResponse:  # noqa: N802
         """Not served yet, and not among the features."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from interaction.core.model import Data
 from interaction.rpc.convert import unpack_task
-from interaction.slave.worker import NO_LOG, constructor_report, run_task
+from interaction.slave.worker import ANY_ID, NO_LOG, broken_report, constructor_report, run_task
 
 NAME = "interaction-task-process"
 READY, FAILED = b"r", b"f"  # the child's first word; behind the second is the report of a task that has none of its own
@@ -55,10 +55,19 @@ def main(
     connection.send_bytes(READY)
     while True:
         try:
-            offer, room = unpack_task(connection.recv_bytes())
+            task = connection.recv_bytes()
         except EOFError:
             return
-        connection.send_bytes(run_task(slave._process_task, offer, room, NO_LOG).message.SerializeToString())
+        connection.send_bytes(_run(slave._process_task, task))
+
+
+def _run(process: Callable[[Data], Any], task: bytes) -> bytes:
+    """Run a task, packed. Returns its report, packed: whatever is raised, the slave learns of it."""
+    try:
+        offer, room = unpack_task(task)
+        return run_task(process, offer, room, NO_LOG).message.SerializeToString()
+    except BaseException as error:  # noqa: BLE001 - such as a MemoryError
+        return broken_report(ANY_ID, error).message.SerializeToString()
 
 
 def _pass_by(number: int, frame: object) -> None:

@@ -17,7 +17,9 @@ from interaction.exception import (
     RequestException,
 )
 from interaction.exception.master import MASTER_EXCEPTIONS
+from interaction.rpc.insist import insist
 from interaction.rpc.master_client import BeatAnswer, HeartbeatCall, MasterClient
+from interaction.rpc.telling import log_exception
 from interaction.slave.pacemaker import Pacemaker
 
 _log = logging.getLogger("interaction.slave")
@@ -52,7 +54,7 @@ class Heart:
         self._no_pause = asyncio.Event()  # there is a reason not to wait for the next beat
         self._beating = asyncio.ensure_future(self._beat())
         self._beating.add_done_callback(_forget)
-        self._watching = self._loop.call_at(lease.expires_at, self._watch)
+        self._watching = self._loop.call_at(lease.expires_at, insist, self._watch)
         if pacemaker is not None:
             pacemaker.heard = self.hear
 
@@ -104,7 +106,7 @@ class Heart:
         if self._lease.expired(self._loop.time()):
             self._lease_over()
         else:
-            self._watching = self._loop.call_at(self._lease.expires_at, self._watch)
+            self._watching = self._loop.call_at(self._lease.expires_at, insist, self._watch)
 
     def _acknowledged(self, answer: BeatAnswer) -> None:
         shorter = answer.lease is not None and answer.lease < self._lease.duration
@@ -117,7 +119,7 @@ class Heart:
         if shorter:
             self._no_pause.set()
             self._watching.cancel()
-            self._watching = self._loop.call_at(self._lease.expires_at, self._watch)
+            self._watching = self._loop.call_at(self._lease.expires_at, insist, self._watch)
 
     def _pulse(self) -> None:
         if self._pacemaker is not None:
@@ -139,6 +141,8 @@ class Heart:
             except MasterResponseException as refusal:
                 self._ended(refusal, self._loop.time())
                 return
+            except Exception as error:  # noqa: BLE001 - a slave that does not beat is given up
+                log_exception(_log, logging.ERROR, error, "the heartbeat has failed; it goes on")
             if self._lease.expires_at > acknowledged:  # it worked for a while
                 pause = _FIRST_PAUSE
             await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret

@@ -15,8 +15,11 @@ from interaction.core.model import Data, TaskOffer
 from interaction.core.tenancy import Tenancy, Turn
 from interaction.exception import ResponseException, SlaveSystemShuttingDown, SlaveTaskRefused
 from interaction.rpc.convert import SizedReport
+from interaction.rpc.insist import attempt, insist
 from interaction.rpc.loop import Loop
+from interaction.rpc.telling import log_exception, name_of, text_of
 from interaction.slave.user import Asking, User
+from interaction.slave.worker import broken_report
 from interaction.slave.workshop import Workplace, Workshop
 
 Answer = Callable[[Data | ResponseException], object]
@@ -45,7 +48,7 @@ class Intake:
         self._user = user
         self._tenancy = tenancy
         self._loop: Loop | None = None
-        self.workshop = Workshop(workplace, self._finished)
+        self.workshop = Workshop(workplace, self._finish)
         self._asked: dict[int, list[Answer]] = {}  # by the ticket's own id: who waits for what the user says
         self._asking: set[asyncio.Task[None]] = set()
         self._turns: list[tuple[Ticket, Future[bool]]] = []  # threads that wait to begin a task
@@ -68,30 +71,33 @@ class Intake:
             self._asked[id(ticket)].append(answer)
         else:
             self._asked[id(ticket)] = [answer]
-            ask = self._user.asking("_before_task", SlaveTaskRefused, self._owner.room)
-            if ask is None:
-                self._decided(ticket, {})
-            else:
-                asking = asyncio.ensure_future(self._ask(ticket, ask))
-                self._asking.add(asking)
-                asking.add_done_callback(self._asked_user)
+            try:
+                self._put_to_user(ticket)
+            except BaseException as error:  # noqa: BLE001 - from here on whatever is raised is the task's end
+                self._broke(ticket, error)
+
+    def _put_to_user(self, ticket: Ticket) -> None:
+        ask = self._user.asking("_before_task", SlaveTaskRefused, self._owner.room)
+        if ask is None:
+            self._decided(ticket, {})
+        else:
+            asking = asyncio.ensure_future(self._ask(ticket, ask))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
 
     async def _ask(self, ticket: Ticket, ask: Asking) -> None:
         said: Data | ResponseException
         try:
-            said = await ask(ticket.offer.data)
-        except ResponseException as refusal:
-            said = refusal
-        except asyncio.CancelledError:
-            said = SlaveSystemShuttingDown("shutting down")
-        self._owner.let_go_if_due()  # while the user was asked
-        self._decided(ticket, said)
-
-    def _asked_user(self, asking: asyncio.Task[None]) -> None:
-        self._asking.discard(asking)
-        error = None if asking.cancelled() else asking.exception()
-        if error is not None:
-            _log.error("a decision about a task failed", exc_info=error)
+            try:
+                said = await ask(ticket.offer.data)
+            except ResponseException as refusal:
+                said = refusal
+            except asyncio.CancelledError:
+                said = SlaveSystemShuttingDown("shutting down")
+            self._owner.let_go_if_due()  # while the user was asked
+            self._decided(ticket, said)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._broke(ticket, error)
 
     def _decided(self, ticket: Ticket, said: Data | ResponseException) -> None:
         if isinstance(said, ResponseException):
@@ -103,11 +109,30 @@ class Intake:
                 said = refusal
         if isinstance(said, ResponseException):
             self._owner.task_ended(wanted=False)
-        for answer in self._asked.pop(id(ticket)):
-            answer(said)
+        self._answer(ticket, said)
         if not isinstance(said, ResponseException):
             assert self._loop is not None, "started"
             self.workshop.take(ticket, self._owner.room, self._loop)
+
+    def _answer(self, ticket: Ticket, said: Data | ResponseException) -> None:
+        for answer in self._asked.pop(id(ticket), ()):
+            try:
+                answer(said)
+            except BaseException as error:  # noqa: BLE001 - the others are answered all the same
+                log_exception(_log, logging.ERROR, error, "a call about task %s gets no answer", ticket.offer.task_id)
+
+    def _broke(self, ticket: Ticket, error: BaseException) -> None:
+        """Something of our own was raised on the way of a task: that is its end."""
+        task_id = ticket.offer.task_id
+        log_exception(_log, logging.ERROR, error, "task %s could not be taken as it should", task_id)
+        if ticket.answer is None or isinstance(ticket.answer, ResponseException):
+            refusal = SlaveTaskRefused(f"the slave itself has failed: {name_of(error)}: {text_of(error)}")
+            self._tenancy.admission.refused(ticket, ticket.answer or refusal)
+            attempt(partial(self._owner.task_ended, wanted=False))
+        elif not ticket.ended:
+            self._finish(ticket, broken_report(task_id, error))
+        assert ticket.answer is not None, "it was given just now, or before"
+        self._answer(ticket, ticket.answer)
 
     # On the threads of tasks.
 
@@ -117,12 +142,13 @@ class Intake:
             return True
         assert self._loop is not None, "started"
         begins: Future[bool] = Future()
-        return self._loop.call(self._wait_for_turn, ticket, begins) and begins.result()
+        return self._loop.call(insist, self._wait_for_turn, ticket, begins) and begins.result()
 
     # On the loop.
 
     def _wait_for_turn(self, ticket: Ticket, begins: Future[bool]) -> None:
-        self._turns.append((ticket, begins))
+        if not begins.done() and all(other is not begins for _, other in self._turns):
+            self._turns.append((ticket, begins))
         self._owner.let_go_if_due()
         self.take_turns()
 
@@ -130,13 +156,17 @@ class Intake:
         """The session may have changed: tasks begin, are dropped, or wait on."""
         turns, self._turns = self._turns, []
         for ticket, begins in turns:
-            turn = self._tenancy.turn(ticket, asyncio.get_running_loop().time())
+            try:
+                turn = self._tenancy.turn(ticket, asyncio.get_running_loop().time())
+            except BaseException as error:  # noqa: BLE001 - the thread that waits makes it the task's end
+                begins.set_exception(error)
+                continue
             if turn is Turn.WAIT and not self._stopped:
                 self._turns.append((ticket, begins))
             else:
                 begins.set_result(turn is Turn.BEGIN)
 
-    def _finished(self, ticket: Ticket, report: SizedReport | None) -> None:
+    def _finish(self, ticket: Ticket, report: SizedReport | None) -> None:
         if report is None:
             _log.info("task %s is not begun: its session is over", ticket.offer.task_id)
             self._tenancy.dropped(ticket)

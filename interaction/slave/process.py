@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from multiprocessing.connection import wait
 from typing import Any
 
-from interaction.core.admission import Ticket
 from interaction.core.model import TaskOffer
 from interaction.rpc.convert import SizedReport, pack_task, unpack_report
+from interaction.rpc.telling import log_exception
 from interaction.slave import child
 from interaction.slave.worker import failed_report, log_report
-from interaction.slave.workshop import Done, Ready
+from interaction.slave.workshop import Ready, Run, Stopped
 
 _log = logging.getLogger("interaction.slave")
+_PATIENCE = 5.0  # seconds until a process that was killed, or has closed its connection, has ended
+_PAUSE = 0.1  # seconds before what has failed here is tried again
+_TAKEN = 255  # stands for an exit code that nobody here will learn
 
 
 class ProcessDied(Exception):
     """The child process ended before the task did."""
-
-
-class _Stopped(Exception):
-    """The slave shuts down."""
 
 
 class _Child:
@@ -49,14 +50,16 @@ class _Child:
             raise
         finally:
             theirs.close()
-        self.ended: int = _end_of(self._process.pid, self._process.sentinel)
+        self._sentinel: int = self._process.sentinel
+        self.ended: int = _end_of(self._process.pid, self._sentinel)
 
     def run(self, offer: TaskOffer, room: int) -> SizedReport:
-        """Run one task. Raises ProcessDied, or _Stopped."""
-        failed = self._until_ready()
-        if failed is not None:
-            failed.message.task_id = offer.task_id  # as long as the one that it was made with
-            return failed
+        """Run one task. Raises ProcessDied, or Stopped."""
+        report = self._until_ready() or self._run(offer, room)
+        report.message.task_id = offer.task_id  # as long as the one that stands for it where it is not known
+        return report
+
+    def _run(self, offer: TaskOffer, room: int) -> SizedReport:
         self.well = False
         task = pack_task(offer, room)
         try:
@@ -82,30 +85,62 @@ class _Child:
     def _receive(self) -> bytes:
         came = wait([self._connection, self.ended, self._wake])
         if self._wake in came:
-            raise _Stopped
+            raise Stopped
         if self._connection not in came and not self._connection.poll():
             raise EOFError
         return self._connection.recv_bytes()
 
     def _death(self) -> ProcessDied:
-        self._process.join()
-        code = self._process.exitcode
-        how = f"with exit code {code}"
-        if code is not None and code < 0:
-            how = f"by {signal.Signals(-code).name}" if -code in set(signal.Signals) else f"by signal {-code}"
         when = "while it ran this task" if self.ready else "before it was ready for a task"
-        return ProcessDied(f"the process that runs the slave's tasks ended {how} {when}")
+        if not wait([self.ended, self._wake], _PATIENCE):
+            return ProcessDied(f"the process that runs the slave's tasks closed its connection to the slave {when}")
+        return ProcessDied(f"the process that runs the slave's tasks ended {self._how()} {when}")
 
-    def end(self) -> int | None:
-        """Kill it where it lives. Returns its exit code."""
-        self._process.kill()
-        self._process.join()
+    def _how(self) -> str:
+        """How it has ended. Its exit code is not to be had where somebody else was told of its end."""
         code = self._process.exitcode
-        if self.ended != self._process.sentinel:
-            os.close(self.ended)
-        self._connection.close()
+        if code is None or code == _TAKEN:
+            return (
+                "with an exit code that is not known: somebody else took it (SIGCHLD ignored, or any child waited for)"
+            )
+        if code < 0:
+            return f"by {signal.Signals(-code).name}" if -code in set(signal.Signals) else f"by signal {-code}"
+        return f"with exit code {code}"
+
+    def end(self) -> str:
+        """Kill it where it lives, and let go of it. Returns how it has ended. Raises nothing."""
+        how = "in no known way"
+        try:
+            self._kill()
+            how = self._how()
+        except Exception as error:  # noqa: BLE001 - its descriptors may be closed, by users' code
+            log_exception(_log, logging.ERROR, error, "a process that runs tasks can't be ended")
+        for let_go in (self._forget, self._connection.close, self._close_end):
+            try:
+                let_go()
+            except (OSError, ValueError) as error:
+                _log.warning("what is left of a process that ran tasks can't be closed: %s", error)
+        return how
+
+    def _kill(self) -> None:
+        if self.ended == self._sentinel:
+            self._process.kill()
+            self._process.join()
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.ended, signal.SIGKILL)  # its number may be another process's by now
+        wait([self.ended], _PATIENCE)
+
+    def _forget(self) -> None:
+        """Have multiprocessing forget it, which goes by the exit code: somebody else may have taken that."""
+        popen = getattr(self._process, "_popen", None)
+        if self._process.exitcode is None and popen is not None and wait([self.ended], 0):
+            popen.returncode = _TAKEN
         self._process.close()
-        return code
+
+    def _close_end(self) -> None:
+        if self.ended != self._sentinel:
+            os.close(self.ended)
 
 
 class ProcessWorkplace:
@@ -117,7 +152,7 @@ class ProcessWorkplace:
     def __init__(self, kind: type, given: Sequence[Any], named: Mapping[str, Any], ready: Ready) -> None:
         self._made = (kind, given, named)
         self._ready = ready
-        self._work: deque[tuple[Ticket, int, Done]] = deque()
+        self._work: deque[Run] = deque()
         self._child: _Child | None = None
         self._thread = threading.Thread(target=self._run, name="interaction-tasks", daemon=True)
         self._started: Future[None] = Future()
@@ -129,9 +164,9 @@ class ProcessWorkplace:
         self._thread.start()
         self._started.result()
 
-    def submit(self, ticket: Ticket, room: int, done: Done) -> None:
+    def submit(self, run: Run) -> None:
         """Run a task after those before it."""
-        self._work.append((ticket, room, done))
+        self._work.append(run)
         self._changed.ring()
 
     def check_not_mine(self) -> None:
@@ -154,31 +189,41 @@ class ProcessWorkplace:
             self._started.set_exception(error)
         else:
             self._started.set_result(None)
-            try:
-                self._serve()
-            except _Stopped:
-                _log.debug("the slave shuts down, and its child process with it")
+            self._serve_until_stopped()
             if self._child is not None:
                 self._child.end()
         self._changed.close()
         self._stopping.close()
 
+    def _serve_until_stopped(self) -> None:
+        while True:
+            try:
+                self._serve()
+            except Stopped:
+                _log.debug("the slave shuts down, and its child process with it")
+                return
+            except BaseException as error:  # noqa: BLE001 - this thread ends with the slave, and with nothing else
+                log_exception(
+                    _log, logging.ERROR, error, "what starts the slave's task processes has failed; it goes on"
+                )
+                child, self._child = self._child, None
+                if child is not None:
+                    child.end()
+                time.sleep(_PAUSE)
+
     def _serve(self) -> None:
         while True:
+            while self._work:
+                self._work.popleft().do(self._ready, self._report)
+                if self._child is not None and not self._child.well:
+                    self._replace()
             sources = [self._stopping.ear, self._changed.ear] + ([] if self._child is None else [self._child.ended])
             came = wait(sources)
             if self._stopping.ear in came:
-                raise _Stopped
+                raise Stopped
             if self._child is not None and self._child.ended in came:
                 self._replace()
             self._changed.hush()
-            while self._work:
-                ticket, room, done = self._work.popleft()
-                report = self._report(ticket.offer, room) if self._ready(ticket) else None
-                done(ticket, report)
-                del ticket, done, report  # else their data would live until the next comes
-                if self._child is not None and not self._child.well:
-                    self._replace()
 
     def _report(self, offer: TaskOffer, room: int) -> SizedReport:
         try:
@@ -187,9 +232,9 @@ class ProcessWorkplace:
             report = self._child.run(offer, room)
             log_report(report)
             return report
-        except _Stopped:
+        except Stopped:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, its master must not wait for ever
+        except (ProcessDied, OSError, TypeError) as error:
             _log.warning("task %s has failed: %s", offer.task_id, error)
             return failed_report(offer.task_id, error)
 
@@ -198,11 +243,11 @@ class ProcessWorkplace:
         dead, self._child = self._child, None
         if dead is None:
             return
-        code = dead.end()
+        how = dead.end()
         if not dead.ready:
-            _log.error("no process for this slave's tasks can be had (exit code %s); the next task tries again", code)
+            _log.error("no process for this slave's tasks can be had (it ended %s); the next task tries again", how)
             return
-        _log.warning("the process that runs this slave's tasks has ended (exit code %s); starting another", code)
+        _log.warning("the process that runs this slave's tasks has ended %s; starting another", how)
         try:
             self._child = self._spawn()
         except (OSError, TypeError) as error:

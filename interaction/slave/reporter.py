@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from functools import partial
 
 from interaction.core.model import Acknowledgement
 from interaction.core.outbox import Entry, Outbox
@@ -17,7 +18,9 @@ from interaction.exception import (
     ResponseException,
 )
 from interaction.rpc.convert import SizedReport
+from interaction.rpc.insist import attempt, insist
 from interaction.rpc.master_client import MasterClient
+from interaction.rpc.telling import log_exception
 from interaction.slave.work import WorkStream
 from interaction.slave.worker import failed_report
 
@@ -44,27 +47,37 @@ class Reporter:
         self._acknowledged = acknowledged
         self._ended = ended
         self._loop = asyncio.get_running_loop()
-        self._reports: set[asyncio.Task[None]] = set()
+        self._reports: set[asyncio.Task[bool]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._watching: asyncio.TimerHandle | None = None  # the stream
         self._stream: WorkStream | None = None
         self._stopped = False
 
     def poke(self) -> None:
-        """SizedReport what is due now, and come back when more is."""
+        """Report what is due now, and come back when more is."""
+        insist(self._poke)
+
+    def _poke(self) -> None:
         if self._stopped:
             return
         for entry in self._outbox.take_due(self._token, self._loop.time()):
-            if self._stream is None or not self._stream.report(entry):
-                report = asyncio.ensure_future(self._report(entry))
-                self._reports.add(report)
-                report.add_done_callback(self._reports.discard)
+            try:
+                self._send(entry)
+            except BaseException as error:  # noqa: BLE001 - it is not let go of
+                log_exception(_log, logging.ERROR, error, "the result of task %s can't be sent now", entry.task_id)
+                insist(self._outbox.failed, entry.task_id, self._loop.time(), 1.0)
         if self._timer is not None:
             self._timer.cancel()
         due = self._outbox.next_due(self._token)
-        self._timer = None if due is None else self._loop.call_at(due, self.poke)
+        self._timer = None if due is None else self._loop.call_at(due, insist, self._poke)
         if self._watching is None:
             self._watch()
+
+    def _send(self, entry: Entry[SizedReport]) -> None:
+        if self._stream is None or not self._stream.report(entry):
+            report = asyncio.ensure_future(self._report(entry))
+            self._reports.add(report)
+            report.add_done_callback(partial(insist, self._reported, entry))
 
     def _watch(self) -> None:
         """Give the stream up where nothing moves on it, as a call that gets no answer."""
@@ -77,14 +90,13 @@ class Reporter:
             self._stream.end(None)
             self._stream.close()
         else:
-            self._watching = self._loop.call_at(stalled_at, self._watch)
+            self._watching = self._loop.call_at(stalled_at, insist, self._watch)
 
     def opened(self, stream: WorkStream) -> None:
         """The master has opened the fast road: a stream before it ends."""
         before, self._stream = self._stream, stream
         if before is not None:
-            before.end(None)
-            before.close()
+            attempt(partial(before.end, None), before.close)
 
     def closed(self, stream: WorkStream) -> None:
         """A stream has ended, and what it had not brought home is due."""
@@ -106,29 +118,34 @@ class Reporter:
         for report in self._reports:
             report.cancel()
         if self._stream is not None:
-            self._stream.end(why)
-            self._stream.close()
+            attempt(partial(self._stream.end, why), self._stream.close)
 
-    async def _report(self, entry: Entry[SizedReport]) -> None:
-        answered = False
+    async def _report(self, entry: Entry[SizedReport]) -> bool:
+        """Report by a call. Says whether the master has dealt with it."""
         try:
             acknowledgement = await self._client.report(entry.item.message, self._timeout)
-            answered = True
             if acknowledgement is not Acknowledgement.RECORDED:
                 _log.info("the result of task %s was acknowledged as %s", entry.task_id, acknowledgement.name)
         except (MasterSlaveTokenInvalid, MasterSystemShuttingDown) as refusal:
             self._ended(refusal, self._loop.time())
+            return False
         except MasterResponseException as refusal:  # it will never be taken, and the master has dealt with it
-            answered = True
             _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal.code.name)
         except RequestException as error:
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, error)
             if self._outbox.does_not_get_through(entry.task_id, error.code):
                 self._outbox.replace(entry.task_id, failed_report(entry.task_id, error))
-        finally:
-            if answered:
-                self._outbox.acknowledged(entry.task_id)
-                self._acknowledged()
-            else:
-                self._outbox.failed(entry.task_id, self._loop.time(), random.random())  # noqa: S311 - not a secret
-                self.poke()
+            return False
+        return True
+
+    def _reported(self, entry: Entry[SizedReport], report: asyncio.Task[bool]) -> None:
+        self._reports.discard(report)
+        error = None if report.cancelled() else report.exception()
+        if error is not None:
+            log_exception(_log, logging.ERROR, error, "the result of task %s could not be reported", entry.task_id)
+        if error is None and not report.cancelled() and report.result():
+            self._outbox.acknowledged(entry.task_id)
+            self._acknowledged()
+        else:
+            self._outbox.failed(entry.task_id, self._loop.time(), random.random())  # noqa: S311 - not a secret
+            self.poke()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -12,8 +13,12 @@ from interaction.core.outcomes import QUICK, Outcomes, Tempo
 from interaction.exception import ResponseException
 from interaction.rpc.convert import SizedReport
 from interaction.rpc.encoded import ENVELOPE_BYTES
+from interaction.rpc.insist import attempt, insist
+from interaction.rpc.telling import log_exception
 from interaction.rpc.work_stream import Said, size_of
 from interaction.slave.intake import Intake
+
+_log = logging.getLogger("interaction.slave")
 
 _ANSWER = 1024  # bytes that an answer without a result counts for, beside its data
 
@@ -68,11 +73,14 @@ class WorkStream:
             self.refuse(offer.task_id, refusal)
 
     def _answer(self, task_id: str, said: Data | ResponseException) -> None:
-        if isinstance(said, ResponseException):
-            self.refuse(task_id, said)
-            return
-        self._outcomes.accepted(task_id, said, _ANSWER + size_of(said))
-        self._wake()
+        try:
+            if isinstance(said, ResponseException):
+                self.refuse(task_id, said)
+            else:
+                self._outcomes.accepted(task_id, said, _ANSWER + size_of(said))
+                self._wake()
+        except BaseException as error:  # noqa: BLE001 - its master learns by a call what becomes of it
+            self._break(error)
 
     def refuse(self, task_id: str, refusal: ResponseException) -> None:
         """A task is not taken."""
@@ -86,9 +94,18 @@ class WorkStream:
         size = entry.item.size
         if self._closed or not self._outcomes.takes(size):
             return False
-        self._outcomes.ended(entry.task_id, entry.item, size, self._loop.time())
-        self._wake()
+        try:
+            self._outcomes.ended(entry.task_id, entry.item, size, self._loop.time())
+            self._wake()
+        except BaseException as error:  # noqa: BLE001 - it is reported by a call
+            self._break(error)
+            return False
         return True
+
+    def _break(self, error: BaseException) -> None:
+        """Something of our own was raised: what is to be said here is said by calls."""
+        log_exception(_log, logging.ERROR, error, "a stream of tasks has failed, and is ended")
+        attempt(partial(self.end, None), self.close)
 
     @property
     def settled(self) -> bool:
@@ -122,28 +139,38 @@ class WorkStream:
         if self._outcomes.urgent:
             _settle(self._wanted)
         elif self._outcomes.waiting and self._timer is None:
-            self._timer = self._loop.call_later(QUICK, self._flush)
+            self._timer = self._loop.call_later(QUICK, insist, self._flush)
 
     def _flush(self) -> None:
         self._timer = None
-        self._outcomes.flush()
-        self._wake()
+        try:
+            self._outcomes.flush()
+            self._wake()
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._break(error)
 
     def close(self) -> None:
         """The stream ends: what it has not brought home is due again, and what was taken is run."""
         if self._closed:
             return
         self._closed = True
+        attempt(self._wake_up)
+        insist(self._give_back)
+
+    def _wake_up(self) -> None:
+        """Nobody has to wait any more."""
         if self._timer is not None:
             self._timer.cancel()
-        _settle(self._wanted)
-        _settle(self._relieved)
+        for waits in (self._wanted, self._relieved):
+            _settle(waits)
+
+    def _give_back(self) -> None:
         kept, unacknowledged = self._outcomes.broken()
         for task_id in kept:
-            self._intake.workshop.told(task_id)
+            insist(self._intake.workshop.told, task_id)
         for task_id in unacknowledged:
-            self._outbox.released(task_id, self._loop.time())
-        self._over(self)
+            insist(self._outbox.released, task_id, self._loop.time())
+        insist(self._over, self)
 
 
 def _settle(waits: asyncio.Future[None] | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,13 +13,13 @@ from interaction.rpc import payload
 from interaction.rpc.convert import SizedReport, write_result
 from interaction.rpc.coroutines import refuse_left
 from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, cut
+from interaction.rpc.insist import insist_here
 from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
 from interaction.rpc.telling import log_exception, name_of, text_of, traceback_of
 from interaction.slave.action import Refuse, TaskFail
 
-_ANY_ID = "0" * 36
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 1.0  # seconds before what could not be handed in is tried again
+ANY_ID = "0" * 36  # of a task that is not known where its report is written
 _FRAME = 64  # bytes that an id and a status take, and the fields around them
 
 _log = logging.getLogger("interaction.slave")
@@ -76,7 +75,7 @@ def failed_report(task_id: str, error: BaseException) -> SizedReport:
 
 def constructor_report(error: BaseException) -> SizedReport:
     """The report of any task in a process in which the slave's constructor raised."""
-    return _raised_report(_ANY_ID, _failure_of(error, "the slave's constructor raised this: "), None)
+    return _raised_report(ANY_ID, _failure_of(error, "the slave's constructor raised this: "), None)
 
 
 def broken_report(task_id: str, error: BaseException) -> SizedReport:
@@ -123,7 +122,7 @@ async def ask(
 
     def work() -> None:
         said = _ask(hook, data, refusal, room)
-        surely(lambda: loop.call(_settle, answer, said))
+        insist_here(lambda: loop.call(_settle, answer, said))
 
     try:
         strand.submit(work)
@@ -175,16 +174,3 @@ def _copy_of(said: Mapping[str, Any] | None, room: int | None) -> Data:
 def _settle(answer: asyncio.Future[Data | ResponseException], said: Data | ResponseException) -> None:
     if not answer.done():
         answer.set_result(said)
-
-
-def surely(hand_in: Callable[[], object]) -> None:
-    """Call it until it does not raise, on a thread of users' code: what it hands in, somebody waits for."""
-    pause = _FIRST_PAUSE
-    while True:
-        try:
-            hand_in()
-            return
-        except BaseException as error:  # noqa: BLE001 - such as a MemoryError
-            log_exception(_log, logging.ERROR, error, "what a thread has to say can't be said now; trying again")
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)

@@ -1,6 +1,6 @@
 """Slaves whose tasks run in a child process: of a module, so that the child can import them.
 
-python -m tests.contract.isolated_slave      prints its port; SIGTERM drains it
+python -m tests.contract.isolated_slave [reap]   prints its port; SIGTERM drains it
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ class Isolated(Slave):
     def do_hold(self, task: Mapping[str, Any]) -> None:
         ctypes.PyDLL(None).usleep(int(task["seconds"] * 1e6))
 
+    def do_close(self, task: Mapping[str, Any]) -> None:
+        os.closerange(3, 256)  # as who makes a daemon of himself
+        time.sleep(task["seconds"])
+
     def do_wait(self, task: Mapping[str, Any]) -> dict[str, Any]:
         print("running", os.getpid(), flush=True)
         time.sleep(task["seconds"])
@@ -72,8 +76,19 @@ def shut_down_at_end_of_input(slave: Slave) -> None:
     slave.shutdown()
 
 
+def reap() -> None:
+    """Wait for any child, as an init does, and a library that means only its own."""
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            time.sleep(0.001)
+
+
 def main() -> None:
     """Serve until a SIGTERM, or the end of the input."""
+    if "reap" in sys.argv:
+        threading.Thread(target=reap, daemon=True).start()
     slave = Isolated("127.0.0.1", 0, channel=7)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores in the background
     slave.drain_at_sigterm()

@@ -17,6 +17,8 @@ import pytest
 
 from interaction import Master, Slave, SlaveConnectionProxy, Task, TaskStatus
 from interaction.exception import TaskFailed
+from interaction.slave import service
+from interaction.slave.process import ProcessWorkplace
 from tests.contract.conftest import MakeMaster, MakeSlave
 from tests.contract.isolated_slave import Isolated
 from tests.contract.test_pacemaker import exists, wait_until
@@ -153,9 +155,10 @@ def test_the_child_ends_with_the_slave_also_in_a_task(connection: SlaveConnectio
 class Process:
     """A slave in a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: str, ignore_sigchld: bool = False) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.contract.isolated_slave"],
+            [sys.executable, "-m", "tests.contract.isolated_slave", *arguments],
+            preexec_fn=(lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)) if ignore_sigchld else None,
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -189,6 +192,68 @@ def test_the_child_ends_with_the_slaves_process_though_its_task_never_returns(ma
     process.process.kill()
     wait_until(lambda: not exists(child))
     assert task.join(WAIT).status is TaskStatus.LOST
+
+
+@pytest.mark.parametrize("how", ["SIGCHLD is ignored", "somebody else waits for any child"])
+@pytest.mark.parametrize("what", ["exit", "kill"])
+def test_a_child_that_dies_is_replaced_where_its_exit_code_is_not_to_be_had(
+    master: Master, stack: ExitStack, how: str, what: str
+) -> None:
+    ignored = how == "SIGCHLD is ignored"  # it is inherited
+    process = Process(*[] if ignored else ["reap"], ignore_sigchld=ignored)
+    stack.callback(process.close)
+    connection = master.new_connection("conn", "127.0.0.1", process.port)
+    connection.connect()
+    children = [do(connection, "tell").result["pid"]]
+    for _ in range(3):
+        error = error_of(do(connection, what))
+        assert error.type == "ProcessDied"
+        assert "while it ran this task" in error.message
+        assert not ignored or "an exit code that is not known" in error.message
+        children.append(do(connection, "tell").result["pid"])
+    assert len(set(children)) == 4
+    wait_until(lambda: not any(exists(child) for child in children[:-1]))
+
+
+def test_a_child_that_closes_its_connection_to_the_slave_fails_its_task_and_is_replaced(
+    connection: SlaveConnectionProxy,
+) -> None:
+    first = do(connection, "tell").result["pid"]
+    error = error_of(do(connection, "close", seconds=600.0))
+    assert error.type == "ProcessDied"
+    assert "closed its connection to the slave while it ran this task" in error.message
+    assert do(connection, "tell").result["pid"] != first
+    wait_until(lambda: not exists(first))
+
+
+class Unlucky(ProcessWorkplace):
+    """A workplace in which what is named fails once."""
+
+    fails = ""
+    failed = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == Unlucky.fails and not Unlucky.failed:
+            Unlucky.failed = True
+            raise MemoryError("no memory for that")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("fails", ["_ready", "_report", "_spawn", "_replace", "_stopping", "_changed"])
+def test_the_thread_that_starts_the_children_outlives_whatever_is_raised_there(
+    master: Master, make_slave: MakeSlave, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    monkeypatch.setattr(service, "ProcessWorkplace", Unlucky)
+    monkeypatch.setattr(Unlucky, "fails", "")
+    monkeypatch.setattr(Unlucky, "failed", False)
+    slave = make_slave(Isolated)
+    with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
+        do(connection, "tell")
+        Unlucky.fails = fails
+        for what in ("kill", "tell", "kill", "tell"):
+            assert do(connection, what).status in (TaskStatus.COMPLETED, TaskStatus.FAILED)
+        assert Unlucky.failed
+        assert do(connection, "tell").status is TaskStatus.COMPLETED
 
 
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["the slave", "the whole group"])
