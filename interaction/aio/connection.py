@@ -42,16 +42,12 @@ class SlaveConnectionProxy(BaseConnection):
         """Open a session with the slave, and return when the slave has accepted. As the plain `connect()`."""
         self.check_here()
         self._home.running()
-        self._home.names.take(self._name, self)
+        self._home.names.check_free(self._name)
         hooks = self._home.hooks
         try:
-            answer = await self._open(await said(hooks._before_connect()))
+            answer = await self._open(await said(hooks._before_connect()), [])
         except RequestException as error:
-            self._home.names.free(self._name, self)
             return await said(hooks._error_connect(error))
-        except BaseException:
-            self._home.names.free(self._name, self)
-            raise
         accepted = "The slave has accepted the connection."
         return await said(hooks._after_connect(200, True, 0, accepted, answer.data))
 

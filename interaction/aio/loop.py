@@ -1,4 +1,4 @@
-"""Waiting and being called on one loop, where the plain facade has threads and locks."""
+"""Waiting and being called on one loop, where the plain facade has threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from interaction.rpc.loop import CallersLoop
 from interaction.rpc.telling import log_exception
@@ -51,12 +51,6 @@ class Change:
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Future[None], None] = {}
-
-    def __enter__(self) -> Change:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        """There is nothing to let go of."""
 
     def notify_all(self) -> None:
         """Something has changed."""

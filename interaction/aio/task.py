@@ -34,16 +34,16 @@ class Task(BaseTask):
         START_FAILED.
         """
         self._road.check_here()
-        hooks = self._road.hooks
-        self.begin()
+        hooks, starter = self._road.hooks, object()
         try:
+            self.begin(starter)
             self.send(await said(hooks._before_new_task(self._data)))
+            await self._changed.wait_for(lambda: self.status is not TaskStatus.STARTING)
         except RequestException as error:
-            self.fail_to_start(error)
+            self.withdraw(starter, error)
         except BaseException as error:
-            self.fail_to_start(error)
+            self.withdraw(starter, error)
             raise
-        await self._wait_for_answer()
         failure = self.failure
         if isinstance(failure, RequestException):
             returned = await said(hooks._error_new_task(failure))
@@ -53,13 +53,6 @@ class Task(BaseTask):
             accepted = "The slave has accepted the task."
             returned = await said(hooks._after_new_task(200, True, 0, accepted, self._answer))
         return self if returned is None else returned
-
-    async def _wait_for_answer(self) -> None:
-        try:
-            await self._changed.wait_for(lambda: self.status is not TaskStatus.STARTING)
-        except BaseException as interrupt:
-            self._road.withdraw(self, interrupt)
-            raise
 
     async def join(self, timeout: float | None = None) -> Task:
         """Wait until the task has ended and the callbacks that it had by then have run. Before `start()` it waits too.

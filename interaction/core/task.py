@@ -75,7 +75,8 @@ class TaskMachine:
         """The slave refused the task, or it could not be sent."""
         if self.status is not TaskStatus.STARTING:
             return False
-        self.status, self.error = TaskStatus.START_FAILED, error
+        self.error = error  # first: who sees a status sees what belongs to it
+        self.status = TaskStatus.START_FAILED
         return True
 
     def finish(self, result: TaskResult) -> Acknowledgement:
@@ -84,7 +85,8 @@ class TaskMachine:
             return Acknowledgement.DUPLICATE
         if self.status not in (TaskStatus.STARTING, TaskStatus.STARTED):
             return Acknowledgement.STALE
-        self.status, self.result, self.error = STATUS_BY_RESULT[result.status], result.value, _error_of(result)
+        self.result, self.error = result.value, _error_of(result)
+        self.status = STATUS_BY_RESULT[result.status]
         return Acknowledgement.RECORDED
 
     def lose(self, error: BaseException) -> bool:
@@ -93,7 +95,8 @@ class TaskMachine:
             return self.fail_to_start(error)
         if self.status is not TaskStatus.STARTED:
             return False
-        self.status, self.error = TaskStatus.LOST, error
+        self.error = error
+        self.status = TaskStatus.LOST
         return True
 
 

@@ -18,22 +18,20 @@ _log = logging.getLogger("interaction.master")
 
 
 class Archive:
-    """All methods may be called from any thread. `revive` makes a task of a record's id and data, not ended yet."""
+    """Any thread may ask; tasks are added on the loop. `revive` makes one of a record's id and data, not ended yet."""
 
     def __init__(self, revive: Callable[[TaskRecord, dict[str, object]], BaseTask]) -> None:
         self._revive = revive
         self._tasks: WeakValueDictionary[str, BaseTask] = WeakValueDictionary()
-        self._lock = threading.Lock()
+        self._reviving = threading.RLock()
 
     def add(self, task: BaseTask) -> None:
         """Know a task: it is being started."""
-        with self._lock:
-            self._tasks[task.id] = task
+        self._tasks[task.id] = task
 
     def task(self, task_id: str, journal: Journal | None) -> BaseTask:
         """The task of that id. Raises KeyError for one that is not known (any more), and JournalError."""
-        with self._lock:
-            task = self._tasks.get(task_id)
+        task = self._tasks.get(task_id)
         if task is not None:
             return task
         record = None if journal is None else journal.find(task_id)
@@ -47,15 +45,14 @@ class Archive:
         Raises JournalError.
         """
         records = [] if journal is None else journal.ended()
-        with self._lock:
-            known = list(self._tasks.values())
+        known = [task for entry in self._tasks.valuerefs() if (task := entry()) is not None]  # the loop may add one
         running = [task for task in known if task.status is not TaskStatus.IDLE and not task.status.ended]
         ended = {task.id: task for task in map(self.of_record, records)}
         return [*ended.values(), *(task for task in running if task.id not in ended)]
 
     def of_record(self, record: TaskRecord) -> BaseTask:
         """The task of a record: the same object for the same id, as long as anybody holds it."""
-        with self._lock:
+        with self._reviving:
             known = self._tasks.get(record.id)
             if known is None:
                 known = self._tasks[record.id] = self._revived(record)

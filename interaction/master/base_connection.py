@@ -131,13 +131,20 @@ class BaseConnection:
 
     # Its session.
 
-    async def _open(self, data: Mapping[str, Any] | None) -> ConnectAnswer:
-        """Open a session, on the loop. The name is taken already."""
+    async def _open(self, data: Mapping[str, Any] | None, made: list[Link]) -> ConnectAnswer:
+        """Open a session, on the loop. Its link is put into `made`. Raises KeyError where the name is in use."""
         _, roster = self._home.running()
-        endpoint, token = self._endpoint, secrets.token_urlsafe(32)
-        packed = convert.pack(self._encode(data))
-        record = SessionRecord(self._name, endpoint.host, endpoint.port, endpoint.tls, token, "", packed)
-        return await self._link_to(roster, record).connect(self._home.address_for(endpoint))
+        self._home.names.take(self._name, self)
+        try:
+            endpoint, token = self._endpoint, secrets.token_urlsafe(32)
+            packed = convert.pack(self._encode(data))
+            record = SessionRecord(self._name, endpoint.host, endpoint.port, endpoint.tls, token, "", packed)
+            link = self._link_to(roster, record)
+            made.append(link)
+            return await link.connect(self._home.address_for(endpoint))
+        except BaseException:
+            self._home.names.free(self._name, self)
+            raise
 
     def _link_to(self, roster: Roster[BaseConnection], record: SessionRecord) -> Link:
         options = self._home.options
@@ -190,9 +197,12 @@ class BaseConnection:
         """Have a task sent. The task learns what comes of it."""
         link = self._living()
         loop, _ = self._home.running()
-        self._home.archive.add(task)
-        if not loop.call(link.delivery.send, task, data):
+        if not loop.call(self._send, link, task, data):
             raise RequestException("the master was shut down meanwhile", "CANCELLED")
+
+    def _send(self, link: Link, task: BaseTask, data: Encoded) -> None:
+        self._home.archive.add(task)
+        link.delivery.send(task, data)
 
     def send_now(self, task: BaseTask, data: Encoded) -> None:
         """Send a task, on the loop. The task learns what comes of it, also that there was nobody to send it to."""
@@ -206,7 +216,11 @@ class BaseConnection:
             link.delivery.send(task, data)
 
     def withdraw(self, task: BaseTask, error: BaseException) -> None:
-        """Who started a task has been interrupted, and does not wait for the slave's answer any more."""
-        link, (loop, _) = self._link, self._home.running()
-        if link is not None:
-            loop.call(link.delivery.not_started, task, error)
+        """Who started a task was interrupted, perhaps before it was handed over: it is START_FAILED, soon."""
+        link = self._link
+        try:
+            loop, _ = self._home.running()
+        except RuntimeError:  # the master is shut down
+            link = None
+        if link is None or not loop.call(link.delivery.withdraw, task, error):
+            task.fail_to_start(error)

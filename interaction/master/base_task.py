@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -23,11 +23,8 @@ _Self = TypeVar("_Self", bound="BaseTask")
 _log = logging.getLogger("interaction.master")
 
 
-class Changed(Protocol):
-    """What a task's members are changed under: it keeps others out meanwhile, and wakes who waits for a change."""
-
-    def __enter__(self) -> object: ...
-    def __exit__(self, *error: Any) -> object: ...
+class Changes(Protocol):
+    """Who waits for a change of a task."""
 
     def notify_all(self) -> None:
         """Something has changed."""
@@ -90,11 +87,15 @@ class Diary(Protocol):
 
 
 class BaseTask:
-    """What a task knows, what its connection tells it, and its callbacks. `changed` guards it."""
+    """What a task knows, what its connection tells it, and its callbacks.
+
+    Its state is changed on the loop alone, and callbacks are called by the runner alone. Its owner's threads only add
+    callbacks, and look: no lock is needed, and none can be held by who is interrupted.
+    """
 
     _awaits = False  # whether callbacks may be coroutine functions
 
-    def __init__(self, data: Mapping[str, Any] | None, road: Road, changed: Changed) -> None:
+    def __init__(self, data: Mapping[str, Any] | None, road: Road, changes: Changes) -> None:
         self.id = new_id()
         self._data: Mapping[str, Any] = {} if data is None else data
         self._road = road
@@ -102,10 +103,12 @@ class BaseTask:
         self._answer: Data = {}  # what the slave said when it accepted the task
         self._callbacks: list[tuple[bool, Callback]] = []  # whether for the good end, and what to call
         self._watcher: Callable[[BaseTask], object] | None = None
-        self._guard = changed
+        self._changes = changes
+        self._starters: list[object] = []  # who wanted to start it: the first one does
+        self._handed_over = False  # the loop may have it
         self._settled = False  # it has ended, and the callbacks that were there have run
-        self._marked = False  # it is written down that callbacks are called
-        self._unwritten: list[Callable[[], object]] = []  # what is to be called when that is written down
+        self._marking = False  # it is being written down that callbacks are called
+        self._marked = False  # it is written down
         self._had = False  # it is written down that the owner has had the end
 
     def adopt(self: _Self, task_id: str, delivered: bool) -> _Self:
@@ -155,11 +158,9 @@ class BaseTask:
 
     def _add(self: _Self, good: bool, callback: Callback) -> _Self:
         check_callback(callback, awaited=self._awaits)
-        with self._guard:
-            if not self.status.ended:
-                self._callbacks.append((good, callback))
-            elif self._concerns(good):
-                self._deliver([partial(self._call, callback), self._forget])
+        self._callbacks.append((good, callback))
+        if self.status.ended:
+            self._deliver()
         return self
 
     def _concerns(self, good: bool) -> bool:
@@ -169,66 +170,76 @@ class BaseTask:
 
     # Starting.
 
-    def begin(self) -> None:
-        """The owner starts it. Raises ValueError where that has happened before."""
-        with self._guard:
-            self._machine.start()
+    def begin(self, starter: object) -> None:
+        """The owner starts it. Raises ValueError where somebody has before; `starter` is an object of this call's."""
+        self._starters.append(starter)
+        if self._starters[0] is not starter:
+            raise ValueError(f"only a task that is IDLE can be started, and this one is {self.status.name}")
+        self._machine.start()
 
     def send(self, data: Mapping[str, Any] | None) -> None:
         """Hand it over with that data. Raises what `start()` does."""
-        self._road.hand_over(self, payload.encode_mapping(data, "data", self._road.max_message_bytes))
+        encoded = payload.encode_mapping(data, "data", self._road.max_message_bytes)
+        self._handed_over = True
+        self._road.hand_over(self, encoded)
+
+    def withdraw(self, starter: object, error: BaseException) -> None:
+        """That start was not finished, wherever it was: the task is START_FAILED, unless it has ended, soon."""
+        if self._starters[:1] != [starter]:  # it was another's, or had not begun
+            return
+        if self.status is TaskStatus.IDLE:
+            self._machine.start()
+        if self._handed_over:
+            self._road.withdraw(self, error)
+        else:
+            self.fail_to_start(error)
 
     @property
     def failure(self) -> BaseException | None:
         """Why it was not started, if it was not."""
         return self.error if self.status is TaskStatus.START_FAILED else None
 
-    # What the connection tells the task, from any thread.
+    # What the connection tells the task, on the loop.
 
     def accept(self, answer: Data) -> None:
         """The slave has accepted it, and said that to it."""
-        with self._guard:
-            if self._machine.accept():
-                self._answer = answer
-                self._guard.notify_all()
+        if self.status is TaskStatus.STARTING:
+            self._answer = answer
+            self._machine.accept()
+            self._changes.notify_all()
 
     def fail_to_start(self, error: BaseException) -> None:
         """It was not sent, or refused."""
-        with self._guard:
-            if self._machine.fail_to_start(error):
-                self._end()
+        if self._machine.fail_to_start(error):
+            self._end()
 
     def finish(self, result: TaskResult) -> Acknowledgement:
         """A result came."""
-        with self._guard:
-            acknowledgement = self._machine.finish(result)
-            if acknowledgement is Acknowledgement.RECORDED:
-                self._end()
-            return acknowledgement
+        acknowledgement = self._machine.finish(result)
+        if acknowledgement is Acknowledgement.RECORDED:
+            self._end()
+        return acknowledgement
 
     def lose(self, error: BaseException) -> None:
         """The slave is gone."""
-        with self._guard:
-            if self._machine.lose(error):
-                self._end()
+        if self._machine.lose(error):
+            self._end()
 
     def mark(self) -> bool:
         """Its end is being written down. Says whether its owner will have had it."""
-        with self._guard:
-            self._marked = self._marked or bool(self._callbacks) or self._watcher is not None
-            return self._marked
+        self._marked = self._marked or bool(self._callbacks) or self._watcher is not None
+        return self._marked
 
     def watch(self, watcher: Callable[[BaseTask], object]) -> None:
         """Call `watcher` when it has ended, where that happens: it takes the end for the owner. Before it is sent."""
         self._watcher = watcher
 
     def _end(self) -> None:
-        """Wake who waits, and have the callbacks run. Called once, with the guard held."""
-        calls = [partial(self._call, callback) for good, callback in self._callbacks if self._concerns(good)]
-        unconcerned = bool(self._callbacks) and not calls
-        self._callbacks.clear()
-        if calls:
-            self._deliver([*calls, self._settle])
+        """Wake who waits, and have the callbacks run. A callback that comes from now on is seen to by who adds it."""
+        concerned = any(self._concerns(good) for good, _ in self._callbacks)
+        unconcerned = bool(self._callbacks) and not concerned
+        if concerned:
+            self._deliver()
         else:
             self._settled = True
         watcher, self._watcher = self._watcher, None
@@ -236,27 +247,46 @@ class BaseTask:
             watcher(self)
         if unconcerned or watcher is not None:
             self._forget()
-        self._guard.notify_all()
+        self._changes.notify_all()
 
-    def _deliver(self, calls: Sequence[Callable[[], object]]) -> None:
-        """Have users' code called, once it is written down that it is. Called with the guard held."""
-        if self._unwritten:  # behind that
-            self._unwritten.extend(calls)
-        elif self._marked or not self._road.diary.keeps:
-            self._submit(calls)
-        else:
-            self._unwritten.extend(calls)
+    def _deliver(self) -> None:
+        """Have the callbacks called, once it is written down that they are. Harmless when repeated."""
+        if self._marked or not self._road.diary.keeps:
+            self._road.runner.submit(self._call_back)
+        elif not self._marking:
             self._road.diary.delivering(self.id, partial(self._road.runner.submit, self._written))
+            self._marking = True
 
-    def _written(self) -> None:
-        with self._guard:
-            self._marked = True
-            calls, self._unwritten = self._unwritten, []
-            self._submit(calls)
+    def _written(self) -> Awaitable[object] | None:
+        self._marked = True
+        return self._call_back()
 
-    def _submit(self, calls: Sequence[Callable[[], object]]) -> None:
-        for call in calls:
-            self._road.runner.submit(call)
+    def _call_back(self) -> Awaitable[object] | None:
+        """Call the callbacks that are there. It runs at the runner, one thing at a time: so they keep their order."""
+        said = self._call_next()
+        if said is not None:
+            return self._go_on(said)
+        self._settle()
+        return None
+
+    async def _go_on(self, said: Awaitable[object] | None) -> None:
+        try:
+            while said is not None:
+                await said
+                said = self._call_next()
+        except asyncio.CancelledError:
+            self._road.runner.submit(self._call_back)  # the others run all the same
+            raise
+        self._settle()
+
+    def _call_next(self) -> Awaitable[object] | None:
+        """Call callbacks until none is left, or one is to be awaited."""
+        said = None
+        while self._callbacks and said is None:
+            good, callback = self._callbacks.pop(0)
+            if self._concerns(good):
+                said = self._call(callback)
+        return said
 
     def _call(self, callback: Callback) -> Awaitable[object] | None:
         try:
@@ -280,9 +310,8 @@ class BaseTask:
         log_exception(_log, logging.ERROR, error, "a callback of task %s raised", self.id)
 
     def _settle(self) -> None:
-        with self._guard:
-            self._settled = True
-            self._guard.notify_all()
+        self._settled = True
+        self._changes.notify_all()
         self._forget()
 
     def _forget(self) -> None:

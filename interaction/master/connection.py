@@ -9,8 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 from interaction.address import Endpoint
 from interaction.core.session import SessionState
-from interaction.exception import RequestException
+from interaction.exception import LossReason, RequestException
 from interaction.master.base_connection import BaseConnection, Home
+from interaction.master.link import Link
 from interaction.master.task import Task
 from interaction.rpc.strand import Strand
 
@@ -60,14 +61,15 @@ class SlaveConnectionProxy(BaseConnection):
         After an exception the connection is not in the master. It may be tried again.
         """
         self._home.running()
-        self._home.names.take(self._name, self)
+        self._home.names.check_free(self._name)
+        made: list[Link] = []
         try:
-            answer = self._plain_home.run(self._open(self._home.hooks._before_connect()))
+            answer = self._plain_home.run(self._open(self._home.hooks._before_connect(), made))
         except RequestException as error:
-            self._home.names.free(self._name, self)
             return self._home.hooks._error_connect(error)
-        except BaseException:
-            self._home.names.free(self._name, self)
+        except BaseException:  # Ctrl-C may come as the session begins
+            for link in made:
+                self._home.running()[0].call(link.end, LossReason.DISCONNECTED, "connect() was interrupted")
             raise
         return self._home.hooks._after_connect(200, True, 0, "The slave has accepted the connection.", answer.data)
 

@@ -110,7 +110,7 @@ class Crew:
         task = connection.new_task(job.data)
         job.sink.given(task)
         task.watch(partial(self._ended, job))
-        task.begin()
+        task.begin(job)
         connection.send_now(task, job.encoded)
 
     def _rested(self) -> None:

@@ -121,6 +121,13 @@ class Delivery:
         if ends:
             self._notes.not_started(task.id, partial(task.fail_to_start, error))
 
+    def withdraw(self, task: BaseTask, error: BaseException) -> None:
+        """Who started a task was interrupted, and does not wait for the slave's answer; it may not have come here."""
+        if self._custody.unanswered(task.id) is None:
+            task.fail_to_start(error)
+        else:
+            self.not_started(task, error)
+
     def outcome(self, outcome: Outcome, report: Report | None, recorded: Callable[[str], object]) -> None:
         """The slave says on the fast road what became of a task; `recorded` is called when a result is written down.
 

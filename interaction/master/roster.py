@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -26,17 +25,18 @@ _PATIENCE = 0.1  # seconds that a shutdown waits for farewells under way
 
 
 class Names(Generic[T]):
-    """Which names are in use, from any thread: from before `connect()` sends anything until its session is over."""
+    """Which names are in use: from before `connect()` sends anything until its session is over.
+
+    They are taken and freed on the loop alone; any thread may look.
+    """
 
     def __init__(self) -> None:
         self._holders: dict[str, T] = {}
-        self._lock = threading.Lock()
 
     def take(self, name: str, holder: T) -> None:
         """Reserve a name. Raises KeyError where it is in use."""
-        with self._lock:
-            self.check_free(name)
-            self._holders[name] = holder
+        self.check_free(name)
+        self._holders[name] = holder
 
     def check_free(self, name: str) -> None:
         """Raise KeyError where the name is in use."""
@@ -45,14 +45,12 @@ class Names(Generic[T]):
 
     def free(self, name: str, holder: T) -> None:
         """Give a name back, if it is still the holder's."""
-        with self._lock:
-            if self._holders.get(name) is holder:
-                del self._holders[name]
+        if self._holders.get(name) is holder:
+            del self._holders[name]
 
     def holders(self) -> list[T]:
         """All who have a name."""
-        with self._lock:
-            return list(self._holders.values())
+        return list(self._holders.values())
 
     def holder(self, name: str) -> T | None:
         """Who has the name."""

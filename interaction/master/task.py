@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from interaction.core.task import TaskStatus
 from interaction.exception import RequestException
 from interaction.master.base_task import BaseTask, Callback, Road
 from interaction.rpc.strand import on_a_strand
+from interaction.rpc.waiters import Waiters
 
 __all__ = ["Callback", "Task", "TaskStatus"]
 
-
-class _Changed:
-    """A task's lock, and who waits for a change under it: a condition is made where somebody does, which in a pool,
-    with its many tasks, nobody does."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._condition: threading.Condition | None = None
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
-
-    def notify_all(self) -> None:
-        """Something has changed. Called with the lock held, as `wait_for` is."""
-        if self._condition is not None:
-            self._condition.notify_all()
-
-    def wait_for(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Wait until it holds, or the timeout (seconds) passes. Says whether it holds."""
-        if self._condition is None and not predicate():
-            self._condition = threading.Condition(self._lock)
-        return self._condition is None or self._condition.wait_for(predicate, timeout)
+_UNDO_PATIENCE = 2.0  # seconds that a start which was interrupted waits until it is undone
 
 
 class Task(BaseTask):
@@ -47,8 +23,8 @@ class Task(BaseTask):
     """
 
     def __init__(self, data: Mapping[str, Any] | None, road: Road) -> None:
-        self._changed = _Changed()
-        super().__init__(data, road, self._changed)
+        self._waiters = Waiters()
+        super().__init__(data, road, self._waiters)
 
     def start(self) -> Any:
         """Send the task to its slave, and return when the slave has accepted it.
@@ -67,16 +43,16 @@ class Task(BaseTask):
 
         After an exception the task is START_FAILED, no callback runs, and `error` is that exception.
         """
-        hooks = self._road.hooks
-        self.begin()
+        hooks, starter = self._road.hooks, object()
         try:
+            self.begin(starter)
             self.send(hooks._before_new_task(self._data))
+            self._waiters.wait_for(self._answered)
         except RequestException as error:
-            self.fail_to_start(error)
-        except BaseException as error:
-            self.fail_to_start(error)
+            self._give_up(starter, error)
+        except BaseException as error:  # also Ctrl-C, at any step
+            self._give_up(starter, error)
             raise
-        self._wait_for_answer()
         failure = self.failure
         if isinstance(failure, RequestException):
             returned = hooks._error_new_task(failure)
@@ -86,13 +62,12 @@ class Task(BaseTask):
             returned = hooks._after_new_task(200, True, 0, "The slave has accepted the task.", self._answer)
         return self if returned is None else returned
 
-    def _wait_for_answer(self) -> None:
-        try:
-            with self._changed:
-                self._changed.wait_for(lambda: self.status is not TaskStatus.STARTING)
-        except BaseException as interrupt:
-            self._road.withdraw(self, interrupt)
-            raise
+    def _answered(self) -> bool:
+        return self.status is not TaskStatus.STARTING
+
+    def _give_up(self, starter: object, error: BaseException) -> None:
+        self.withdraw(starter, error)
+        self._waiters.wait_for(self._answered, _UNDO_PATIENCE)
 
     def join(self, timeout: float | None = None) -> Task:
         """Wait until the task has ended and the callbacks that it had by then have run. Before `start()` it waits too.
@@ -105,13 +80,12 @@ class Task(BaseTask):
         Raises:
             TimeoutError: the timeout passed first. The task goes on.
         """
-        with self._changed:
-            if on_a_strand():
-                done = self._changed.wait_for(lambda: self.status.ended, timeout)
-            else:
-                done = self._changed.wait_for(lambda: self._settled, timeout)
-            if done and self._settled:
-                self._forget()
+        if on_a_strand():
+            done = self._waiters.wait_for(lambda: self.status.ended, timeout)
+        else:
+            done = self._waiters.wait_for(lambda: self._settled, timeout)
         if not done:
             raise TimeoutError(f"task {self.id} has not ended within {timeout} s; it is {self.status.name}")
+        if self._settled:
+            self._forget()
         return self
