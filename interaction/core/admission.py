@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
 
 from interaction.core.model import Data, TaskOffer
 from interaction.exception import (
@@ -29,6 +31,12 @@ class Ticket:
     taken_at: float = 0.0
     begun: bool = False
     ended: bool = False
+    _claims: Iterator[int] = field(default_factory=count, repr=False)
+
+    def claim(self) -> bool:
+        """Decide what becomes of a task that was taken: it begins, or is handed back. Says whether that is decided
+        here; only the first decides. From any thread: one call that nothing can come between."""
+        return next(self._claims) == 0
 
 
 class Admission:
@@ -58,8 +66,7 @@ class Admission:
             if known.offer.digest != offer.digest:
                 raise SlaveTaskDataInvalid(f"task {offer.task_id} is known here with other data; ids are used once")
             return known, False
-        if self.draining:
-            raise SlaveSystemShuttingDown("this slave drains: it takes no new task")
+        self.check_not_draining()
         if len(self._places) >= self.slots + self.backlog:
             raise SlaveTaskAlreadyExist(f"this slave has {len(self._places)} task(s) and no place for a further one")
         if outbox_full:
@@ -68,6 +75,11 @@ class Admission:
         self._known[offer.task_id] = ticket
         self._places[id(ticket)] = ticket
         return ticket, True
+
+    def check_not_draining(self) -> None:
+        """Raise SlaveSystemShuttingDown where no task is taken any more."""
+        if self.draining:
+            raise SlaveSystemShuttingDown("this slave drains: it takes no new task")
 
     def accepted(self, ticket: Ticket, answer: Data, now: float) -> None:
         """The user takes the task: it may run."""
@@ -120,6 +132,11 @@ class Admission:
     def at_work(self) -> bool:
         """Whether a task runs, or the user is being asked about one."""
         return any(ticket.begun or ticket.answer is None for ticket in self._places.values())
+
+    def unbegun(self, session: str) -> list[Ticket]:
+        """The session's tasks that were taken and will not begin any more: they are handed back."""
+        taken = [ticket for ticket in self._places.values() if ticket.answer is not None]
+        return [ticket for ticket in taken if ticket.session == session and ticket.claim()]
 
     def running(self, session: str) -> list[str]:
         """The ids of the session's tasks that were taken, and wait or run."""

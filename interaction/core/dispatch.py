@@ -12,11 +12,13 @@ from typing import Any, Generic, TypeVar
 
 from interaction.core.task import TaskStatus
 from interaction.exception import (
+    LossReason,
     RequestException,
     SlaveMasterTokenInvalid,
     SlaveSlaveNotConnected,
     SlaveSystemShuttingDown,
     SlaveTaskAlreadyExist,
+    TaskLost,
 )
 
 # A slave that was full gets more when a quarter of its backlog is free: many in one message, not one by one.
@@ -182,14 +184,14 @@ class Dispatcher(Generic[M, J]):
         """The task of a job has ended. Says whether that is the job's end; else it waits again, before all others.
 
         What was LOST, or may have been taken by a slave that gave no answer, is done again as often as its owner
-        allows; what FAILED, only where he says so. A task that was not taken costs nothing.
+        allows; what FAILED, only where he says so. A task that was not taken, or was handed back, costs nothing.
         """
         member = job.member
         assert member is not None, "it was given to a slave"
         member.has -= 1
         again = False
-        if status is TaskStatus.START_FAILED and isinstance(error, (SlaveTaskAlreadyExist, *_LEAVING)):
-            self._let_rest(member, LONGEST_REST if isinstance(error, _LEAVING) else member.rest, now)
+        if _was_not_taken(status, error):
+            self._let_rest(member, member.rest if isinstance(error, SlaveTaskAlreadyExist) else LONGEST_REST, now)
             again = True
         elif self._may_be_done_again(status, error):
             if status is TaskStatus.START_FAILED:  # it gave no answer, and may be lost: the others have their turn
@@ -208,3 +210,10 @@ class Dispatcher(Generic[M, J]):
         if status is TaskStatus.START_FAILED:
             return isinstance(error, RequestException)
         return status is TaskStatus.LOST or (status is TaskStatus.FAILED and self._retry_failed)
+
+
+def _was_not_taken(status: TaskStatus, error: BaseException | None) -> bool:
+    """Whether it is certain that the task has not begun: its slave has said so."""
+    if status is TaskStatus.START_FAILED:
+        return isinstance(error, (SlaveTaskAlreadyExist, *_LEAVING))
+    return isinstance(error, TaskLost) and error.reason is LossReason.RETURNED

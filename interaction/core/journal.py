@@ -34,7 +34,8 @@ class SessionRecord:
 class TaskRecord:
     """A task that was started in a session, and how it has ended.
 
-    `status` is STARTED until then. `outcome` is the result as it came; a loss has none, but `reason` and `message`.
+    `status` is STARTED until then. `outcome` is the result as it came. A loss has none, but `reason` and `message`. The
+    loss of a task which its slave has handed back came as a result.
     `delivered`: its callbacks have been called, or are about to be.
     """
 

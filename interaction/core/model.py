@@ -75,6 +75,7 @@ class ResultStatus(Enum):
     COMPLETED = 1
     FAILED = 2
     CANCELLED = 3
+    RETURNED = 4
 
 
 class Acknowledgement(Enum):

@@ -5,6 +5,8 @@
     IDLE ── start ──> STARTING ── accept ──> STARTED ── finish ──> COMPLETED | FAILED | CANCELLED
                          │  └───────────── finish ──────────────────┘  │
                          └── fail_to_start / lose ──> START_FAILED     └── lose ──> LOST
+
+A result that hands the task back ends it as LOST: it had not begun.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from enum import unique
 from typing import Any
 
 from interaction.core.model import Acknowledgement, ResultStatus, TaskResult
-from interaction.exception import TaskCancelled, TaskFailed
+from interaction.exception import LossReason, TaskCancelled, TaskFailed, TaskLost
 from interaction.exception.code import NamedNumber
 
 
@@ -27,7 +29,7 @@ class TaskStatus(NamedNumber):
     START_FAILED = 0x13  # refused, or not sent: it has ended without having been started
     COMPLETED = 0x21  # ended, and done
     FAILED = 0x22  # ended: it ran and failed
-    LOST = 0x23  # ended: its slave is gone
+    LOST = 0x23  # ended: its slave is gone, or has handed it back
     CANCELLED = 0x24  # ended: it was asked to end
 
     @property
@@ -40,6 +42,7 @@ STATUS_BY_RESULT = {
     ResultStatus.COMPLETED: TaskStatus.COMPLETED,
     ResultStatus.FAILED: TaskStatus.FAILED,
     ResultStatus.CANCELLED: TaskStatus.CANCELLED,
+    ResultStatus.RETURNED: TaskStatus.LOST,
 }
 
 
@@ -81,7 +84,7 @@ class TaskMachine:
 
     def finish(self, result: TaskResult) -> Acknowledgement:
         """A result came. It implies that the task was accepted."""
-        if self.status in STATUS_BY_RESULT.values():
+        if self.status in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED):
             return Acknowledgement.DUPLICATE
         if self.status not in (TaskStatus.STARTING, TaskStatus.STARTED):
             return Acknowledgement.STALE
@@ -103,6 +106,11 @@ class TaskMachine:
 def _error_of(result: TaskResult) -> BaseException | None:
     if result.status is ResultStatus.COMPLETED:
         return None
+    if result.status is ResultStatus.RETURNED:
+        why = result.failure.message if result.failure else ""
+        return TaskLost(
+            LossReason.RETURNED, "the slave handed the task back, which had not begun" + (why and f": {why}")
+        )
     if result.status is ResultStatus.CANCELLED:
         return TaskCancelled(result.failure.message if result.failure else "the task was cancelled")
     if result.failure is None:

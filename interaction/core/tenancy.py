@@ -25,7 +25,7 @@ class Turn(Enum):
 
     BEGIN = "begin"
     WAIT = "wait"  # the session's master may have given the task up, and may come back for it
-    DROP = "drop"  # its session is over: nobody wants it any more
+    DROP = "drop"  # its session is over, or it was handed back: nobody wants it any more
 
 
 class Tenancy(Generic[T]):
@@ -45,9 +45,13 @@ class Tenancy(Generic[T]):
 
     # Draining.
 
-    def drain(self) -> None:
-        """Take no new task and no new master from now on."""
+    def drain(self) -> list[Ticket]:
+        """Take no new task and no new master from now on, and begin nothing.
+
+        Returns the tasks of the session that were taken and had not begun: each is to be `handed_back`.
+        """
         self.admission.draining = self.engagement.draining = True
+        return self.admission.unbegun(self.engagement.token) if self.engagement.token else []
 
     @property
     def drained(self) -> bool:
@@ -122,9 +126,11 @@ class Tenancy(Generic[T]):
 
         Raises:
             SlaveSlaveNotConnected, SlaveMasterTokenInvalid: its session has ended meanwhile; then it is refused.
+            SlaveSystemShuttingDown: the slave drains, likewise.
         """
         try:
             self.engagement.check(ticket.session)
+            self.admission.check_not_draining()
         except ResponseException as refusal:
             self.admission.refused(ticket, refusal)
             raise
@@ -141,22 +147,27 @@ class Tenancy(Generic[T]):
         lease = engagement.lease
         if not engagement.open or not engagement.certain or lease is None or lease.expired(now):
             return Turn.WAIT
+        if not ticket.claim():
+            return Turn.DROP
         ticket.begun = True
         return Turn.BEGIN
-
-    def dropped(self, ticket: Ticket) -> None:
-        """A task is not begun any more: its place is free."""
-        self.admission.ended(ticket)
 
     def finished(self, ticket: Ticket, report: T, now: float) -> bool:
         """A task has ended. Says whether its result is wanted: that of a session that has ended for good is not.
 
         Where this has failed half-way it may be done again: the result is kept before the task's place is free.
         """
+        ended = ticket.ended
+        wanted = self.handed_back(ticket, report, now)
+        if not ended:
+            self.tempo.ended(ticket.taken_at, now)
+        return wanted
+
+    def handed_back(self, ticket: Ticket, report: T, now: float) -> bool:
+        """A task has not begun and never will, as the report says: its place is free. As `finished`."""
         wanted = bool(self.engagement.token) and ticket.session == self.engagement.token
         if not ticket.ended:
             if wanted:
                 self.outbox.put(ticket.offer.task_id, ticket.session, report, now)
-            self.tempo.ended(ticket.taken_at, now)
             self.admission.ended(ticket)
         return wanted

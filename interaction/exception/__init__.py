@@ -15,7 +15,7 @@
     RequestException (OSError)           no answer: nobody there, or the deadline passed
     TaskException                        why a task has no good result (``task.error``)
     ├── TaskFailed                       it ran and failed: type, message, traceback; its cause is a RemoteTraceback
-    ├── TaskLost                         its slave is gone: reason
+    ├── TaskLost                         its slave is gone, or handed it back: reason
     └── TaskCancelled                    it was asked to end
     JournalError                         the master's journal can't be opened, read or written
     LeaseExpired                         a slave heard nothing from its master for the whole of its lease

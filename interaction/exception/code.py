@@ -66,6 +66,7 @@ class LossReason(Enum):
     SILENT = "silent"  # no heartbeat for the whole tolerance
     DISCONNECTED = "disconnected"  # either side ended the session
     DRAINED = "drained"  # the slave finished its work and left
+    RETURNED = "returned"  # the slave handed the task back, which had not begun: of tasks only
     NOT_HELD = "not held"  # the slave is there, and does not have the task: of tasks only, after a master's restart
 
     def __str__(self) -> str:

@@ -43,10 +43,10 @@ class TaskFailed(TaskException):
 
 
 class TaskLost(TaskException):
-    """The task's slave is gone, and nobody knows how far the task had come.
+    """The task's slave is gone, and nobody knows how far the task had come; or it handed the task back.
 
     Attributes:
-        reason: a :class:`LossReason`.
+        reason: a :class:`LossReason`. RETURNED: the task had not begun, and never will there.
         message: what happened, in a sentence that names the connection.
     """
 

@@ -65,7 +65,7 @@ class Archive:
             _log.error("what the journal has of task %s can't be read; its result may be: %s", record.id, error)
             data = {}
         task = self._revive(record, data).adopt(record.id, record.delivered)
-        if record.status is TaskStatus.LOST:
+        if record.reason:
             task.lose(TaskLost(LossReason[record.reason], record.message))
         elif record.status is not TaskStatus.STARTED:
             task.finish(convert.unpack_result(record.outcome))

@@ -311,9 +311,9 @@ class Desk:
         return self._options.max_message_bytes if self._session is None else self._session.max_message_bytes
 
     async def drain(self, timeout: float | None) -> bool:
-        """Take nothing new, and wait until all is done and acknowledged. False where that took more than `timeout`."""
-        self._tenancy.drain()
+        """Hand back what has not begun, and wait for the rest. False where that took more than `timeout`."""
         _log.info("draining")
+        self._intake.take_no_more("the slave drains")
         await self._wait_until(lambda: self._tenancy.drained, timeout)
         self._drained = self._tenancy.drained
         if not self._drained:
@@ -332,7 +332,7 @@ class Desk:
     async def shut_down(self) -> None:
         """Take nothing more, report what is there, and leave the session."""
         self.closing = True
-        self._tenancy.drain()  # on a stream that is open, too
+        self._intake.take_no_more("the slave shuts down")  # on a stream that is open, too
         session = self._session
         if session is not None:
             await self._wait_until(lambda: session.reporter.settled, _FLUSH_PATIENCE)

@@ -19,7 +19,7 @@ from interaction.rpc.insist import attempt, insist
 from interaction.rpc.loop import Loop
 from interaction.rpc.telling import log_exception, name_of, text_of
 from interaction.slave.user import Asking, User
-from interaction.slave.worker import broken_report
+from interaction.slave.worker import broken_report, returned_report
 from interaction.slave.workshop import Workplace, Workshop
 
 Answer = Callable[[Data | ResponseException], object]
@@ -167,15 +167,24 @@ class Intake:
                 begins.set_result(turn is Turn.BEGIN)
 
     def _finish(self, ticket: Ticket, report: SizedReport | None) -> None:
+        now = asyncio.get_running_loop().time()
         if report is None:
-            _log.info("task %s is not begun: its session is over", ticket.offer.task_id)
-            self._tenancy.dropped(ticket)
-            self._owner.task_ended(wanted=False)
-            return
-        wanted = self._tenancy.finished(ticket, report, asyncio.get_running_loop().time())
+            wanted = self._tenancy.handed_back(ticket, returned_report(ticket.offer.task_id, "it was not begun"), now)
+        else:
+            wanted = self._tenancy.finished(ticket, report, now)
         if not wanted:
-            _log.info("the result of task %s is dropped: its session is over", ticket.offer.task_id)
+            what = "task %s is not begun" if report is None else "the result of task %s is dropped"
+            _log.info(f"{what}: its session is over", ticket.offer.task_id)
         self._owner.task_ended(wanted=wanted)
+
+    def take_no_more(self, why: str) -> None:
+        """Nothing begins any more: the owners of what was taken have it again, and are told."""
+        now, returned = asyncio.get_running_loop().time(), self._tenancy.drain()
+        for ticket in returned:
+            self._tenancy.handed_back(ticket, returned_report(ticket.offer.task_id, why), now)
+        if returned:
+            _log.info("%s: handing back %d task(s) that had not begun", why, len(returned))
+            self._owner.task_ended(wanted=True)
 
     async def new_task(self, token: str, offer: TaskOffer) -> Data:
         """A master hands over a task by a call, which the answer is for. Raises a ResponseException."""

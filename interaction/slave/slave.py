@@ -170,9 +170,11 @@ class Slave(Facade):
     # The service's life.
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Take no new task, let those that were taken end, deliver their results, leave the master, and shut down.
+        """Take no new task, let those that run end, deliver their results, leave the master, and shut down.
 
-        Meanwhile the health is NOT_SERVING, and the heartbeat goes on. The master loses this slave as DRAINED.
+        What was taken and has not begun is handed back: a pool has it done by another slave, and the owner of a single
+        task finds it LOST with the reason RETURNED. Meanwhile the health is NOT_SERVING, and the heartbeat goes on. The
+        master loses this slave as DRAINED.
 
         Args:
             timeout: seconds after which it shuts down all the same; None waits as long as it takes.

@@ -73,6 +73,12 @@ def failed_report(task_id: str, error: BaseException) -> SizedReport:
     return _report(task_id, {"type": failure.type, "message": failure.message}, failure, None)
 
 
+def returned_report(task_id: str, why: str) -> SizedReport:
+    """The report of a task that is handed back: it has not begun, and never will here."""
+    report = write_result(task_id, ResultStatus.RETURNED, payload.encode({}, "result"), Failure("", why))
+    return SizedReport(report, report.ByteSize())
+
+
 def constructor_report(error: BaseException) -> SizedReport:
     """The report of any task in a process in which the slave's constructor raised."""
     return _raised_report(ANY_ID, _failure_of(error, "the slave's constructor raised this: "), None)

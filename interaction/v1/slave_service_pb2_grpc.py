@@ -34,8 +34,9 @@ class SlaveServiceStub:
     token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
     every Connect
 
-    A slave that drains finishes what it has, and answers a Connect that would open a session, and a task whose id is new,
-    with SYSTEM_SHUTTING_DOWN; everything else goes on.
+    A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
+    TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
+    SYSTEM_SHUTTING_DOWN; everything else goes on.
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
@@ -100,8 +101,9 @@ class SlaveServiceServicer:
     token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
     every Connect
 
-    A slave that drains finishes what it has, and answers a Connect that would open a session, and a task whose id is new,
-    with SYSTEM_SHUTTING_DOWN; everything else goes on.
+    A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
+    TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
+    SYSTEM_SHUTTING_DOWN; everything else goes on.
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
@@ -270,8 +272,9 @@ class SlaveService:
     token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
     every Connect
 
-    A slave that drains finishes what it has, and answers a Connect that would open a session, and a task whose id is new,
-    with SYSTEM_SHUTTING_DOWN; everything else goes on.
+    A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
+    TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
+    SYSTEM_SHUTTING_DOWN; everything else goes on.
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,

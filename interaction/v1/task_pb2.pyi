@@ -32,6 +32,12 @@ class _TaskResultStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Task
     """The task ran and failed."""
     TASK_RESULT_STATUS_CANCELLED: _TaskResultStatus.ValueType  # 3
     """The task was ended by CancelTask."""
+    TASK_RESULT_STATUS_RETURNED: _TaskResultStatus.ValueType  # 4
+    """The task was accepted, has not begun, and never will at this slave, as when that drains: it is its owner's again, who
+    may have it done elsewhere without its being done twice. Only for what can't have begun, and a slave may leave it out:
+    it then runs what it has accepted, or is lost with it. It is a result as any other: held until it is acknowledged,
+    reported again where that is missing, and a duplicate changes nothing.
+    """
 
 class TaskResultStatus(_TaskResultStatus, metaclass=_TaskResultStatusEnumTypeWrapper):
     """How a task ended at the slave."""
@@ -44,6 +50,12 @@ TASK_RESULT_STATUS_FAILED: TaskResultStatus.ValueType  # 2
 """The task ran and failed."""
 TASK_RESULT_STATUS_CANCELLED: TaskResultStatus.ValueType  # 3
 """The task was ended by CancelTask."""
+TASK_RESULT_STATUS_RETURNED: TaskResultStatus.ValueType  # 4
+"""The task was accepted, has not begun, and never will at this slave, as when that drains: it is its owner's again, who
+may have it done elsewhere without its being done twice. Only for what can't have begun, and a slave may leave it out:
+it then runs what it has accepted, or is lost with it. It is a result as any other: held until it is acknowledged,
+reported again where that is missing, and a duplicate changes nothing.
+"""
 Global___TaskResultStatus: _TypeAlias = TaskResultStatus  # noqa: Y015
 
 @_typing.final
@@ -96,7 +108,7 @@ class TaskResult(_message.Message):
 
     @_builtins.property
     def error(self) -> Global___TaskError:
-        """Why it failed. Absent unless the status is FAILED, and may be absent then."""
+        """Why it failed, or was returned. Absent unless the status is FAILED or RETURNED, and may be absent then."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from interaction.core.admission import Ticket
+from interaction.core.admission import Admission, Ticket
 from interaction.core.journal import Entry, SessionKept, SessionRecord
 from interaction.core.lease import Lease
 from interaction.core.model import Acknowledgement, TaskOffer, TaskResult
@@ -48,6 +48,30 @@ def old_token_accepted(slave: SimSlave) -> None:
 def place_never_freed(slave: SimSlave) -> None:
     """A task that has ended keeps its place."""
     put(slave.tenancy.admission, "ended", nothing)
+
+
+def hands_back_what_runs(slave: SimSlave) -> None:
+    """A slave that drains hands back whatever it has."""
+    admission = slave.tenancy.admission
+    put(admission, "unbegun", lambda session: taken(admission, session))
+
+
+def taken(admission: Admission, session: str) -> list[Ticket]:
+    """The tasks of a session that have a place."""
+    return [one for one in admission._places.values() if one.answer is not None and one.session == session]
+
+
+def runs_what_it_has_handed_back(slave: SimSlave) -> None:
+    """A task that was handed back stays in the backlog."""
+    tenancy = slave.tenancy
+    waiting = lambda session: [one for one in taken(tenancy.admission, session) if not one.begun]  # noqa: E731
+
+    def handed_back(ticket: Ticket, report: TaskResult, now: float) -> bool:
+        tenancy.outbox.put(ticket.offer.task_id, ticket.session, report, now)
+        return True
+
+    put(tenancy.admission, "unbegun", waiting)
+    put(tenancy, "handed_back", handed_back)
 
 
 def lease_never_over(slave: SimSlave) -> None:
@@ -245,6 +269,8 @@ BUGS: dict[str, Plant] = {
             no_dedupe,
             old_token_accepted,
             place_never_freed,
+            hands_back_what_runs,
+            runs_what_it_has_handed_back,
             lease_never_over,
             result_forgotten_when_reported,
             report_never_tried_again,

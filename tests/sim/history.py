@@ -78,12 +78,19 @@ class History:
         if story.accepted and there:
             self.wrong(now, f"task {task_id} was accepted by {slave}, which was never lost, and does not hold it")
 
-    def ended(self, now: float, task_id: str, status: TaskStatus, result: object) -> None:
-        """The owner's task has come to an end, and its callbacks are called: once for each time that this is."""
+    def ended(self, now: float, task_id: str, status: TaskStatus, result: object, *, returned: bool = False) -> None:
+        """The owner's task has come to an end, and its callbacks are called: once for each time that this is.
+
+        `returned`: he was told that it had not begun.
+        """
         story = self.tasks[task_id]
         story.ends.append((now, status))
         story.result = result
         self.counts[status.name] += 1
+        if returned:
+            self.counts["RETURNED"] += 1
+            if story.executions:
+                self.wrong(now, f"task {task_id} was handed back, and had begun")
         if len(story.ends) > 1:
             self.wrong(now, f"task {task_id} ended twice: {[end.name for _, end in story.ends]}")
         if status is TaskStatus.COMPLETED and (not story.executions or result != story.value):

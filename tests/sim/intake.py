@@ -100,6 +100,16 @@ class SimIntake:
         if ticket is not None:
             self._begin(ticket)
 
+    def take_no_more(self) -> None:
+        """Nothing begins any more: what was taken is handed back."""
+        for ticket in self._tenancy.drain():
+            self._hand_back(ticket)
+
+    def _hand_back(self, ticket: Ticket) -> None:
+        result = TaskResult(ticket.offer.task_id, ResultStatus.RETURNED, 0.0)
+        if self._tenancy.handed_back(ticket, result, self._world.now):
+            self._slave.report()
+
     # The slots.
 
     def _begin(self, ticket: Ticket) -> None:
@@ -117,7 +127,7 @@ class SimIntake:
                 self._run(ticket)
             else:
                 self._taken -= 1
-                self._tenancy.dropped(ticket)
+                self._hand_back(ticket)
 
     def _run(self, ticket: Ticket) -> None:
         self._running += 1

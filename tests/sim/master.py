@@ -255,6 +255,12 @@ class SimMaster:
         if link is not None and stream.number:
             self.do(link, link.session.stream_broken(stream.number))
 
+    def left(self, stream: Stream, drained: bool) -> None:
+        """A slave has left."""
+        link = self.registry.find(stream.token)
+        if link is not None and stream.number:
+            self.over(link, link.custody.left("bye", drained))
+
     def _down(self, slave: SimSlave, stream: Stream, deliver: Callable[[], object]) -> None:
         if (self.name, slave.name) in self.world.cut:
             return
@@ -325,7 +331,9 @@ class SimMaster:
 
     def told(self, task: SimTask) -> None:
         """The application's callback. Then its owner has had the end."""
-        self.history.ended(self.world.now, task.id, task.status, task.result)
+        error = task.machine.error
+        returned = isinstance(error, TaskLost) and error.reason is LossReason.RETURNED
+        self.history.ended(self.world.now, task.id, task.status, task.result, returned=returned)
         self.ended.append(task)
         self.keep([TaskDropped(task.id)], lambda: None)
 

@@ -8,7 +8,7 @@ from functools import partial
 from interaction.core.journal import SessionKept, Snapshot, TaskRecord
 from interaction.core.model import ConnectAnswer, ResultStatus, TaskResult
 from interaction.core.recovery import Recovery, Refused, meaning_of
-from interaction.core.task import STATUS_BY_RESULT, TaskMachine, TaskStatus
+from interaction.core.task import STATUS_BY_RESULT, TaskMachine
 from interaction.exception import JournalError, LossReason, ResponseException, TaskLost
 from tests.sim.journal import Disk
 from tests.sim.master import SimLink, SimMaster
@@ -70,7 +70,7 @@ class Restarted:
 
     def _ended(self, record: TaskRecord) -> SimTask:
         task = self._revived(record)
-        if record.status is TaskStatus.LOST:
+        if record.reason:
             task.lose(TaskLost(LossReason[record.reason], "lost"))
         else:
             value = float(record.outcome)

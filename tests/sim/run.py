@@ -100,7 +100,10 @@ class Run:
         self.world.at(self.world.now + draw.expovariate(0.3), self._trouble)
 
     def _kill(self, slave: SimSlave) -> None:
-        if slave.up:
+        if slave.up and self.world.random.random() < 0.3:
+            slave.drain(self.world.random.choice((0.1, 2.0, 10.0)))
+            self._replace_when_gone(slave)
+        elif slave.up:
             slave.kill()
             self.world.at(self.world.now + self.world.random.choice((0.01, 1.0, 10.0)), lambda: self._revive(slave))
 
@@ -108,6 +111,11 @@ class Run:
         if not slave.up:
             slave.start()
             self._replant()
+
+    def _replace_when_gone(self, slave: SimSlave) -> None:
+        self._revive(slave)
+        if slave.tenancy.admission.draining:
+            self.world.at(self.world.now + 1.0, lambda: self._replace_when_gone(slave))
 
     def _kill_master(self, slave: SimSlave) -> None:
         journal = self.master.journal

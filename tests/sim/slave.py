@@ -27,6 +27,7 @@ from tests.sim.work import SimWork
 from tests.sim.world import Later, Work, World
 
 RETRY_PAUSE = 0.05
+LEAVE_PATIENCE = 0.5
 
 
 class FastRoad(Enum):
@@ -90,6 +91,23 @@ class SimSlave:
         self.break_stream()
         if self.work is not None:
             self.work.wire.end(self.work.wire.master, BROKEN)
+
+    def drain(self, timeout: float) -> None:
+        """SIGTERM: it takes nothing new, hands back what has not begun, and leaves when the rest is done."""
+        self.intake.take_no_more()
+        self._leave_when_drained(self.world.now + timeout)
+
+    def _leave_when_drained(self, deadline: float) -> None:
+        self.let_go_if_due()
+        drained, stream = self.tenancy.drained, self.stream
+        if not drained and self.world.now < deadline:
+            self.world.on(self, self.world.now + 0.1, lambda: self._leave_when_drained(deadline))
+            return
+        if stream is not None and self.tenancy.engagement.open:
+            self._up(stream, lambda: self.master.left(stream, drained))
+        self.tenancy.engagement.end()
+        self._end_session()
+        self.world.on(self, self.world.now + LEAVE_PATIENCE, self.kill)
 
     def break_stream(self) -> None:
         """The connection is gone, and each end that can hear notices."""

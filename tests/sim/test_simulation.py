@@ -31,7 +31,10 @@ def test_runs_are_about_something() -> None:
     for seed in range(100):
         for name, number in Run(seed).go().counts.items():
             counts[name] += number
-    happened = {"COMPLETED", "LOST", "START_FAILED", "EXITED", "RESTARTED", "SILENT", "DISCONNECTED"}
+    happened = {"COMPLETED", "LOST", "START_FAILED", "EXITED", "RESTARTED", "SILENT", "DISCONNECTED"} | {
+        "DRAINED",
+        "RETURNED",
+    }
     happened |= {"streams broken", "streams closed", "sent by a stream", "results by a stream", "left over by a stream"}
     happened |= {"refused with TASK_ALREADY_EXIST", "refused with TASK_REFUSED", "no answer"}
     happened |= {"master restarted", "resumed", "acknowledged RECORDED", "acknowledged DUPLICATE", "acknowledged STALE"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from interaction.core.model import Acknowledgement, Failure, ResultStatus, TaskResult
-from interaction.core.task import TaskMachine, TaskStatus
+from interaction.core.task import STATUS_BY_RESULT, TaskMachine, TaskStatus
 from interaction.exception import LossReason, TaskCancelled, TaskFailed, TaskLost
 
 REFUSED = ConnectionError("the slave refused")
@@ -19,6 +19,7 @@ RESULTS = {
     "complete": TaskResult("id", ResultStatus.COMPLETED, {"sum": 3}),
     "fail": TaskResult("id", ResultStatus.FAILED, {"got": 1}, Failure("KeyError", "'b'", "Traceback ...")),
     "cancel": TaskResult("id", ResultStatus.CANCELLED, {}),
+    "return": TaskResult("id", ResultStatus.RETURNED, {}, Failure("", "the slave drains")),
 }
 ENDED = {
     TaskStatus.START_FAILED,
@@ -68,6 +69,7 @@ TABLE: dict[str, dict[str, tuple[object, str] | object]] = {
         "complete": STALE,
         "fail": STALE,
         "cancel": STALE,
+        "return": STALE,
         "lose": False,
     },
     "STARTING": {
@@ -77,6 +79,7 @@ TABLE: dict[str, dict[str, tuple[object, str] | object]] = {
         "complete": (RECORDED, "COMPLETED"),
         "fail": (RECORDED, "FAILED"),
         "cancel": (RECORDED, "CANCELLED"),
+        "return": (RECORDED, "LOST"),
         "lose": (True, "START_FAILED"),
     },
     "STARTED": {
@@ -86,6 +89,7 @@ TABLE: dict[str, dict[str, tuple[object, str] | object]] = {
         "complete": (RECORDED, "COMPLETED"),
         "fail": (RECORDED, "FAILED"),
         "cancel": (RECORDED, "CANCELLED"),
+        "return": (RECORDED, "LOST"),
         "lose": (True, "LOST"),
     },
     **{
@@ -96,6 +100,7 @@ TABLE: dict[str, dict[str, tuple[object, str] | object]] = {
             "complete": DUPLICATE,
             "fail": DUPLICATE,
             "cancel": DUPLICATE,
+            "return": DUPLICATE,
             "lose": False,
         }
         for state in ("COMPLETED", "FAILED", "CANCELLED")
@@ -108,6 +113,7 @@ TABLE: dict[str, dict[str, tuple[object, str] | object]] = {
             "complete": STALE,
             "fail": STALE,
             "cancel": STALE,
+            "return": STALE,
             "lose": False,
         }
         for state in ("START_FAILED", "LOST")
@@ -173,6 +179,16 @@ def test_a_failure_says_what_the_slave_said() -> None:
     assert (machine.error.type, machine.error.message, machine.error.traceback) == ("KeyError", "'b'", "Traceback ...")
 
 
+@pytest.mark.parametrize("state", ["STARTING", "STARTED"])
+def test_a_task_that_is_handed_back_is_lost_and_says_that_it_had_not_begun(state: str) -> None:
+    machine = machine_in(state)
+    assert machine.finish(RESULTS["return"]) is RECORDED
+    assert machine.status is TaskStatus.LOST
+    assert isinstance(machine.error, TaskLost)
+    assert machine.error.reason is LossReason.RETURNED
+    assert str(machine.error) == "the slave handed the task back, which had not begun: the slave drains"
+
+
 def test_a_failure_without_a_reason_is_a_failure() -> None:
     machine = machine_in("STARTED")
     assert machine.finish(TaskResult("id", ResultStatus.FAILED, None)) is RECORDED
@@ -222,7 +238,7 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
         acknowledgement = self.machine.finish(RESULTS[result])
         if acknowledgement is RECORDED:
             self.recorded += 1
-            assert self.machine.status is TaskStatus[RESULTS[result].status.name]
+            assert self.machine.status is STATUS_BY_RESULT[RESULTS[result].status]
         else:
             never_had_one = before in (TaskStatus.IDLE, TaskStatus.LOST, TaskStatus.START_FAILED)
             assert acknowledgement is (STALE if never_had_one else DUPLICATE)

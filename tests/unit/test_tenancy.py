@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 import pytest
 
 from interaction.core.model import ConnectAnswer, HeldTask, TaskOffer
 from interaction.core.outbox import Outbox
 from interaction.core.tenancy import Tenancy, Turn
-from interaction.exception import SlaveMasterTokenInvalid
+from interaction.exception import SlaveMasterTokenInvalid, SlaveSystemShuttingDown
 
 FIRST, SECOND = "a" * 43, "b" * 43
 ANSWER = ConnectAnswer("i" * 32)
@@ -65,7 +67,7 @@ def test_a_task_that_waits_for_a_slot_is_not_begun_after_the_end_of_its_session(
     assert tenancy.turn(ticket, 1.0) is Turn.BEGIN, "the user may refuse"
     tenancy.closed(FIRST, {})
     assert tenancy.turn(ticket, 1.0) is Turn.DROP
-    tenancy.dropped(ticket)
+    assert not tenancy.handed_back(ticket, "returned", 1.0)
     assert not tenancy.admission.busy
 
 
@@ -95,3 +97,49 @@ def test_a_task_that_waits_for_its_master_is_dropped_when_another_one_comes(tena
     tenancy.engagement.connect(SECOND, None)
     tenancy.opened(ANSWER, 10.0, 12.0)
     assert tenancy.turn(ticket, 12.5) is Turn.DROP
+
+
+def test_what_has_not_begun_is_handed_back_when_the_slave_drains(tenancy: Tenancy[str]) -> None:
+    running, waiting, asked = (tenancy.offer(FIRST, offer(name))[0] for name in ("running", "waiting", "asked"))
+    for ticket in (running, waiting):
+        tenancy.accepted(ticket, {}, now=0.0)
+    assert tenancy.turn(running, 0.5) is Turn.BEGIN
+    assert tenancy.drain() == [waiting]
+    assert tenancy.drain() == [], "once"
+    assert tenancy.turn(waiting, 0.6) is Turn.DROP, "its slot is free before it is told"
+    assert tenancy.handed_back(waiting, "returned", 0.6)
+    assert tenancy.handed_back(waiting, "returned", 0.7), "told again, and counted once"
+    assert tenancy.turn(waiting, 20.0) is Turn.DROP, "also when the lease is over"
+    assert tenancy.held() == [HeldTask("running", ended=False), HeldTask("waiting", ended=True)]
+    with pytest.raises(SlaveSystemShuttingDown):
+        tenancy.accepted(asked, {}, now=0.7)
+    assert tenancy.finished(running, "report", 0.8)
+    assert [(entry.task_id, entry.item) for entry in tenancy.outbox.take_due(FIRST, 1.0)] == [
+        ("waiting", "returned"),
+        ("running", "report"),
+    ]
+    assert not tenancy.drained, "not acknowledged"
+    for name in ("waiting", "running"):
+        tenancy.outbox.acknowledged(name)
+    assert tenancy.drained
+
+
+def test_a_task_is_begun_or_handed_back_and_never_both(tenancy: Tenancy[str]) -> None:
+    """A thread begins it, and the loop drains."""
+    for number in range(300):
+        ticket = tenancy.admission.offer(offer(str(number)), FIRST)[0]
+        tenancy.admission.accepted(ticket, {}, 0.0)
+        begun: list[Turn] = []
+        thread = Thread(target=lambda ticket=ticket, begun=begun: begun.append(tenancy.turn(ticket, 1.0)))
+        thread.start()
+        returned = tenancy.admission.unbegun(FIRST)
+        thread.join()
+        assert (begun == [Turn.BEGIN]) is (returned == [])
+        tenancy.admission.ended(ticket)
+
+
+def test_a_slave_without_a_session_has_nothing_to_hand_back(tenancy: Tenancy[str]) -> None:
+    ticket, _ = tenancy.offer(FIRST, offer("waiting"))
+    tenancy.accepted(ticket, {}, now=0.0)
+    tenancy.closed(FIRST, {})
+    assert tenancy.drain() == []
