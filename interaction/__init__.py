@@ -1,7 +1,6 @@
 """One master hands tasks to long-lived slaves on other machines, and gets every result back exactly once."""
 
-import logging
-
+from interaction import log
 from interaction.config import TLS
 from interaction.exception import RequestException
 from interaction.master import Master, SlaveConnectionProxy, SlavePool, Task, TaskStatus
@@ -24,4 +23,4 @@ __all__ = [
     "__version__",
 ]
 
-logging.getLogger("interaction").addHandler(logging.NullHandler())  # the application decides what is shown
+log.set_up()

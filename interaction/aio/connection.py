@@ -80,7 +80,7 @@ class SlaveConnectionProxy(BaseConnection):
         suspect = link.session.state is SessionState.SUSPECT
         answer = await link.release(data, 0.0 if suspect else _CLOSE_PATIENCE)
         if answer is None:
-            _log.warning("%s: closed, without an answer of the slave", self._name)
+            _log.warning("connection %r is closed without an answer of the slave", self._name)
         else:
             hooks = self._home.hooks
             await said(hooks._after_disconnect(200, True, 0, "The slave has agreed to the end.", answer))

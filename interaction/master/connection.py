@@ -14,6 +14,7 @@ from interaction.master.base_connection import BaseConnection, Home
 from interaction.master.link import Link
 from interaction.master.task import Task
 from interaction.rpc.strand import Strand
+from interaction.text import one_line
 
 _log = logging.getLogger("interaction.master")
 _T = TypeVar("_T")
@@ -36,7 +37,7 @@ class SlaveConnectionProxy(BaseConnection):
 
     def __init__(self, name: str, endpoint: Endpoint, home: PlainHome) -> None:
         self._plain_home = home
-        self._strand = Strand(f"interaction-callbacks-{name}")
+        self._strand = Strand(f"interaction-callbacks-{one_line(name)}")
         super().__init__(name, endpoint, home, self._strand)
 
     @property
@@ -109,7 +110,7 @@ class SlaveConnectionProxy(BaseConnection):
         suspect = link.session.state is SessionState.SUSPECT
         answer = self._plain_home.run(link.release(data, 0.0 if suspect else _CLOSE_PATIENCE))
         if answer is None:
-            _log.warning("%s: closed, without an answer of the slave", self._name)
+            _log.warning("connection %r is closed without an answer of the slave", self._name)
         else:
             self._home.hooks._after_disconnect(200, True, 0, "The slave has agreed to the end.", answer)
 

@@ -133,7 +133,7 @@ class Link:
         loop = asyncio.get_running_loop()
         probe = self.session.opened(answer.incarnation, loop.time())
         loop.call_later(STREAM_GRACE, lambda: self.do(self.session.expect_stream()))
-        _log.info("%s: connected to a slave of incarnation %s", self.name, answer.incarnation[:8])
+        _log.info("connection %r: connected to a slave of incarnation %s", self.name, answer.incarnation[:8])
         self.do(probe)
         if not self.session.over:
             self._owner.link_opened(self)
@@ -144,7 +144,7 @@ class Link:
         missing = self.custody.missing(answer.held)
         self.opened(answer)
         if missing:
-            _log.warning("%s: the slave does not hold %d unfinished task(s): lost", self.name, len(missing))
+            _log.warning("connection %r: the slave does not hold %d unfinished task(s): lost", self.name, len(missing))
             self._notes.lost(missing)
 
     async def disconnect(self, data: Encoded) -> Data:
@@ -237,7 +237,7 @@ class Link:
         self._await_stream_no_longer()
         number = self.session.stream_opened(asyncio.get_running_loop().time())
         if number > 1:
-            _log.info("%s: the slave has opened its heartbeat stream again", self.name)
+            _log.info("connection %r: the slave has opened its heartbeat stream again", self.name)
         return HeartbeatStream(self, self.session, number)
 
     async def streaming(self) -> None:
@@ -254,7 +254,7 @@ class Link:
         """Carry out what the core has decided."""
         if isinstance(decision, Probe):
             if not decision.after:
-                _log.info("%s: no heartbeat stream; asking who is there", self.name)
+                _log.info("connection %r: no heartbeat stream; asking who is there", self.name)
             self._owner.ask_after(self, decision)
         elif isinstance(decision, Lose):
             self.over(self.custody.close(decision.reason, decision.message, asked=False))
@@ -297,10 +297,10 @@ class Link:
                 call.cancel()
         self.delivery.close()
         if ending.reason is not None:
-            asked = ending.reason in (LossReason.DISCONNECTED, LossReason.DRAINED)
+            in_order = ending.reason in (LossReason.DISCONNECTED, LossReason.DRAINED) and not ending.unfinished
             _log.log(
-                logging.INFO if asked else logging.WARNING,
-                "%s: lost (%s): %s; unfinished tasks: %d",
+                logging.INFO if in_order or ending.asked else logging.WARNING,
+                "connection %r is lost (%s): %s; unfinished tasks: %d",
                 self.name,
                 ending.reason.name,
                 ending.message,

@@ -93,7 +93,7 @@ class Comeback:
             if not link.session.over:
                 await self._resume(link)
         except (RequestException, JournalError, PayloadError) as error:
-            _log.info("%s: not resumed yet: %s", link.name, error)
+            _log.info("connection %r: not resumed yet: %s", link.name, error)
         except ResponseException as refusal:
             self._refused(link, refusal)
         if link.session.over or link not in self._recovery:
@@ -139,5 +139,5 @@ class Comeback:
         elif meaning is Refused.OVER:
             link.end(LossReason.DISCONNECTED, f"the slave says: {refusal.message}", asked=False)
         else:
-            _log.info("%s: not resumed yet: %s", link.name, refusal.message)
+            _log.info("connection %r: not resumed yet: %s", link.name, refusal.message)
             link.end_stream("its master was restarted, and can't resume it")

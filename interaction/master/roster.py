@@ -174,7 +174,7 @@ class Roster(Generic[T]):
         try:
             await asyncio.wait_for(link.streaming(), _LONGEST_TURN)
         except asyncio.TimeoutError:
-            _log.info("%s: connecting takes a while; others go on", link.name)
+            _log.info("connection %r: connecting takes a while; others go on", link.name)
         finally:
             self._turns.release()
 

@@ -149,6 +149,14 @@ class MasterService(Service, Generic[C, T]):
 
     # The service's life.
 
+    def _exposed(self) -> str | None:
+        if self.options.tls is not None:
+            return None
+        return (
+            "without TLS: others on the way can read and change everything. "
+            'Master(tls=TLS(...)) keeps them out; on one machine Master("127.0.0.1") is enough'
+        )
+
     async def _open(self, loop: Loop) -> int:
         journal, snapshot = None, Snapshot()
         if self.options.journal is not None:

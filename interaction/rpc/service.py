@@ -36,8 +36,8 @@ _running: set[Service] = set()  # a service that nobody holds runs on until the 
 class Service:
     """Start and end of a server on the shared loop, behind a facade. All methods may be called from any thread.
 
-    A subclass gives `_open`, `_close` and `_join_strands`, and may raise in `check_may_wait`. `name` is that of the
-    facade's class, for messages.
+    A subclass gives `_open`, `_close`, `_exposed` and `_join_strands`, and may raise in `check_may_wait`. `name` is
+    that of the facade's class, for messages.
     """
 
     def __init__(self, options: ServiceOptions, name: str, log: logging.Logger) -> None:
@@ -96,12 +96,9 @@ class Service:
         _running.add(self)
         address = join_host(self.options.host, self.port)
         self._log.info("%s listens at %s", self._name, address)
-        if self.options.tls is None and not is_loopback(self.options.host):
-            self._log.warning(
-                "%s listens beyond this machine (%s) without TLS: who can reach it can read everything; see TLS",
-                self._name,
-                address,
-            )
+        exposed = None if is_loopback(self.options.host) else self._exposed()
+        if exposed is not None:
+            self._log.warning("%s listens beyond this machine (%s) %s", self._name, address, exposed)
 
     def shutdown(self) -> None:
         """As `Facade.shutdown()`."""
@@ -196,6 +193,10 @@ class Service:
             work.close()
             raise
         return self._run(work)
+
+    def _exposed(self) -> str | None:
+        """What those can do who reach it from another machine, and ought not to; and the remedy."""
+        raise NotImplementedError
 
     async def _open(self, loop: Loop) -> int:
         """Start serving; returns the port."""

@@ -8,6 +8,15 @@ from __future__ import annotations
 import logging
 import traceback
 
+from interaction.text import quoted
+
+
+class _Told(Exception):
+    """As much of an exception as can be had."""
+
+    def __str__(self) -> str:
+        return "\n" + quoted(self.args[0])
+
 
 def name_of(error: BaseException) -> str:
     """The name of its class."""
@@ -49,6 +58,6 @@ def log_exception(log: logging.Logger, level: int, error: BaseException, message
         if whole:
             log.log(level, message, *arguments, exc_info=error)
         else:
-            log.log(level, message + "\n%s", *arguments, written)
+            log.log(level, message, *arguments, exc_info=_Told(written))
     except BaseException:  # noqa: BLE001 - it can be written once, and not twice
         log.log(level, message + " (%s)", *arguments, name_of(error))

@@ -67,6 +67,15 @@ class SlaveService(Service):
         await self._server.drain()
         return await self._desk.drain(timeout)
 
+    def _exposed(self) -> str | None:
+        tls = self.options.tls
+        if tls is not None and tls.mutual:
+            return None
+        what = "without TLS: others can read everything, and while it is free connect to it and have it work"
+        if tls is not None:
+            what = "with TLS that is not mutual: while it is free, others can connect to it and have it work"
+        return f'{what}. Slave(tls=TLS(..., mutual=True)) keeps them out; on one machine Slave("127.0.0.1") is enough'
+
     async def _open(self, loop: Loop) -> int:
         self._desk.start(loop)
         await asyncio.to_thread(self._desk.workplace.start)

@@ -71,7 +71,11 @@ def test_logs_tell_the_life_of_a_session_and_never_its_token_or_its_data(
     (token,) = drawn
     assert len(token) >= 43  # 256 bits
     lines = [record.getMessage() for record in caplog.records]
-    for event in ("conn: connected to a slave", "conn: lost (DISCONNECTED)", "connected to the master"):
+    for event in (
+        "connection 'conn': connected",
+        "connection 'conn' is lost (DISCONNECTED)",
+        "connected to the master",
+    ):
         assert any(event in line for line in lines)
     text = "\n".join([*lines, caplog.text])
     assert token not in text

@@ -17,15 +17,16 @@ LONGEST = 350
 
 # Each room, and the rooms that it may use beside itself. Whoever is not named here has no place in the package.
 ROOMS: dict[str, set[str]] = {
-    "__init__": {"master", "slave", "address", "config", "exception", "version"},
+    "__init__": {"master", "slave", "address", "config", "exception", "log", "version"},
     "aio": {"master", "rpc", "core", "address", "config", "exception"},
-    "master": {"rpc", "journal", "core", "address", "config", "exception", "version"},
+    "master": {"rpc", "journal", "core", "address", "config", "exception", "text", "version"},
     "slave": {"rpc", "core", "address", "config", "exception", "version"},
-    "rpc": {"core", "address", "config", "exception", "version", "v1"},
+    "rpc": {"core", "address", "config", "exception", "text", "version", "v1"},
     "journal": {"core", "exception"},
     "core": {"config", "exception"},
     "config": {"address", "pem"},
     "exception": {"text"},
+    "log": {"text"},
     "text": set(),
     "address": set(),
     "pem": set(),
