@@ -13,7 +13,7 @@ import sys
 from interaction.text import one_line
 
 ROOT = "interaction"
-LOGGERS = tuple(f"{ROOT}.{part}" for part in ("master", "slave", "aio", "strand", "tls"))
+LOGGERS = (ROOT, *(f"{ROOT}.{part}" for part in ("master", "slave", "aio", "strand", "tls")))
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _MARK = "is_interactions_last_resort"
 
