@@ -17,6 +17,7 @@ ACKNOWLEDGE_AT = 200  # so many go out at once
 ACKNOWLEDGE_WITHIN = 0.02  # seconds, where nothing else goes out meanwhile
 _ACKNOWLEDGEMENT = 38  # bytes: a UUID and its field
 IDLE = 10.0  # seconds without a task after which the stream is closed
+QUIET = 3  # times IDLE without a word while a task runs, after which an empty message goes out
 MOST_BREAKS = 3  # streams in a row that broke without an answer: something between does not let them pass
 
 T = TypeVar("T")
@@ -42,6 +43,8 @@ class Road(Generic[T]):
         self._acknowledged: deque[str] = deque()
         self._hurry = False  # the acknowledgements have waited long enough
         self._used = False  # since the last look
+        self._quiet = 0  # looks in a row at which it was not
+        self._sign_of_life = False  # an empty message is to go out
         self._breaks = 0
 
     def takes(self, size: int) -> bool:
@@ -63,8 +66,10 @@ class Road(Generic[T]):
 
     @property
     def pending(self) -> bool:
-        """Whether a task, or many acknowledgements, are to go out at once."""
-        return bool(self._queue) or len(self._acknowledged) >= (1 if self._hurry else ACKNOWLEDGE_AT)
+        """Whether a task, many acknowledgements or an empty message are to go out at once."""
+        return (
+            bool(self._queue) or self._sign_of_life or len(self._acknowledged) >= (1 if self._hurry else ACKNOWLEDGE_AT)
+        )
 
     def take(self) -> tuple[list[T], list[str]]:
         """The next message: tasks, and the ids of the results that it acknowledges, which are all that were recorded.
@@ -76,15 +81,20 @@ class Road(Generic[T]):
         ids = [] if self._acknowledged else self._queue.take(count * _ACKNOWLEDGEMENT)
         tasks = [self._awaited[task_id].task for task_id in ids if task_id in self._awaited]
         self._hurry = bool(self._acknowledged)
-        self._used = True
+        self._sign_of_life = False
+        self._used = bool(ids or acknowledged) or self._used
         return tasks, acknowledged
 
     def look(self, *, busy: bool) -> bool:
         """`IDLE` has passed. Says whether the stream is closed: nothing went over it meanwhile, or is to.
 
-        `busy`: a task has not ended.
+        `busy`: a task has not ended. While nothing is said of it an empty message now and then shows whoever stands
+        between that the stream is in use, and whether the slave's machine is still there.
         """
-        self.closing = not (self._used or busy or self._queue or self._acknowledged)
+        quiet = not (self._used or self._queue or self._acknowledged)
+        self.closing = quiet and not busy
+        self._quiet = self._quiet + 1 if quiet else 0
+        self._sign_of_life = busy and self._quiet > 0 and self._quiet % QUIET == 0
         self._used = False
         return self.closing
 
@@ -102,7 +112,7 @@ class Road(Generic[T]):
             self._breaks += 1
         refused = isinstance(why, RequestException) and why.code == "UNIMPLEMENTED"
         self.usable = not refused and self._breaks < MOST_BREAKS
-        self.closing = self._hurry = self._used = False
+        self.closing = self._hurry = self._used = self._sign_of_life = False
         left = list(self._awaited.values())
         self._awaited.clear()
         self._queue.clear()

@@ -181,10 +181,9 @@ class FastRoad:
         """Close a stream that nobody needs."""
         if self._serving is None:
             return
-        if self._road.look(busy=self._owner.busy):
-            self._ring()
-        else:
+        if not self._road.look(busy=self._owner.busy):
             self._at(self._loop.time() + IDLE, self._look)
+        self._ring()
 
 
 def _heard(serving: asyncio.Task[None]) -> None:

@@ -13,6 +13,9 @@ from interaction.address import Endpoint, is_any, join_host
 from interaction.config import TLS
 from interaction.rpc import grpc_log
 
+# What servers of gRPC permit by default is a PING every five minutes, and they end a connection that brings more. None
+# is needed: beats and deadlines tell who is gone, and what was sent and is not taken within the timeout is an end, too.
+_PING_EVERY_MS = 330_000
 _ROUTE_PROBE = ("192.0.2.1", 9)  # RFC 5737: nobody's address; only the local end of the route to it is looked at
 
 _SHARED_OPTIONS = (
@@ -24,8 +27,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.absolute_max_metadata_size", 512 * 1024),
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),  # closing one connection must not keep another's transport
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_time_ms", _PING_EVERY_MS),
+    ("grpc.keepalive_timeout_ms", 5_000),  # of what was sent, too
     ("grpc.client_idle_timeout_ms", 10_000),  # a connection without calls is given back; the next call opens one
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),  # also how long one attempt to connect may take
@@ -37,7 +40,7 @@ _SERVER_OPTIONS = (
     ("grpc.max_concurrent_streams", 1024),  # of one connection; a peer's further calls wait for their turn
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),  # others may ping more often than we do
     ("grpc.keepalive_permit_without_calls", 1),
 )
 # Of a server whose connections bring little but heartbeats: gRPC would measure the bandwidth by a ping for each, which

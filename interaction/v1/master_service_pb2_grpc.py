@@ -34,7 +34,7 @@ class MasterServiceStub:
     the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
-    at 5 s: by default it grows to two minutes, longer than any lease.
+    at 5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
     """
 
     def __init__(self, channel):
@@ -69,7 +69,7 @@ class MasterServiceServicer:
     the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
-    at 5 s: by default it grows to two minutes, longer than any lease.
+    at 5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
     """
 
     def Ping(self, request, context):
@@ -153,7 +153,7 @@ class MasterService:
     the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
-    at 5 s: by default it grows to two minutes, longer than any lease.
+    at 5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
     """
 
     @staticmethod

@@ -35,7 +35,7 @@ class MasterServiceStub:
     the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
-    at 5 s: by default it grows to two minutes, longer than any lease.
+    at 5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
     """
 
     @_typing.overload
@@ -87,7 +87,7 @@ class MasterServiceAsyncStub(MasterServiceStub):
     the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
-    at 5 s: by default it grows to two minutes, longer than any lease.
+    at 5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -135,7 +135,7 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
     the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
-    at 5 s: by default it grows to two minutes, longer than any lease.
+    at 5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
     """
 
     @_abc_1.abstractmethod

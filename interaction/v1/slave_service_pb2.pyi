@@ -333,7 +333,9 @@ Global___NewTaskResponse: _TypeAlias = NewTaskResponse  # noqa: Y015
 
 @_typing.final
 class WorkRequest(_message.Message):
-    """What a master says on the fast road. Either list may be empty."""
+    """What a master says on the fast road. Either list may be empty, and both: a sign of life, which changes nothing. A master
+    may give one about every 30 s while tasks are out and nothing else is to be said.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -51,6 +51,13 @@ class SlaveServiceStub:
     says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
     ends keeps its slot until it has ended.
 
+    Keepalive. Neither side needs HTTP/2's PING: a dead peer is noticed by the beats and by the deadline of each call. A client
+    that sends one all the same lets at least 5 minutes pass between two, which is what servers of gRPC permit with their
+    default settings; they answer more with GOAWAY too_many_pings, and every call on the connection ends. (Those by which a
+    library measures the bandwidth follow what the server has said, and are not meant.) A server need not change its
+    settings, and does well to permit a PING every 10 s. What is to keep a firewall between the two awake is said by message:
+    the beats, and on a stream of Work an empty message now and then.
+
     Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
     features. grpc.health.v1 and server reflection are welcome, and not needed.
     """
@@ -163,6 +170,13 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
     ends keeps its slot until it has ended.
 
+    Keepalive. Neither side needs HTTP/2's PING: a dead peer is noticed by the beats and by the deadline of each call. A client
+    that sends one all the same lets at least 5 minutes pass between two, which is what servers of gRPC permit with their
+    default settings; they answer more with GOAWAY too_many_pings, and every call on the connection ends. (Those by which a
+    library measures the bandwidth follow what the server has said, and are not meant.) A server need not change its
+    settings, and does well to permit a PING every 10 s. What is to keep a firewall between the two awake is said by message:
+    the beats, and on a stream of Work an empty message now and then.
+
     Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
     features. grpc.health.v1 and server reflection are welcome, and not needed.
     """
@@ -270,6 +284,13 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
     says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
     ends keeps its slot until it has ended.
+
+    Keepalive. Neither side needs HTTP/2's PING: a dead peer is noticed by the beats and by the deadline of each call. A client
+    that sends one all the same lets at least 5 minutes pass between two, which is what servers of gRPC permit with their
+    default settings; they answer more with GOAWAY too_many_pings, and every call on the connection ends. (Those by which a
+    library measures the bandwidth follow what the server has said, and are not meant.) A server need not change its
+    settings, and does well to permit a PING every 10 s. What is to keep a firewall between the two awake is said by message:
+    the beats, and on a stream of Work an empty message now and then.
 
     Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
     features. grpc.health.v1 and server reflection are welcome, and not needed.

@@ -166,7 +166,6 @@ class SimRoad:
     def _look(self) -> None:
         if self.wire is None:
             return
-        if self.road.look(busy=self._owner.busy):
-            self._ring()
-        else:
+        if not self.road.look(busy=self._owner.busy):
             self._at(self._world.now + self._idle, self._look)
+        self._ring()

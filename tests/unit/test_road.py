@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interaction.core.road import ACKNOWLEDGE_AT, MOST_BREAKS, Road
+from interaction.core.road import ACKNOWLEDGE_AT, MOST_BREAKS, QUIET, Road
 from interaction.exception import RequestException
 
 BROKEN = RequestException("the wire was cut", "UNAVAILABLE")
@@ -131,6 +131,26 @@ def test_a_stream_that_nobody_needs_is_closed_and_takes_nothing_more(road: Road[
         assert road.ended(None) == []
         assert road.takes(10), "it was no break"
         road.look(busy=False)
+
+
+def test_a_stream_on_which_nothing_is_said_of_a_running_task_brings_an_empty_message_now_and_then(
+    road: Road[str],
+) -> None:
+    offered(road, "a")
+    road.take()
+    road.answered("a")
+    road.look(busy=True)
+    for _ in range(2):
+        for _ in range(QUIET):
+            assert not road.pending
+            assert not road.look(busy=True)
+        assert road.pending
+        assert road.take() == ([], [])
+    for _ in range(QUIET + 1):
+        offered(road, "b")
+        road.take()
+        road.look(busy=True)
+        assert not road.pending, "something has been said"
 
 
 def test_what_is_too_large_does_not_go_this_way(road: Road[str]) -> None:
