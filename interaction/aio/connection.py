@@ -16,6 +16,7 @@ from interaction.exception import RequestException
 from interaction.master.base_connection import BaseConnection, Home
 from interaction.master.link import Link
 from interaction.master.roster import Roster
+from interaction.rpc import forks
 from interaction.rpc.encoded import Encoded
 
 _log = logging.getLogger("interaction.aio")
@@ -95,7 +96,8 @@ class SlaveConnectionProxy(BaseConnection):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close()
+        if not forks.inherited():
+            await self.close()
 
     def new_task(self, data: Mapping[str, Any] | None = None) -> Task:
         """A task for the slave, not started yet. `data` is a mapping; None is an empty one."""

@@ -11,6 +11,7 @@ from interaction.aio.task import Task
 from interaction.config import TLS
 from interaction.master.base_master import BaseMaster, master_options
 from interaction.master.hooks import HOOKS
+from interaction.rpc import forks
 from interaction.rpc.coroutines import check_hooks
 
 _Self = TypeVar("_Self", bound="Master")
@@ -92,7 +93,8 @@ class Master(BaseMaster[SlaveConnectionProxy, Task]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close()
+        if not forks.inherited():
+            await self.close()
 
     async def ping(self) -> bool:
         """Whether the server answers. False before `start()` and after `shutdown()`."""

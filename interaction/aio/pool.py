@@ -16,6 +16,7 @@ from interaction.aio.task import Task
 from interaction.master.base_pool import BasePool, Item, Source, check_in_flight, data_of
 from interaction.master.base_task import BaseTask
 from interaction.master.crew import Crew, PoolJob
+from interaction.rpc import forks
 from interaction.rpc.coroutines import check_callback
 
 Data = Mapping[str, Any] | None
@@ -169,7 +170,8 @@ class SlavePool(BasePool):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close(wait=error is None)
+        if not forks.inherited():
+            await self.close(wait=error is None)
 
 
 class _Futures:

@@ -13,6 +13,7 @@ from interaction.exception import LossReason, RequestException
 from interaction.master.base_connection import BaseConnection, Home
 from interaction.master.link import Link
 from interaction.master.task import Task
+from interaction.rpc import forks
 from interaction.rpc.strand import Strand
 from interaction.text import one_line
 
@@ -121,7 +122,8 @@ class SlaveConnectionProxy(BaseConnection):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        if not forks.inherited():
+            self.close()
 
     def new_task(self, data: Mapping[str, Any] | None = None) -> Task:
         """A task for the slave, not started yet. `data` is a mapping; None is an empty one."""

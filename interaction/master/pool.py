@@ -19,6 +19,7 @@ from interaction.master.crew import PoolJob
 from interaction.master.master import Master
 from interaction.master.progress import Bar, check_progress, progress_bar
 from interaction.master.task import Task
+from interaction.rpc import forks
 from interaction.rpc.coroutines import check_callback, refuse_left
 from interaction.rpc.strand import Strand
 from interaction.rpc.telling import log_exception
@@ -45,6 +46,20 @@ class PoolFuture(Future[Any]):
         task = self._task
         assert task is None or isinstance(task, Task)
         return task
+
+    def result(self, timeout: float | None = None) -> Any:
+        """As in `concurrent.futures`. Raises RuntimeError in a forked child, where it never comes."""
+        self._check_may_come()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """As `result()`."""
+        self._check_may_come()
+        return super().exception(timeout)
+
+    def _check_may_come(self) -> None:
+        if forks.inherited():
+            forks.check_may_wait(self.done())
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         """As in `concurrent.futures`. Raises TypeError for a coroutine function."""
@@ -247,7 +262,8 @@ class SlavePool(BasePool):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close(wait=error is None)
+        if not forks.inherited():
+            self.close(wait=error is None)
 
 
 class _Ordered:

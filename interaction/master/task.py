@@ -8,6 +8,7 @@ from typing import Any
 from interaction.core.task import TaskStatus
 from interaction.exception import RequestException
 from interaction.master.base_task import BaseTask, Callback, Road
+from interaction.rpc import forks
 from interaction.rpc.strand import on_a_strand
 from interaction.rpc.waiters import Waiters
 
@@ -79,7 +80,9 @@ class Task(BaseTask):
 
         Raises:
             TimeoutError: the timeout passed first. The task goes on.
+            RuntimeError: in a forked child, where its end never comes.
         """
+        forks.check_may_wait(self._settled)
         if on_a_strand():
             done = self._waiters.wait_for(lambda: self.status.ended, timeout)
         else:

@@ -74,7 +74,8 @@ class Facade(Located):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        if self._interaction.mine:  # else a forked child leaves the block
+            self.close()
 
     def ping(self) -> bool:
         """Whether the server answers. False before `start()` and after `shutdown()`."""

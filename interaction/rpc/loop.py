@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from interaction.exception import RequestException
+from interaction.rpc import forks
 from interaction.rpc.waiters import Waiters
 
 T = TypeVar("T")
@@ -109,8 +110,8 @@ class Loop:
         """Raise RuntimeError in a child that was forked after the loop started: the loop stayed with the parent."""
         if self.pid != os.getpid():
             raise RuntimeError(
-                "this object was started before the process forked, and lives on in the parent; "
-                "create and start masters and slaves after the fork, or use the start method 'spawn'"
+                "this object was started before the process forked, and lives on in the parent alone; a child that is "
+                "to have its own has to be started by the method 'spawn' (multiprocessing.get_context('spawn'))"
             )
 
 
@@ -250,23 +251,17 @@ async def _cancelled(tasks: set[asyncio.Task[Any]]) -> None:
 _lock = threading.RLock()  # a signal handler may start a master while this thread starts another
 _shared: LoopThread | None = None
 _users: dict[object, LoopThread] = {}
-_first_pid: int | None = None  # the process in which a loop was first started
 
 
 def acquire(user: object) -> LoopThread:
     """The process's loop, started where it does not run. It stops when each user has called :func:`release`.
 
     Raises:
-        RuntimeError: this process was forked from one in which a loop ran.
+        RuntimeError: this process was forked from one that used gRPC.
     """
-    global _shared, _first_pid
+    global _shared
+    forks.check()
     with _lock:
-        if _first_pid not in (None, os.getpid()):  # gRPC's threads stayed with the parent, and its locks may be held
-            raise RuntimeError(
-                "a master or slave ran in this process before it forked, and gRPC does not survive that; "
-                "start none before the fork, or use the start method 'spawn'"
-            )
-        _first_pid = os.getpid()
         _shared = _users[user] = _shared or LoopThread()
         return _shared
 

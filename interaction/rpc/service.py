@@ -16,6 +16,7 @@ from google.protobuf.internal import api_implementation
 
 from interaction.address import Endpoint, is_loopback, join_host
 from interaction.config import ServiceOptions
+from interaction.rpc import forks
 from interaction.rpc import loop as shared_loop
 from interaction.rpc.loop import CallersLoop, Loop, LoopThread
 from interaction.rpc.ping import answers
@@ -62,21 +63,25 @@ class Service:
             self._check_new()
             thread = shared_loop.acquire(self)
             try:
+                forks.enter(self)
                 self.port = thread.run(self._open(thread))
             except BaseException:
                 shared_loop.release(self)
+                forks.leave(self)
                 raise
             self._started(thread)
 
     async def start_here(self) -> None:
         """As `start()`, on the running loop, which is the caller's."""
         self._check_new()
+        forks.enter(self)
         self._state = _State.RUNNING
         loop = CallersLoop()
         try:
             self.port = await self._open(loop)
         except BaseException:
             self._state = _State.NEW
+            forks.leave(self)
             raise
         self._started(loop)
 
@@ -125,6 +130,7 @@ class Service:
 
     def _stopped(self) -> None:
         _running.discard(self)
+        forks.leave(self)
         self._down.set()
         for down in self._joining:
             if not down.done():

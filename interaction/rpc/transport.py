@@ -11,7 +11,7 @@ import grpc.aio
 
 from interaction.address import Endpoint, is_any, join_host
 from interaction.config import TLS
-from interaction.rpc import grpc_log
+from interaction.rpc import forks, grpc_log
 
 # What servers of gRPC permit by default is a PING every five minutes, and they end a connection that brings more. None
 # is needed: beats and deadlines tell who is gone, and what was sent and is not taken within the timeout is an end, too.
@@ -28,7 +28,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),  # closing one connection must not keep another's transport
     ("grpc.keepalive_time_ms", _PING_EVERY_MS),
-    ("grpc.keepalive_timeout_ms", 5_000),  # of what was sent, too
+    ("grpc.keepalive_timeout_ms", forks.CHANNEL_MARK_MS),  # of what was sent, too
     ("grpc.client_idle_timeout_ms", 10_000),  # a connection without calls is given back; the next call opens one
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),  # also how long one attempt to connect may take
@@ -39,6 +39,7 @@ _SERVER_OPTIONS = (
     ("grpc.absolute_max_metadata_size", 16 * 1024),
     ("grpc.max_concurrent_streams", 1024),  # of one connection; a peer's further calls wait for their turn
     ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_timeout_ms", forks.SERVER_MARK_MS),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),  # others may ping more often than we do
     ("grpc.keepalive_permit_without_calls", 1),

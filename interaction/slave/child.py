@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
 from interaction.core.model import Data
+from interaction.rpc import forks
 from interaction.rpc.convert import unpack_task
 from interaction.slave.worker import ANY_ID, NO_LOG, broken_report, constructor_report, run_task
 
@@ -43,6 +44,7 @@ def main(
     """Construct the slave again, and run what comes until the end of the connection."""
     global _constructed
     _end_with(parent)
+    forks.let_go_of(connection)  # programs that a task starts by fork may outlive it
     for number in SIGNALS:  # no SIG_IGN, which programs that a task starts would inherit
         signal.signal(number, _pass_by)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -22,6 +22,7 @@ from interaction.address import Endpoint
 from interaction.config import TLS, SlaveOptions
 from interaction.core.lease import Lease
 from interaction.core.model import ConnectOffer
+from interaction.rpc import forks
 
 _log = logging.getLogger("interaction.slave")
 _PROGRAM = Path(interaction.rpc.pacemaker.__file__).parent / "__main__.py"
@@ -225,16 +226,19 @@ def _start() -> subprocess.Popen[bytes]:
         raise OSError("it needs Linux")
     if getattr(sys, "frozen", False) or not sys.executable:
         raise OSError("there is no Python interpreter to run it")
-    process = subprocess.Popen(  # noqa: S603 - this interpreter, and a file of this package
-        [sys.executable, "-I", "-S", str(_PROGRAM), str(os.getpid())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        bufsize=0,
-        start_new_session=True,  # Ctrl-C is for the slave
-    )
-    for pipe in (_input(process), _output(process)):
-        os.set_blocking(pipe, False)
+    with forks.held_off():
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, and a file of this package
+            [sys.executable, "-I", "-S", str(_PROGRAM), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C is for the slave
+        )
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None, "as asked for"
+            os.set_blocking(pipe.fileno(), False)
+            forks.let_go_of(pipe)
     return process
 
 

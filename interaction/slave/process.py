@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from interaction.core.model import TaskOffer
+from interaction.rpc import forks
 from interaction.rpc.convert import SizedReport, pack_task, unpack_report
 from interaction.rpc.telling import log_exception
 from interaction.slave import child
@@ -41,6 +42,7 @@ class _Child:
         self._wake = wake
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
+        forks.let_go_of(self._connection)
         arguments = (theirs, os.getpid(), kind, given, named)
         self._process = context.Process(target=child.main, args=arguments, name=child.NAME, daemon=False)
         try:

@@ -15,9 +15,12 @@ def main() -> None:
     """Wait, and beat when that is needed. It ends with its slave's process, and by no signal that can be ignored."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    package = ModuleType("interaction")  # in the place of the real one, which imports master, slave and gRPC
-    package.__path__ = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))]
-    sys.modules["interaction"] = package
+    folder = os.path.dirname(os.path.abspath(__file__))
+    for name in ("interaction.rpc", "interaction"):  # in the place of the real ones, which import gRPC
+        folder = os.path.dirname(folder)
+        package = ModuleType(name)
+        package.__path__ = [folder]
+        sys.modules[name] = package
     from interaction.rpc.pacemaker.wire import Wire, wait
 
     wire = Wire()

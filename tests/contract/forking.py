@@ -1,0 +1,296 @@
+"""Programs that fork while a master and a slave of theirs are at work, each in a process of its own.
+
+python -m tests.contract.forking PROGRAM ARGUMENTS
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+from unittest.mock import patch
+
+from interaction import Master, Slave, SlaveConnectionProxy, SlavePool, aio
+
+PATIENCE = 20.0  # seconds after which a child hangs
+
+
+class Quick(Slave):
+    """Forks a child where a task asks for it, which sleeps for so long."""
+
+    go_on = threading.Event()
+
+    def _process_task(self, task: Mapping[str, Any]) -> dict[str, int]:
+        time.sleep(task.get("seconds", 0.0))
+        if "wait" in task:
+            self.go_on.wait(PATIENCE)
+        if "die" in task:
+            os._exit(task["die"])
+        if "keep" not in task:
+            return {}
+        child = os.fork()
+        if child == 0:
+            time.sleep(task["keep"])
+            os._exit(0)
+        return {"child": child}
+
+
+class Scene:
+    """A master, a slave, and a connection between them."""
+
+    def __init__(self, master: Master, slave: Slave, connection: SlaveConnectionProxy) -> None:
+        self.master = master
+        self.slave = slave
+        self.connection = connection
+
+
+@contextmanager
+def at_work() -> Iterator[Scene]:
+    """One task after another is done."""
+    over = threading.Event()
+    with (
+        Quick("127.0.0.1", 0, slots=4) as slave,
+        Master("127.0.0.1", 0) as master,
+        master.new_connection("slave", "127.0.0.1", slave.port) as connection,
+    ):
+
+        def work() -> None:
+            while not over.is_set():
+                connection.new_task().start().join(PATIENCE)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        try:
+            yield Scene(master, slave, connection)
+        finally:
+            over.set()
+            if worker.is_alive():  # it did not come to a forked child
+                worker.join()
+
+
+def end_of(child: int) -> str:
+    """How the child ends: its exit code, or that it hangs."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return str(os.waitstatus_to_exitcode(status))
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "hung"
+
+
+def exits(number: str, how: str) -> None:
+    """Fork so many children that do something of their own, and leave as told. Prints how many ended how."""
+    ends: Counter[str] = Counter()
+    with at_work():
+        for _ in range(int(number)):
+            child = os.fork()
+            if child == 0:
+                numbers = [bytearray(1000) for _ in range(1000)]
+                time.sleep(0.001)
+                del numbers
+                gc.collect()
+                if how == "_exit":
+                    os._exit(0)
+                sys.exit(0)  # all the way through the blocks, and the interpreter's end
+            ends[end_of(child)] += 1
+    print(dict(ends))
+
+
+def in_child(act: Callable[[], str]) -> str:
+    """What it returns in a forked child, or raises; or how the child ends without a word."""
+    ear, mouth = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            said = act()
+        except Exception as error:  # noqa: BLE001 - it is what is asked for
+            said = f"{type(error).__name__}: {error}"
+        os.write(mouth, said.encode())
+        os._exit(0)
+    os.close(mouth)
+    end = end_of(child)
+    with open(ear) as said_there:
+        return said_there.read() or end
+
+
+def keeps() -> None:
+    """Fork a child, and print which of the user's descriptors it has no more, and how many TCP sockets beside these."""
+    with at_work() as scene, ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        dialled = stack.enter_context(socket.create_connection(listener.getsockname()))
+        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5_000)
+        taken = stack.enter_context(listener.accept()[0])
+        taken.setblocking(False)
+        to_us = stack.enter_context(socket.create_connection(("127.0.0.1", scene.slave.port)))
+        import grpc  # not before interaction
+
+        by_grpc = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{scene.slave.port}"))
+        before = tcp_sockets(scene.slave.port)
+        grpc.channel_ready_future(by_grpc).result(PATIENCE)
+        (by_grpc_there,) = tcp_sockets(scene.slave.port) - before
+        pair = [stack.enter_context(end) for end in socket.socketpair()]
+        datagrams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        file = stack.enter_context(open(__file__))
+        poll = stack.enter_context(select.epoll())
+        things: list[Any] = [listener, dialled, taken, to_us, *pair, datagrams, file, poll]
+        users = {thing.fileno() for thing in things} | {by_grpc_there, *os.pipe()}
+        links = {descriptor: link_of(descriptor) for descriptor in users}
+
+        def look() -> str:
+            gone = [link for descriptor, link in links.items() if link_of(descriptor) != link]
+            return f"gone: {len(gone)}, of others: {len(tcp_sockets() - users)}"
+
+        print(in_child(look))
+
+
+def link_of(descriptor: int) -> str:
+    """What it leads to."""
+    return os.readlink(f"/proc/self/fd/{descriptor}")
+
+
+def tcp_sockets(peer: int | None = None) -> set[int]:
+    """The descriptors of this process that are TCP sockets, of whomever, or those that lead to that port."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # it is no socket, or not connected, or that of the listing
+            looked_at = socket.socket(fileno=int(name))
+            try:
+                tcp = looked_at.family in (socket.AF_INET, socket.AF_INET6) and looked_at.type == socket.SOCK_STREAM
+                if tcp and (peer is None or looked_at.getpeername()[1] == peer):
+                    found.add(int(name))
+            finally:
+                looked_at.detach()
+    return found
+
+
+def refuses() -> None:
+    """Fork a child for each call on what its parent has started. Prints what each is told."""
+    with at_work() as scene, SlavePool(scene.master) as pool:
+        master, slave, connection = scene.master, scene.slave, scene.connection
+        other = master.new_connection("other", "127.0.0.1", slave.port)
+        begun = connection.new_task({"wait": True}).start()
+        waited_for = pool.submit({"wait": True})
+        calls: dict[str, Callable[[], object]] = {
+            **{f"Master.{name}": getattr(master, name) for name in ("shutdown", "join", "close", "ping")},
+            **{f"Slave.{name}": getattr(slave, name) for name in ("shutdown", "join", "close", "ping")},
+            "Slave.drain": slave.drain,
+            "Master.wait_until_resumed": master.wait_until_resumed,
+            "Master.start, another": Master("127.0.0.1", 0).start,
+            "Slave.start, another": Quick("127.0.0.1", 0).start,
+            "aio.Master.start, another": lambda: asyncio.run(aio.Master("127.0.0.1", 0).start()),
+            "SlaveConnectionProxy.connect": other.connect,
+            "SlaveConnectionProxy.disconnect": connection.disconnect,
+            "SlaveConnectionProxy.close": connection.close,
+            "Task.start": connection.new_task().start,
+            "Task.join": begun.join,
+            "SlavePool": lambda: SlavePool(master),
+            "SlavePool.submit": pool.submit,
+            "SlavePool.map": lambda: list(pool.map([{}])),
+            "SlavePool.close": pool.close,
+            "PoolFuture.result": waited_for.result,
+            "PoolFuture.exception": waited_for.exception,
+        }
+        told = {name: in_child(lambda call=call: f"returned {call()!r}") for name, call in calls.items()}  # type: ignore[misc]
+        Quick.go_on.set()
+    print(json.dumps(told))
+
+
+def again(kind: str, pause: str) -> None:
+    """Run everything, close it, and fork a child that does the same, twice. Prints how each child ends."""
+    for _ in range(2):
+        globals()[f"all_{kind}"]()
+        time.sleep(float(pause))
+        print(in_child(globals()[f"all_{kind}"]))
+
+
+def all_plain() -> str:
+    """All from start to end, with the plain facade."""
+    with at_work() as scene:
+        return repr(scene.connection.new_task().start().join(PATIENCE).status.name)
+
+
+def all_aio() -> str:
+    """All from start to end, with asyncio."""
+
+    async def work() -> str:
+        with Quick("127.0.0.1", 0) as slave:
+            async with (
+                aio.Master("127.0.0.1", 0) as master,
+                master.new_connection("slave", "127.0.0.1", slave.port) as connection,
+            ):
+                task = connection.new_task()
+                await task.start()
+                return repr((await task.join(PATIENCE)).status.name)
+
+    return asyncio.run(work())
+
+
+def serves(channel: str, *options: str) -> None:
+    """A slave, until the end of its input. Prints its port."""
+    isolation = "process" if "--isolated" in options else "thread"
+    alone = "--no-pacemaker" in options
+    with Quick("127.0.0.1", 0, channel=int(channel), isolation=isolation, pacemaker=not alone) as slave:
+        print(slave.port, flush=True)
+        sys.stdin.read()
+
+
+def masters() -> None:
+    """A master with a slave, that forks a child. Prints the port and the child."""
+    with at_work() as scene:
+        child = os.fork()
+        if child:
+            print(scene.master.port, child, flush=True)
+        time.sleep(60)
+
+
+def races() -> None:
+    """Fork a child that stays, at the moment at which the pacemaker is started. Prints what came first."""
+    order: list[str] = []
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            time.sleep(PATIENCE)
+            os._exit(0)
+        order.append("forked")
+        children.append(child)
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            forker.start()
+            time.sleep(0.5)  # that nothing happens is what is looked for
+            super().__init__(*args, **options)
+            order.append("started")
+
+    children: list[int] = []
+    forker = threading.Thread(target=fork)
+    with patch("interaction.slave.pacemaker.subprocess.Popen", Popen), at_work() as scene:
+        scene.connection.new_task().start().join(PATIENCE)
+        forker.join()
+    os.kill(children[0], signal.SIGKILL)
+    os.waitpid(children[0], 0)
+    print(*order)
+
+
+def main() -> None:
+    """Run the program of that name."""
+    globals()[sys.argv[1]](*sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
