@@ -252,9 +252,8 @@ def serves(channel: str, *options: str) -> None:
 def masters() -> None:
     """A master with a slave, that forks a child. Prints the port and the child."""
     with at_work() as scene:
-        child = os.fork()
-        if child:
-            print(scene.master.port, child, flush=True)
+        if os.fork() == 0:
+            print(scene.master.port, os.getpid(), flush=True)  # it has let go by now
         time.sleep(60)
 
 
