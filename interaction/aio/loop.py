@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from interaction.rpc.loop import CallersLoop
 from interaction.rpc.telling import log_exception
+from interaction.rpc.waiters import Waiters
 
 T = TypeVar("T")
 _log = logging.getLogger("interaction.aio")
@@ -78,10 +78,8 @@ class LoopRunner:
         self._running: asyncio.Future[None] | None = None  # a callback that is being waited for
         self._scheduled = False
         self._change = Change()
-        self._lock = threading.Lock()
-        self._open = 0  # how many have been submitted, and not been called to their end
-        self._idle = threading.Event()  # for the thread that closes the journal
-        self._idle.set()
+        self._open: deque[None] = deque()  # an entry for each that was submitted, and not called to its end
+        self._idle = Waiters()  # for the thread that closes the journal
 
     def attach(self) -> None:
         """Call on the running loop from now on: before the master is started that may be another one than later."""
@@ -91,17 +89,10 @@ class LoopRunner:
     def submit(self, work: Callable[[], object]) -> None:
         """Have `work` called soon, after all that was submitted before. From any thread."""
         assert self._loop is not None, "attached"
-        self._count(1)
+        self._open.append(None)
         if not self._loop.call(self._take, work):
-            self._count(-1)
-
-    def _count(self, more: int) -> None:
-        with self._lock:
-            self._open += more
-            if self._open:
-                self._idle.clear()
-            else:
-                self._idle.set()
+            self._open.pop()
+            self._idle.notify_all()
 
     def _take(self, work: Callable[[], object]) -> None:
         self._work.append(work)
@@ -139,17 +130,18 @@ class LoopRunner:
             self._schedule()
 
     def _called(self) -> None:
-        self._count(-1)
-        if self._idle.is_set():
+        self._open.pop()
+        if not self._open:
+            self._idle.notify_all()
             self._change.notify_all()
 
     async def idle(self) -> None:
         """Wait until all has been called."""
-        await self._change.wait_for(self._idle.is_set)
+        await self._change.wait_for(lambda: not self._open)
 
     def join(self) -> None:
         """Wait until all has been called. Not on the loop."""
-        self._idle.wait()
+        self._idle.wait_for(lambda: not self._open)
 
     def check_not_mine(self) -> None:
         """Raise RuntimeError in a callback that is a coroutine function: it would wait for its own end."""

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager, nullcontext
+from enum import Enum
 from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
@@ -27,6 +28,13 @@ from interaction.rpc.telling import log_exception
 _log = logging.getLogger("interaction.master")
 
 
+class _Claim(Enum):
+    """What is decided of a job, once."""
+
+    BEGUN = "a slave gets it"
+    CANCELLED = "it is not done"
+
+
 class PoolFuture(Future[Any]):
     """The result to come of one `submit()`. Its callbacks run on a thread of the pool's, one after another."""
 
@@ -37,6 +45,7 @@ class PoolFuture(Future[Any]):
         self._strand = strand
         self._drop = drop
         self._listener = listener
+        self._claims: list[_Claim] = []  # who wanted to decide whether it is done: the first one does
         self._job: PoolJob | None = None  # until it has ended
         self._task: BaseTask | None = None
 
@@ -69,12 +78,15 @@ class PoolFuture(Future[Any]):
     def cancel(self) -> bool:
         """As in `concurrent.futures`: it is not done, where no slave has it yet. Says whether that is so."""
         job = self._job
+        self._claims.append(_Claim.CANCELLED)
+        if self._claims[0] is not _Claim.CANCELLED:
+            return False
         cancelled = super().cancel()
-        if cancelled and job is not None:
+        if job is not None:
             self._drop(job)
         return cancelled
 
-    # What the pool tells, on the loop.
+    # What the pool tells, on the loop. It never waits there for a thread that was interrupted as it looked at this.
 
     def made(self, job: PoolJob) -> None:
         """This is its job."""
@@ -82,9 +94,16 @@ class PoolFuture(Future[Any]):
 
     def begun(self) -> bool:
         """A slave gets it. False where it was cancelled."""
-        if self._task is not None or self.set_running_or_notify_cancel():
+        if self._task is not None:
+            return True
+        self._claims.append(_Claim.BEGUN)
+        if self._claims[0] is _Claim.BEGUN:
+            if self._condition.acquire(blocking=False):  # that it is RUNNING is good to know, no more
+                self.set_running_or_notify_cancel()
+                self._condition.release()
             return True
         self._job = None
+        self._change(self._be_cancelled)
         return False
 
     def given(self, task: BaseTask) -> None:
@@ -93,16 +112,32 @@ class PoolFuture(Future[Any]):
 
     def ended(self, result: Any, error: BaseException | None) -> None:
         """It has ended."""
-        if error is None:
+        self._change(partial(self._end, result, error))
+
+    def _end(self, result: Any, error: BaseException | None) -> None:
+        self._claims.append(_Claim.CANCELLED if isinstance(error, CancelledError) else _Claim.BEGUN)
+        if self._claims[0] is _Claim.CANCELLED:  # no slave has had it
+            self._be_cancelled()
+        elif error is None:
             self.set_result(result)
         else:
-            if isinstance(error, CancelledError):
-                super().cancel()  # unless a slave has had it
-            if self.begun():
-                self.set_exception(error)
+            self.set_exception(error)
         self._job = None
         if self._listener is not None:
             self._listener.put(self)
+
+    def _be_cancelled(self) -> None:
+        super().cancel()
+        self.set_running_or_notify_cancel()
+
+    def _change(self, change: Callable[[], object]) -> None:
+        if self._condition.acquire(blocking=False):
+            try:
+                change()
+            finally:
+                self._condition.release()
+        else:
+            self._strand.submit(change)
 
 
 def _call(callback: Callable[[Future[Any]], object], future: Future[Any]) -> None:

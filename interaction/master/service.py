@@ -26,6 +26,7 @@ from interaction.rpc.master_server import master_server
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
 from interaction.rpc.transport import address_seen_from
+from interaction.rpc.waiters import Waiters
 
 C = TypeVar("C", bound=BaseConnection)
 T = TypeVar("T", bound=BaseTask)
@@ -52,7 +53,8 @@ class MasterService(Service, Generic[C, T]):
         self._server: Server | None = None
         self._comeback: Comeback | None = None
         self._coming_back: asyncio.Future[None] | None = None
-        self._all_resumed = threading.Event()
+        self._all_resumed = False
+        self._resumed = Waiters()
         self._closing_journal: threading.Thread | None = None
 
     # What connections and tasks need.
@@ -130,7 +132,7 @@ class MasterService(Service, Generic[C, T]):
     def wait_until_resumed(self, timeout: float | None) -> list[C]:
         """As `Master.wait_until_resumed()`."""
         self.check_running()
-        if not self._all_resumed.wait(timeout):
+        if not self._resumed.wait_for(lambda: self._all_resumed, timeout):
             raise self._not_resumed(timeout)
         return self.living()
 
@@ -139,7 +141,7 @@ class MasterService(Service, Generic[C, T]):
         self.check_running()
         assert self._coming_back is not None, "it runs"
         await asyncio.wait({self._coming_back}, timeout=timeout)
-        if not self._all_resumed.is_set():
+        if not self._all_resumed:
             raise self._not_resumed(timeout)
         return self.living()
 
@@ -212,7 +214,8 @@ class MasterService(Service, Generic[C, T]):
         try:
             await comeback.run()
         finally:
-            self._all_resumed.set()
+            self._all_resumed = True
+            self._resumed.notify_all()
 
     def exit(self) -> None:
         """The process ends: what stands in the journal is left to the next life of this master."""

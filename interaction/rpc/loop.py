@@ -142,7 +142,9 @@ class _Call(Generic[T]):
         self._ended = Waiters()
 
     def begin(self) -> None:
-        """On the loop."""
+        """On the loop. Harmless when repeated."""
+        if self._task is not None:
+            return
         self._task = asyncio.get_running_loop().create_task(self._work)
         self._task.add_done_callback(self._over)
 
@@ -195,8 +197,11 @@ class LoopThread(Loop):
         finally:
             self.loop.close()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Coroutine[Any, Any, T], *, to_the_end: bool = False) -> T:
         """Run a coroutine on the loop and wait for what it returns or raises.
+
+        Where the wait is interrupted the coroutine is cancelled, unless it is to run `to_the_end`; who is interrupted
+        waits for its end, not long.
 
         Raises:
             RuntimeError: called on the loop's own thread, which would wait for itself, or in a forked child.
@@ -214,7 +219,7 @@ class LoopThread(Loop):
             else:
                 call.drop()
         except BaseException:  # Ctrl-C: what was begun is to have come to its end when the caller goes on
-            if self.call(call.cancel):
+            if self.call(call.begin if to_the_end else call.cancel):
                 call.wait(_UNDO_PATIENCE)
             raise
         try:

@@ -16,10 +16,12 @@ from google.protobuf.internal import api_implementation
 
 from interaction.address import Endpoint, is_loopback, join_host
 from interaction.config import ServiceOptions
+from interaction.exception import RequestException
 from interaction.rpc import forks
 from interaction.rpc import loop as shared_loop
 from interaction.rpc.loop import CallersLoop, Loop, LoopThread
 from interaction.rpc.ping import answers
+from interaction.rpc.waiters import Waiters
 
 _T = TypeVar("_T")
 _LOOK = 1.0  # seconds between two looks of the main thread for signals
@@ -27,6 +29,7 @@ _LOOK = 1.0  # seconds between two looks of the main thread for signals
 
 class _State(Enum):
     NEW = "new"
+    STARTING = "starting"
     RUNNING = "running"
     STOPPED = "stopped"
 
@@ -48,7 +51,8 @@ class Service:
         self._log = log
         self._state = _State.NEW
         self._transition = threading.RLock()
-        self._down = threading.Event()
+        self._is_down = False
+        self._down = Waiters()
         self._joining: list[asyncio.Future[None]] = []  # who waits for the end on the loop
         self._loop: Loop | None = None
 
@@ -61,29 +65,27 @@ class Service:
         """As `Facade.start()`."""
         with self._transition:
             self._check_new()
-            thread = shared_loop.acquire(self)
             try:
+                thread = shared_loop.acquire(self)
                 forks.enter(self)
-                self.port = thread.run(self._open(thread))
-            except BaseException:
+                thread.run(self._open_on(thread))
+            except BaseException:  # also Ctrl-C, at any step
+                self.shutdown()
                 shared_loop.release(self)
                 forks.leave(self)
                 raise
-            self._started(thread)
 
     async def start_here(self) -> None:
         """As `start()`, on the running loop, which is the caller's."""
         self._check_new()
         forks.enter(self)
-        self._state = _State.RUNNING
-        loop = CallersLoop()
+        self._state = _State.STARTING
         try:
-            self.port = await self._open(loop)
+            await self._open_on(CallersLoop())
         except BaseException:
             self._state = _State.NEW
             forks.leave(self)
             raise
-        self._started(loop)
 
     def _check_new(self) -> None:
         if api_implementation.Type() == "python":  # tens of times slower, and more lenient about what it reads
@@ -92,10 +94,12 @@ class Service:
                 "protobuf wheel for this platform"
             )
         if self._state is not _State.NEW:
-            was = "is running" if self._state is _State.RUNNING else "was stopped"
+            was = "was stopped" if self._state is _State.STOPPED else "is running"
             raise RuntimeError(f"this {self._name} {was} and can't be started again; create another one")
 
-    def _started(self, loop: Loop) -> None:
+    async def _open_on(self, loop: Loop) -> None:
+        """On the loop, which nobody interrupts: either it runs then, or nothing of it does."""
+        self.port = await self._open(loop)
         self._loop = loop
         self._state = _State.RUNNING
         _running.add(self)
@@ -108,19 +112,26 @@ class Service:
     def shutdown(self) -> None:
         """As `Facade.shutdown()`."""
         with self._transition:
-            if self._state is not _State.RUNNING or self._loop is None:
-                return
-            self._loop.check_process()
-            self._state = _State.STOPPED
-            try:
-                self._run(self._close())
-            finally:
+            if self._state is _State.RUNNING and self._loop is not None:
+                self._loop.check_process()
+                assert isinstance(self._loop, LoopThread), "the facade's own"
+                try:
+                    self._loop.run(self._close_on(), to_the_end=True)
+                except RequestException:  # the loop was stopped before
+                    self._state = _State.STOPPED
+                    self._stopped()
+            if self._is_down:
                 shared_loop.release(self)
-                self._stopped()
 
     async def shutdown_here(self) -> None:
         """As `shutdown()`, where it was started by `start_here()`."""
         if self._state is not _State.RUNNING or self._loop is None:
+            return
+        await self._close_on()
+
+    async def _close_on(self) -> None:
+        """On the loop. It is not interrupted either."""
+        if self._state is not _State.RUNNING:  # another thread was faster
             return
         self._state = _State.STOPPED
         try:
@@ -131,7 +142,8 @@ class Service:
     def _stopped(self) -> None:
         _running.discard(self)
         forks.leave(self)
-        self._down.set()
+        self._is_down = True
+        self._down.notify_all()
         for down in self._joining:
             if not down.done():
                 down.set_result(None)
@@ -152,13 +164,15 @@ class Service:
         if self._state is _State.NEW:
             return
         self._running_loop().check_process()
-        while not self._down.wait(_LOOK):  # where a signal came as this began, Python runs its handler only afterwards
+        while not self._down.wait_for(
+            lambda: self._is_down, _LOOK
+        ):  # where a signal came as this began, Python runs its handler only afterwards
             pass
         self._join_strands()
 
     async def join_here(self) -> None:
         """Wait until it is shut down, where it was started by `start_here()`."""
-        if self._state is not _State.NEW and not self._down.is_set():
+        if self._state is not _State.NEW and not self._is_down:
             down: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._joining.append(down)
             await down
