@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from interaction.rpc.loop import CallersLoop
 from interaction.rpc.telling import log_exception
-from interaction.rpc.waiters import Waiters
+from interaction.waiters import Waiters
 
 T = TypeVar("T")
 _log = logging.getLogger("interaction.aio")

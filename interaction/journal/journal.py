@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from interaction.core.journal import Entry, Snapshot, TaskRecord
 from interaction.exception import JournalError
+from interaction.waiters import Waiters
 
 if TYPE_CHECKING:
     from interaction.journal.store import Store
@@ -56,12 +58,14 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._queue: list[_Work] = []
+        self._inbox: deque[_Work] = deque()
+        self._queue: list[_Work] = []  # what the thread has taken out of it
         self._owed: list[Entry] = []  # could not be written when it had to be
         self._failing = False
-        self._urgent = False  # somebody waits for something in the queue
-        self._changed = threading.Condition()
+        self._urgent = False  # somebody waits for something that has come
+        self._came, self._hurry = Waiters(), Waiters()  # the thread, until something comes, and until it is urgent
         self._closing = False
+        self._closed = False  # its thread has ended
         self._thread = threading.Thread(target=self._run, name="interaction-journal", daemon=True)
         self._thread.start()
 
@@ -103,9 +107,9 @@ class Journal:
 
     def close(self) -> None:
         """Write what has come, and let go of the file."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        self._closing = True
+        self._came.notify_all()
+        self._hurry.notify_all()
         self._thread.join()
 
     def _read(self, read: Callable[[Store], _T]) -> _T:
@@ -114,14 +118,27 @@ class Journal:
         return answer.result()
 
     def _put(self, work: _Work) -> None:
-        with self._changed:
-            if not self._closing:
-                first = not self._queue
-                self._queue.append(work)
-                self._urgent = self._urgent or not work.lazy
-                if first or self._urgent:
-                    self._changed.notify_all()
+        if not self._closing:
+            self._inbox.append(work)
+            self._came.notify_all()
+            if not work.lazy:
+                self._urgent = True
+                self._hurry.notify_all()
+            if not self._closed:
                 return
+            self._refuse_what_is_left()  # it came too late, unless the thread has taken it
+        else:
+            self._refuse(work)
+
+    def _refuse_what_is_left(self) -> None:
+        while self._inbox:
+            try:
+                self._refuse(self._inbox.popleft())
+            except IndexError:  # another thread does this, too
+                return
+
+    @staticmethod
+    def _refuse(work: _Work) -> None:
         closed = JournalError("the journal is closed: the master was shut down")
         if work.answer is not None:
             work.answer.set_exception(closed)
@@ -132,12 +149,16 @@ class Journal:
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closing, _RETRY if self._owed else None)
-                self._changed.wait_for(lambda: self._urgent or self._closing, _LAZY)
-                batch, self._queue = self._take(self._queue)
-                self._urgent = not all(work.lazy for work in self._queue)
-                closing = self._closing and not batch
+            self._came.wait_for(self._has_work, _RETRY if self._owed else None)
+            self._hurry.wait_for(lambda: self._urgent or self._closing, _LAZY)
+            self._urgent = False  # first: who comes now is urgent again
+            closing = self._closing
+            while self._inbox:
+                self._queue.append(self._inbox.popleft())
+            batch, self._queue = self._take(self._queue)
+            if not all(work.lazy for work in self._queue):
+                self._urgent = True
+            closing = closing and not batch
             self._commit([work for work in batch if work.read is None])
             for work in batch:
                 if work.read is not None:
@@ -146,7 +167,12 @@ class Journal:
                 if self._owed:
                     _log.error("the journal is closed, and %d entries could not be written", len(self._owed))
                 self._store.close()
+                self._closed = True
+                self._refuse_what_is_left()
                 return
+
+    def _has_work(self) -> bool:
+        return bool(self._inbox or self._queue or self._closing)
 
     @staticmethod
     def _take(queue: list[_Work]) -> tuple[list[_Work], list[_Work]]:

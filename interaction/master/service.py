@@ -26,7 +26,7 @@ from interaction.rpc.master_server import master_server
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
 from interaction.rpc.transport import address_seen_from
-from interaction.rpc.waiters import Waiters
+from interaction.waiters import Waiters
 
 C = TypeVar("C", bound=BaseConnection)
 T = TypeVar("T", bound=BaseTask)

@@ -10,7 +10,7 @@ from interaction.exception import RequestException
 from interaction.master.base_task import BaseTask, Callback, Road
 from interaction.rpc import forks
 from interaction.rpc.strand import on_a_strand
-from interaction.rpc.waiters import Waiters
+from interaction.waiters import Waiters
 
 __all__ = ["Callback", "Task", "TaskStatus"]
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from interaction.exception import RequestException
 from interaction.rpc import forks
-from interaction.rpc.waiters import Waiters
+from interaction.waiters import Waiters
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from interaction.rpc import forks
 from interaction.rpc import loop as shared_loop
 from interaction.rpc.loop import CallersLoop, Loop, LoopThread
 from interaction.rpc.ping import answers
-from interaction.rpc.waiters import Waiters
+from interaction.waiters import Waiters
 
 _T = TypeVar("_T")
 _LOOK = 1.0  # seconds between two looks of the main thread for signals

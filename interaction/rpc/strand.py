@@ -10,7 +10,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from interaction.rpc.loop import call_later
-from interaction.rpc.waiters import Waiters
+from interaction.waiters import Waiters
 
 _log = logging.getLogger("interaction.strand")
 _IDLE_SECONDS = 1.0  # how long a thread without work is kept for the next

@@ -18,11 +18,11 @@ LONGEST = 350
 # Each room, and the rooms that it may use beside itself. Whoever is not named here has no place in the package.
 ROOMS: dict[str, set[str]] = {
     "__init__": {"master", "slave", "address", "config", "exception", "log", "version"},
-    "aio": {"master", "rpc", "core", "address", "config", "exception"},
-    "master": {"rpc", "journal", "core", "address", "config", "exception", "text", "version"},
+    "aio": {"master", "rpc", "core", "address", "config", "exception", "waiters"},
+    "master": {"rpc", "journal", "core", "address", "config", "exception", "text", "version", "waiters"},
     "slave": {"rpc", "core", "address", "config", "exception", "version"},
-    "rpc": {"core", "address", "config", "exception", "text", "version", "v1"},
-    "journal": {"core", "exception"},
+    "rpc": {"core", "address", "config", "exception", "text", "version", "v1", "waiters"},
+    "journal": {"core", "exception", "waiters"},
     "core": {"config", "exception"},
     "config": {"address", "pem"},
     "exception": {"text"},
@@ -31,6 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "address": set(),
     "pem": set(),
     "version": set(),
+    "waiters": set(),
 }
 WIRE = {"grpc", "google", "grpc_health", "grpc_reflection", "grpc_status"}
 IMPURE = {"asyncio", "threading", "socket", "time", "random", "logging", "os", "concurrent", "subprocess", "datetime"}
