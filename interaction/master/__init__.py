@@ -2,7 +2,8 @@
 
 from interaction.master.connection import SlaveConnectionProxy
 from interaction.master.master import Master
-from interaction.master.pool import PoolFuture, SlavePool
+from interaction.master.pool import SlavePool
+from interaction.master.pool_future import PoolFuture
 from interaction.master.task import Task, TaskStatus
 
 __all__ = ["Master", "PoolFuture", "SlaveConnectionProxy", "SlavePool", "Task", "TaskStatus"]
