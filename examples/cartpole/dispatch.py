@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from interaction import RequestException, SlaveConnectionProxy, Task, TaskStatus
-from interaction.exception import SlaveResponseException, TaskLost
+from interaction import RequestException, SlaveConnectionProxy, Task
+from interaction.exception import SlaveResponseException, TaskFailed, TaskLost
 
 TaskData = Mapping[str, Any]
 
@@ -99,18 +99,15 @@ class Dispatch:
             try:
                 task.start()
                 self._started(connection, task)
-                task.join()
-            except (RequestException, SlaveResponseException):
-                pass  # the slave was gone before it had accepted; `task.error` says how
-            if task.status is TaskStatus.COMPLETED:
-                results[job.place] = task.result
-                self._played(Played(connection.name, time.perf_counter() - began, job.attempts, task.result))
-                continue
-            if task.status is TaskStatus.FAILED and task.error is not None:
+                result = task.get()
+            except TaskFailed:
                 todo.clear()
-                raise task.error
-            self._living.remove(connection)
-            todo.appendleft(_Job(job.place, job.data, job.attempts + 1))
-            reason = task.error.reason.name if isinstance(task.error, TaskLost) else type(task.error).__name__
-            self._lost(Loss(connection.name, reason, str(task.error)))
-            return
+                raise
+            except (TaskLost, RequestException, SlaveResponseException) as error:  # the slave is gone
+                self._living.remove(connection)
+                todo.appendleft(_Job(job.place, job.data, job.attempts + 1))
+                reason = error.reason.name if isinstance(error, TaskLost) else type(error).__name__
+                self._lost(Loss(connection.name, reason, str(error)))
+                return
+            results[job.place] = result
+            self._played(Played(connection.name, time.perf_counter() - began, job.attempts, result))

@@ -69,6 +69,9 @@ class LoopService(MasterService[SlaveConnectionProxy, Task]):
 
     def exit(self) -> None:
         """The process ends, and the loop has ended before the master was shut down."""
-        _log.warning("the loop of the master at port %d has ended before its shutdown(); use `async with`", self.port)
+        if self.options.journal is None:  # else the next master on it goes on
+            _log.warning(
+                "the loop of the master at port %d has ended before its shutdown(); use `async with`", self.port
+            )
         if self._server is not None:
             self._server.leave_alone()

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from interaction.aio.loop import Change, in_callback, said
 from interaction.core.task import TaskStatus
 from interaction.exception import RequestException
 from interaction.master.base_task import BaseTask, Callback, Road
+from interaction.master.waiting import (
+    START_PATIENCE,
+    check_started,
+    may_be_forgotten,
+    not_ended,
+    outcome,
+    warn_not_started,
+)
 
 _Self = TypeVar("_Self", bound="Task")
 
 
 class Task(BaseTask):
-    """A unit of work for one slave, made by `connection.new_task(data)`. As `interaction.Task`, on the loop."""
+    """A unit of work for one slave, made by `connection.new_task(data)`. As `interaction.Task`, on the loop.
+
+    Example::
+
+        task = connection.new_task({"a": 1, "b": 2})
+        await task.start()
+        print(await task.get())  # the result; or raises why there is none
+    """
 
     _awaits = True
 
@@ -57,6 +72,7 @@ class Task(BaseTask):
     async def join(self, timeout: float | None = None) -> Task:
         """Wait until the task has ended and the callbacks that it had by then have run. Before `start()` it waits too.
 
+        How it has ended is not said: `get()` gives the result, or raises why there is none.
         In a callback it waits for the end alone: callbacks may queue behind the caller.
 
         Args:
@@ -66,13 +82,33 @@ class Task(BaseTask):
             TimeoutError: the timeout passed first. The task goes on.
         """
         self._road.check_here()
-        waits_for_callbacks = not in_callback()
-        try:
-            await asyncio.wait_for(
-                self._changed.wait_for(lambda: self._settled if waits_for_callbacks else self.status.ended), timeout
-            )
-        except asyncio.TimeoutError:
-            raise TimeoutError(f"task {self.id} has not ended within {timeout} s; it is {self.status.name}") from None
+        clock, waits_for_callbacks = asyncio.get_running_loop().time, not in_callback()
+        due = None if timeout is None else clock() + timeout
+        if may_be_forgotten(self, timeout) and not await self._reached(self._begun, START_PATIENCE):
+            warn_not_started(self, self._road.name)
+        left = None if due is None else due - clock()
+        if not await self._reached(lambda: self._settled if waits_for_callbacks else self.status.ended, left):
+            raise not_ended(self, timeout)
         if self._settled:
             self._forget()
         return self
+
+    async def get(self, timeout: float | None = None) -> Any:
+        """Wait as `join()` does, and return the result of a task that is COMPLETED.
+
+        Raises as `interaction.Task.get()` does.
+        """
+        self._road.check_here()
+        check_started(self)
+        return outcome(await self.join(timeout))
+
+    def _begun(self) -> bool:
+        return self.status is not TaskStatus.IDLE
+
+    async def _reached(self, condition: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until it is so, or the timeout (seconds) passes. Says whether it is."""
+        try:
+            await asyncio.wait_for(self._changed.wait_for(condition), timeout)
+        except asyncio.TimeoutError:
+            return condition()
+        return True

@@ -47,6 +47,10 @@ class Road(Protocol):
     """How tasks get to one slave: the connection."""
 
     @property
+    def name(self) -> str:
+        """The connection's name."""
+
+    @property
     def max_message_bytes(self) -> int:
         """The longest message that both sides take."""
 
@@ -131,7 +135,10 @@ class BaseTask:
 
     @property
     def result(self) -> Any:
-        """What the slave returned, or gave with its failure; None until the task has ended, and without a result."""
+        """What the slave returned, or gave with its failure; None until the task has ended, and without a result.
+
+        `get()` gives a good result alone.
+        """
         return self._machine.result
 
     @property

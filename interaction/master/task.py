@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from interaction.core.task import TaskStatus
 from interaction.exception import RequestException
 from interaction.master.base_task import BaseTask, Callback, Road
+from interaction.master.waiting import (
+    START_PATIENCE,
+    check_started,
+    may_be_forgotten,
+    not_ended,
+    outcome,
+    warn_not_started,
+)
 from interaction.rpc import forks
 from interaction.rpc.strand import on_a_strand
 from interaction.waiters import Waiters
@@ -21,6 +30,12 @@ class Task(BaseTask):
     """A unit of work for one slave. Made by `connection.new_task(data)`; nothing is sent until `start()`.
 
     All members may be used from any thread, callbacks included.
+
+    Example::
+
+        task = connection.new_task({"a": 1, "b": 2})
+        task.start()
+        print(task.get())  # the result; or raises why there is none
     """
 
     def __init__(self, data: Mapping[str, Any] | None, road: Road) -> None:
@@ -73,6 +88,7 @@ class Task(BaseTask):
     def join(self, timeout: float | None = None) -> Task:
         """Wait until the task has ended and the callbacks that it had by then have run. Before `start()` it waits too.
 
+        How it has ended is not said: `get()` gives the result, or raises why there is none.
         Called from a hook or a callback it waits for the end alone: callbacks may queue behind the caller.
 
         Args:
@@ -83,12 +99,37 @@ class Task(BaseTask):
             RuntimeError: in a forked child, where its end never comes.
         """
         forks.check_may_wait(self._settled)
-        if on_a_strand():
-            done = self._waiters.wait_for(lambda: self.status.ended, timeout)
-        else:
-            done = self._waiters.wait_for(lambda: self._settled, timeout)
-        if not done:
-            raise TimeoutError(f"task {self.id} has not ended within {timeout} s; it is {self.status.name}")
+        due = None if timeout is None else time.monotonic() + timeout
+        if may_be_forgotten(self, timeout) and not self._waiters.wait_for(self._begun, START_PATIENCE):
+            warn_not_started(self, self._road.name)
+        reached = self._ended if on_a_strand() else self._done
+        if not self._waiters.wait_for(reached, None if due is None else due - time.monotonic()):
+            raise not_ended(self, timeout)
         if self._settled:
             self._forget()
         return self
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Wait as `join()` does, and return the result of a task that is COMPLETED.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+
+        Raises:
+            TaskFailed: it ran and failed: why, and as its cause the slave's traceback. `result` is what came with that.
+            TaskLost, TaskCancelled: its slave is gone; it was asked to end.
+            TimeoutError: the timeout passed first. The task goes on.
+            RuntimeError: it has not been started.
+            Exception: what `start()` has met, where it is START_FAILED.
+        """
+        check_started(self)
+        return outcome(self.join(timeout))
+
+    def _begun(self) -> bool:
+        return self.status is not TaskStatus.IDLE
+
+    def _ended(self) -> bool:
+        return self.status.ended
+
+    def _done(self) -> bool:
+        return self._settled

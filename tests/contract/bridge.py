@@ -202,6 +202,9 @@ class Task:
         self._bridge.home.run(self._inner.join(timeout))
         return self
 
+    def get(self, timeout: float | None = None) -> Any:
+        return self._bridge.home.run(self._inner.get(timeout))
+
     def on_complete(self, callback: Any) -> Task:
         self._bridge.home.call(lambda: self._inner.on_complete(_on_a_thread(callback)))
         return self

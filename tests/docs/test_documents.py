@@ -46,7 +46,7 @@ def test_the_readmes_programs_run_as_printed(tmp_path: Path) -> None:
     try:
         with Master("127.0.0.1", 0, channel=7, request_retries=100, request_retry_waiting=0.1) as probe:
             probe.new_connection("probe", "127.0.0.1", int(ports["7236"])).connect()  # it is up
-        assert output("train") == "{'a': 1, 'b': 2} -> {'sum': 3}\n"
+        assert output("train") == "{'a': 1, 'b': 2} -> {'sum': 3}\n3\n"
         assert output("many") == "{'sum': 3}\n500500\n"
         assert output("main") == "{'sum': 3}\n{'sum': 1}\n{'sum': 2}\n{'sum': 3}\n"
     finally:

@@ -47,6 +47,7 @@ class Paper:
 class Road:
     """The connection of one task."""
 
+    name = "conn"
     max_message_bytes = 1 << 20
     hooks = MasterHooks()
 
