@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import numbers
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TypeVar
 from interaction import pem
 from interaction.address import AllowList, check_host, parse_address
 
+LOCAL_HOST = "127.0.0.1"
 GLOBAL_HOST = "0.0.0.0"  # noqa: S104 - the documented default; a server there without TLS says so in the log
 DEFAULT_MASTER_PORT = 7235
 DEFAULT_SLAVE_PORT = 7236
@@ -118,13 +121,13 @@ class ServiceOptions:
 
     def __post_init__(self) -> None:
         _text("host", self.host)
-        object.__setattr__(self, "host", check_host(self.host))
-        _whole("port", self.port, 0, 65535)
-        _whole("channel", self.channel, -(2**63), 2**63 - 1)
-        _whole("request_retries", self.request_retries, 0, 1_000_000)
-        _seconds("request_retry_waiting", self.request_retry_waiting, zero=True)
-        _seconds("request_timeout", self.request_timeout)
-        _whole("max_message_bytes", self.max_message_bytes, MIN_MAX_MESSAGE_BYTES, MAX_MAX_MESSAGE_BYTES)
+        _set(self, "host", check_host(self.host))
+        _whole(self, "port", 0, 65535)
+        _whole(self, "channel", -(2**63), 2**63 - 1)
+        _whole(self, "request_retries", 0, 1_000_000)
+        _seconds(self, "request_retry_waiting", zero=True)
+        _seconds(self, "request_timeout")
+        _whole(self, "max_message_bytes", MIN_MAX_MESSAGE_BYTES, MAX_MAX_MESSAGE_BYTES)
         _tls("tls", self.tls)
         if self.tls is not None and self.tls.certificate is None:
             raise ValueError("tls: a server needs a certificate and a key")
@@ -142,8 +145,8 @@ class MasterOptions(ServiceOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _seconds("heartbeat_tolerance", self.heartbeat_tolerance, zero=True)
-        _seconds("heartbeat_check_span", self.heartbeat_check_span, zero=True)
+        _seconds(self, "heartbeat_tolerance", zero=True)
+        _seconds(self, "heartbeat_check_span", zero=True)
         _raise_to(self, "heartbeat_tolerance", MIN_HEARTBEAT_TOLERANCE)
         _raise_to(self, "heartbeat_check_span", MIN_HEARTBEAT_CHECK_SPAN)
         _tls("client_tls", self.client_tls)
@@ -167,13 +170,13 @@ class SlaveOptions(ServiceOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _seconds("heartbeat_span", self.heartbeat_span, zero=True)
+        _seconds(self, "heartbeat_span", zero=True)
         _raise_to(self, "heartbeat_span", MIN_HEARTBEAT_SPAN)
         if self.isolation not in ("thread", "process"):
             raise ValueError(f"isolation must be 'thread' or 'process', not {self.isolation!r}")
-        _whole("slots", self.slots, 1, MAX_SLOTS)
-        _whole("backlog", self.backlog, 0, MAX_BACKLOG)
-        object.__setattr__(self, "labels", labels_of(self.labels))
+        _whole(self, "slots", 1, MAX_SLOTS)
+        _whole(self, "backlog", 0, MAX_BACKLOG)
+        _set(self, "labels", labels_of(self.labels))
         for name in ("pacemaker", "fast_road"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
@@ -205,8 +208,12 @@ def labels_of(labels: object) -> dict[str, str]:
     return dict(labels)
 
 
+def _set(options: ServiceOptions, name: str, value: object) -> None:
+    object.__setattr__(options, name, value)
+
+
 def _raise_to(options: ServiceOptions, name: str, minimum: float) -> None:
-    object.__setattr__(options, name, max(float(getattr(options, name)), minimum))
+    _set(options, name, max(float(getattr(options, name)), minimum))
 
 
 def _tls(name: str, value: object) -> None:
@@ -219,15 +226,31 @@ def _text(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a string, not {value!r}")
 
 
-def _whole(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be {low} to {high}, not {value}")
+def whole(name: str, value: object, low: int, high: int) -> int:
+    """Read an integer, of whatever kind, such as NumPy's. Raises TypeError and ValueError, which name it."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # what is none raises
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, not {value!r:.80}")
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be {low} to {high}, not {number}")
+    return number
 
 
-def _seconds(name: str, value: object, *, zero: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+def _whole(options: ServiceOptions, name: str, low: int, high: int) -> None:
+    _set(options, name, whole(name, getattr(options, name), low, high))
+
+
+def _seconds(options: ServiceOptions, name: str, *, zero: bool = False) -> None:
+    value = getattr(options, name)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r:.80}")
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero):
         raise ValueError(f"{name} must be a finite {'non-negative' if zero else 'positive'} number, not {value!r}")
+    _set(options, name, seconds)

@@ -43,7 +43,7 @@ class SlaveConnectionProxy(BaseConnection):
         """Open a session with the slave, and return when the slave has accepted. As the plain `connect()`."""
         self.check_here()
         self._home.running()
-        self._home.names.check_free(self._name)
+        self._home.names.check_free(self._name, self)
         hooks = self._home.hooks
         try:
             answer = await self._open(await said(hooks._before_connect()), [])

@@ -4,12 +4,12 @@
 
     ResponseException                    the peer answered, and refused: status_code, success, code, message, data
     ├── SlaveResponseException           a slave refused; one class for each SlaveErrorCode:
-    │   └── SlaveSystemShuttingDown, SlaveRequestInvalid, SlaveChannelNotFound, SlaveChannelInvalid,
+    │   └── SlaveSuccess, SlaveSystemShuttingDown, SlaveRequestInvalid, SlaveChannelNotFound, SlaveChannelInvalid,
     │       SlaveMasterTokenNotFound, SlaveMasterTokenInvalid, SlaveSelfTokenNotFound, SlaveSelfTokenInvalid,
     │       SlaveSlaveAlreadyConnected, SlaveSlaveNotConnected, SlaveSlaveConnectionRefused,
     │       SlaveSlaveDisconnectionRefused, SlaveTaskAlreadyExist, SlaveTaskRefused, SlaveTaskDataInvalid
     └── MasterResponseException          a master refused; one class for each MasterErrorCode:
-        └── MasterSystemShuttingDown, MasterRequestInvalid, MasterChannelNotGiven, MasterChannelInvalid,
+        └── MasterSuccess, MasterSystemShuttingDown, MasterRequestInvalid, MasterChannelNotGiven, MasterChannelInvalid,
             MasterMasterTokenNotGiven, MasterMasterTokenInvalid, MasterSelfTokenNotGiven, MasterSelfTokenInvalid,
             MasterSlaveTokenNotGiven, MasterSlaveTokenInvalid, MasterTaskDataInvalid
     RequestException (OSError)           no answer: nobody there, or the deadline passed
@@ -38,8 +38,10 @@ from interaction.exception.master import (
     MasterSelfTokenNotGiven,
     MasterSlaveTokenInvalid,
     MasterSlaveTokenNotGiven,
+    MasterSuccess,
     MasterSystemShuttingDown,
     MasterTaskDataInvalid,
+    get_master_exception_class_by_error_code,
 )
 from interaction.exception.payload import PayloadError, PayloadTooLarge
 from interaction.exception.slave import (
@@ -55,10 +57,12 @@ from interaction.exception.slave import (
     SlaveSlaveConnectionRefused,
     SlaveSlaveDisconnectionRefused,
     SlaveSlaveNotConnected,
+    SlaveSuccess,
     SlaveSystemShuttingDown,
     SlaveTaskAlreadyExist,
     SlaveTaskDataInvalid,
     SlaveTaskRefused,
+    get_slave_exception_class_by_error_code,
 )
 from interaction.exception.task import (
     LeaseExpired,
@@ -84,6 +88,7 @@ __all__ = [
     "MasterSelfTokenNotGiven",
     "MasterSlaveTokenInvalid",
     "MasterSlaveTokenNotGiven",
+    "MasterSuccess",
     "MasterSystemShuttingDown",
     "MasterTaskDataInvalid",
     "PayloadError",
@@ -104,6 +109,7 @@ __all__ = [
     "SlaveSlaveConnectionRefused",
     "SlaveSlaveDisconnectionRefused",
     "SlaveSlaveNotConnected",
+    "SlaveSuccess",
     "SlaveSystemShuttingDown",
     "SlaveTaskAlreadyExist",
     "SlaveTaskDataInvalid",
@@ -112,4 +118,6 @@ __all__ = [
     "TaskException",
     "TaskFailed",
     "TaskLost",
+    "get_master_exception_class_by_error_code",
+    "get_slave_exception_class_by_error_code",
 ]

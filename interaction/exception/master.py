@@ -10,6 +10,12 @@ class MasterResponseException(ResponseException):
     """A master refused."""
 
 
+class MasterSuccess(MasterResponseException):
+    """Kept from DI-engine, as the class of the code for "no error"; never raised."""
+
+    code, status_code, success = MasterErrorCode.SUCCESS, 200, True
+
+
 class MasterSystemShuttingDown(MasterResponseException):
     """The master is shutting down."""
 
@@ -90,3 +96,8 @@ MASTER_EXCEPTIONS: dict[int, type[MasterResponseException]] = {
     MasterErrorCode.SLAVE_TOKEN_INVALID: MasterSlaveTokenInvalid,
     MasterErrorCode.TASK_DATA_INVALID: MasterTaskDataInvalid,
 }
+
+
+def get_master_exception_class_by_error_code(error_code: int) -> type[MasterResponseException]:
+    """The class of an error code. Raises KeyError for what is none."""
+    return MasterSuccess if error_code == MasterErrorCode.SUCCESS else MASTER_EXCEPTIONS[error_code]

@@ -10,6 +10,12 @@ class SlaveResponseException(ResponseException):
     """A slave refused."""
 
 
+class SlaveSuccess(SlaveResponseException):
+    """Kept from DI-engine, as the class of the code for "no error"; never raised."""
+
+    code, status_code, success = SlaveErrorCode.SUCCESS, 200, True
+
+
 class SlaveSystemShuttingDown(SlaveResponseException):
     """The slave is shutting down."""
 
@@ -118,3 +124,8 @@ SLAVE_EXCEPTIONS: dict[int, type[SlaveResponseException]] = {
     SlaveErrorCode.TASK_REFUSED: SlaveTaskRefused,
     SlaveErrorCode.TASK_DATA_INVALID: SlaveTaskDataInvalid,
 }
+
+
+def get_slave_exception_class_by_error_code(error_code: int) -> type[SlaveResponseException]:
+    """The class of an error code. Raises KeyError for what is none."""
+    return SlaveSuccess if error_code == SlaveErrorCode.SUCCESS else SLAVE_EXCEPTIONS[error_code]

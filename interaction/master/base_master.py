@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Generic
+from collections.abc import Iterator
+from typing import Generic, SupportsIndex
 
 from interaction.config import (
     DEFAULT_CHANNEL,
@@ -22,7 +23,7 @@ from interaction.config import (
 from interaction.journal import check_url
 from interaction.master.hooks import MasterHooks
 from interaction.master.service import C, MasterService, T
-from interaction.rpc.facade import Located
+from interaction.rpc.facade import Located, shown
 
 
 class BaseMaster(Located, MasterHooks, Generic[C, T]):
@@ -30,7 +31,7 @@ class BaseMaster(Located, MasterHooks, Generic[C, T]):
 
     _interaction: MasterService[C, T]
 
-    @property
+    @shown
     def my_address(self) -> str:
         """Where slaves reach this master: `host:port`, behind `https://` where it serves TLS.
 
@@ -39,11 +40,13 @@ class BaseMaster(Located, MasterHooks, Generic[C, T]):
         """
         return self._interaction.address_for(None)
 
-    def new_connection(self, name: str, host: str, port: int | None = None, https: bool = False) -> C:
+    def new_connection(
+        self, name: str | SupportsIndex, host: str, port: SupportsIndex | None = None, https: bool = False
+    ) -> C:
         """Create a connection to a slave. Nothing is sent until its `connect()`.
 
         Args:
-            name: unique among the living connections of this master.
+            name: unique among the living connections of this master. An integer stands for its digits.
             host: the slave's host name or address; `0.0.0.0` is this machine.
             port: its port. None means 7236.
             https: dial by TLS.
@@ -71,11 +74,23 @@ class BaseMaster(Located, MasterHooks, Generic[C, T]):
         """
         return self._interaction.task(task_id)
 
+    def __iter__(self) -> Iterator[str]:
+        """The names of the living connections at this moment."""
+        return iter([connection.name for connection in self._interaction.living()])
+
+    def __len__(self) -> int:
+        """How many living connections there are at this moment."""
+        return len(self._interaction.living())
+
+    def __bool__(self) -> bool:
+        """True: a master is one, also while it has no connections."""
+        return True
+
     def __contains__(self, name: object) -> bool:
         """Whether a living connection has the name."""
         return self._interaction.named(name) is not None
 
-    def __getitem__(self, name: str) -> C:
+    def __getitem__(self, name: str | SupportsIndex) -> C:
         """The living connection of that name. Raises KeyError."""
         connection = self._interaction.named(name)
         if connection is None:

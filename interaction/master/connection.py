@@ -53,7 +53,8 @@ class SlaveConnectionProxy(BaseConnection):
             What `_after_connect` (or an overridden `_error_connect`) returned.
 
         Raises:
-            KeyError: the name is in use by a connection, or this one is connected already.
+            KeyError: the name is in use by another connection.
+            SlaveSlaveAlreadyConnected: this one is connected already, or the slave has another master.
             SlaveResponseException: the slave refused, by the class of its code.
             RequestException: the slave did not answer.
             TypeError, PayloadError: what `_before_connect` returned is no mapping, or can't be carried.
@@ -63,7 +64,7 @@ class SlaveConnectionProxy(BaseConnection):
         After an exception the connection is not in the master. It may be tried again.
         """
         self._home.running()
-        self._home.names.check_free(self._name)
+        self._home.names.check_free(self._name, self)
         made: list[Link] = []
         try:
             answer = self._plain_home.run(self._open(self._home.hooks._before_connect(), made))
@@ -128,3 +129,6 @@ class SlaveConnectionProxy(BaseConnection):
     def new_task(self, data: Mapping[str, Any] | None = None) -> Task:
         """A task for the slave, not started yet. `data` is a mapping; None is an empty one."""
         return Task(data, self)
+
+
+SlaveConnection = SlaveConnectionProxy  # what stood behind the proxy in DI-engine: the name, for those who import it

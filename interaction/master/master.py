@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import SupportsIndex
+
 from interaction.config import TLS
 from interaction.master.base_master import BaseMaster, master_options
 from interaction.master.connection import SlaveConnectionProxy
@@ -86,6 +88,6 @@ class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):
         """
         return self._interaction.wait_until_resumed(timeout)
 
-    def __delitem__(self, name: str) -> None:
+    def __delitem__(self, name: str | SupportsIndex) -> None:
         """Close the living connection of that name, as its `close()` does. Raises KeyError."""
         self[name].close()

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from interaction.core.model import Acknowledgement, TaskResult
 from interaction.core.registry import Registry
 from interaction.core.session import Probe, SessionState
-from interaction.exception import LossReason, MasterSlaveTokenInvalid, RequestException
+from interaction.exception import LossReason, MasterSlaveTokenInvalid, RequestException, SlaveSlaveAlreadyConnected
 from interaction.master.heartbeat import HeartbeatStream
 from interaction.master.link import Link
 from interaction.rpc.convert import Report
@@ -34,13 +34,16 @@ class Names(Generic[T]):
         self._holders: dict[str, T] = {}
 
     def take(self, name: str, holder: T) -> None:
-        """Reserve a name. Raises KeyError where it is in use."""
-        self.check_free(name)
+        """Reserve a name. Raises as `check_free()` does."""
+        self.check_free(name, holder)
         self._holders[name] = holder
 
-    def check_free(self, name: str) -> None:
-        """Raise KeyError where the name is in use."""
-        if name in self._holders:
+    def check_free(self, name: str, holder: T | None = None) -> None:
+        """Raise KeyError where the name is in use, and SlaveSlaveAlreadyConnected where it is that holder's own."""
+        found = self._holders.get(name)
+        if found is not None and found is holder:
+            raise SlaveSlaveAlreadyConnected(f"connection {name!r} is connected already, or is about to be")
+        if found is not None:
             raise KeyError(f"the name {name!r} is in use by a connection of this master; choose another one")
 
     def free(self, name: str, holder: T) -> None:

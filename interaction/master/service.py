@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 import threading
 import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
 from interaction.address import Endpoint, check_host, is_any, parse_address
-from interaction.config import DEFAULT_MASTER_PORT, DEFAULT_SLAVE_PORT, MasterOptions
+from interaction.config import DEFAULT_MASTER_PORT, DEFAULT_SLAVE_PORT, MasterOptions, whole
 from interaction.core.journal import SessionRecord, Snapshot, TaskRecord
 from interaction.journal import Journal
 from interaction.master.archive import Archive
@@ -101,16 +102,14 @@ class MasterService(Service, Generic[C, T]):
 
     def new_connection(self, name: object, host: object, port: object, https: bool) -> C:
         """As `Master.new_connection()`."""
-        if not isinstance(name, str):
-            raise TypeError(f"name must be a string, not {name!r}")
+        called = _name_of(name)
+        if called is None:
+            raise TypeError(f"name must be a string (or an integer), not {name!r:.80}")
         if not isinstance(host, str):
-            raise TypeError(f"host must be a string, not {host!r}")
-        if isinstance(port, bool) or not isinstance(port, int):
-            raise TypeError(f"port must be an integer, not {port!r}")
-        if not 1 <= port <= 65535:
-            raise ValueError(f"port must be 1 to 65535, not {port}")
-        self.names.check_free(name)
-        return self.connection_to(name, Endpoint(check_host(host), port, https))
+            raise TypeError(f"host must be a string, not {host!r:.80}")
+        endpoint = Endpoint(check_host(host), whole("port", port, 1, 65535), https)
+        self.names.check_free(called)
+        return self.connection_to(called, endpoint)
 
     def living(self) -> list[C]:
         """The living connections."""
@@ -118,7 +117,8 @@ class MasterService(Service, Generic[C, T]):
 
     def named(self, name: object) -> C | None:
         """The living connection of that name."""
-        connection = self.names.holder(name) if isinstance(name, str) else None
+        called = _name_of(name)
+        connection = None if called is None else self.names.holder(called)
         return None if connection is None or not connection.is_connected else cast(C, connection)
 
     def tasks(self) -> list[T]:
@@ -251,6 +251,16 @@ class MasterService(Service, Generic[C, T]):
             runner.join()
         if self._closing_journal is not None:
             self._closing_journal.join()
+
+
+def _name_of(name: object) -> str | None:
+    """A connection's name; that of an integer are its digits. None for what is no name."""
+    if isinstance(name, str):
+        return name
+    try:
+        return None if isinstance(name, bool) else str(operator.index(name))  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def _endpoint_of(record: SessionRecord) -> Endpoint:

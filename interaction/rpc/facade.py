@@ -2,34 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from interaction.rpc.service import Service
 
 _Self = TypeVar("_Self", bound="Facade")
+_Shown = TypeVar("_Shown")
+_Owner = TypeVar("_Owner")
+
+
+class shown(Generic[_Shown]):  # noqa: N801 - it is used as `property` is
+    """A property that a subclass may have for itself: what it assigns to the name stands before what is shown here."""
+
+    def __init__(self, show: Callable[[Any], _Shown]) -> None:
+        self._show = show
+        self.__doc__ = show.__doc__
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> shown[_Shown]: ...
+    @overload
+    def __get__(self, owner: object, kind: type) -> _Shown: ...
+    def __get__(self, owner: object | None, kind: type) -> shown[_Shown] | _Shown:
+        return self if owner is None else self._show(owner)
+
+    if TYPE_CHECKING:  # where this was, an attribute of the object would not stand before it
+
+        def __set__(self, owner: object, value: Any) -> None: ...
+
+
+def not_made(kind: type) -> RuntimeError:
+    """That the constructor of that class has left out, or not come yet to, that of the facade."""
+    return RuntimeError(
+        f"{kind.__name__}.__init__() has not called super().__init__(), which takes host, port and the other options"
+    )
+
+
+class _NotMade:
+    """Stands where the constructor puts what is behind the facade, until it does."""
+
+    def __get__(self, owner: object | None, kind: type[_Owner]) -> object:
+        if owner is None:
+            return self
+        raise not_made(kind)
 
 
 class Located:
     """Where a master or a slave is.
 
     Users subclass what stands on this: so all that is not documented is in `_interaction`, and a subclass may call its
-    own attributes what it likes.
+    own attributes what it likes, `host`, `port` and `channel` too.
     """
 
-    _interaction: Service
+    if TYPE_CHECKING:
+        _interaction: Service
+    else:
+        _interaction = _NotMade()
 
-    @property
+    @shown
     def host(self) -> str:
         """The host that the server listens at."""
         return self._interaction.options.host
 
-    @property
+    @shown
     def port(self) -> int:
         """The port that the server listens at; where a free one was asked for, 0 until `start()`."""
         return self._interaction.port
 
-    @property
+    @shown
     def channel(self) -> int:
         """The channel that master and slaves share."""
         return self._interaction.options.channel

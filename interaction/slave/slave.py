@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import signal
 import threading
@@ -27,13 +28,24 @@ from interaction.config import (
 )
 from interaction.exception import RequestException
 from interaction.rpc.coroutines import check_hooks
-from interaction.rpc.facade import Facade
+from interaction.rpc.facade import Facade, not_made
 from interaction.slave.service import Arguments, SlaveService
 from interaction.slave.user import HOOKS
 
 _Self = TypeVar("_Self", bound="Slave")
 
 _log = logging.getLogger("interaction.slave")
+
+
+class _Unmade:
+    """Stands where the constructor puts what is behind the facade, until it does, and keeps what that is made of."""
+
+    def __init__(self, kind: type, made_of: Arguments) -> None:
+        self._kind = kind
+        self.made_of = made_of
+
+    def __getattr__(self, name: str) -> Any:
+        raise not_made(self._kind)
 
 
 class Slave(Facade):
@@ -70,7 +82,8 @@ class Slave(Facade):
             child that dies fails its task, and is replaced. No pacemaker is needed then.
 
     Raises:
-        TypeError, ValueError: an argument that can't be; the message names it. Or a hook that is a coroutine function.
+        TypeError, ValueError: an argument that can't be; the message names it. Or a hook that is a coroutine function,
+            or a class without a `_process_task`.
     """
 
     _interaction: SlaveService
@@ -78,7 +91,7 @@ class Slave(Facade):
     def __new__(cls: type[_Self], *args: Any, **options: Any) -> _Self:
         """Keep the arguments, by which `isolation="process"` constructs the slave once more."""
         made = super().__new__(cls)
-        made.__dict__["_interaction"] = (args, options)  # until the constructor puts the service there
+        made.__dict__["_interaction"] = _Unmade(cls, (args, options))
         return made
 
     def __init__(
@@ -121,15 +134,18 @@ class Slave(Facade):
             fast_road=fast_road,
             labels=given(labels, {}),
         )
+        if inspect.getattr_static(self, "_process_task") is vars(Slave)["_process_task"]:
+            raise TypeError(
+                f"{type(self).__name__} does not say what a task is: define _process_task(self, task) in it"
+            )
         check_hooks(self, HOOKS, awaited=False, instead="; what has to be awaited, asyncio.run() does inside it")
-        before: SlaveService | Arguments = self.__dict__["_interaction"]
-        made_of = before.made_of if isinstance(before, SlaveService) else before
-        self._interaction = SlaveService(options, self, Slave, made_of)
+        before: SlaveService | _Unmade = self.__dict__["_interaction"]
+        self._interaction = SlaveService(options, self, Slave, before.made_of)
 
     # What a user implements.
 
     def _process_task(self, task: Mapping[str, Any]) -> Any:
-        """Do one task. To be implemented.
+        """Do one task. To be implemented: without it no slave is made.
 
         Args:
             task: the task data, as the master sent it.

@@ -110,6 +110,9 @@ class Bridge:
     def named(self, name: Any) -> Connection | None:
         return self.outer(self.home.call(lambda: self.inner[name])) if name in self.inner else None
 
+    def living(self) -> list[Connection]:
+        return [self.outer(self.inner[name]) for name in self.home.call(lambda: list(self.inner))]
+
     def tasks(self) -> list[Task]:
         return [self.outer(task) for task in self.home.call(self.inner.tasks)]
 

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from interaction import Master, RequestException, SlaveConnectionProxy, TaskStatus
 from interaction.exception import (
     LossReason,
     SlaveErrorCode,
+    SlaveSlaveAlreadyConnected,
     SlaveSlaveNotConnected,
     TaskLost,
 )
@@ -100,7 +102,7 @@ def test_a_name_in_use_is_a_keyerror_here_and_at_connect(master: Master, make_sl
             master.new_connection("conn", "127.0.0.1", other.port)
         with pytest.raises(KeyError, match="conn"):
             early.connect()
-        with pytest.raises(KeyError, match="conn"):
+        with pytest.raises(SlaveSlaveAlreadyConnected, match="conn"):
             connection.connect()
         assert master["conn"] is connection
         assert connection.is_connected
@@ -138,7 +140,7 @@ def test_the_host_may_be_the_one_that_means_any(master: Master, slave: Worker) -
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((1, "127.0.0.1"), TypeError, "name"),
+        ((1.5, "127.0.0.1"), TypeError, "name"),
         (("conn", None), TypeError, "host"),
         (("conn", "not a host"), ValueError, "not a host"),
         (("conn", "unix:/tmp/socket"), ValueError, "unix"),
@@ -324,3 +326,58 @@ def test_disconnecting_from_a_slave_that_is_gone_is_a_transport_failure(
     process.kill()
     with pytest.raises((RequestException, SlaveSlaveNotConnected)):  # the loss may be known already
         connection.disconnect()
+
+
+def test_a_master_is_iterated_over_by_the_names_of_its_living_connections(
+    master: Master, make_slave: MakeSlave
+) -> None:
+    assert (list(master), len(master), bool(master)) == ([], 0, True)
+    one, two = (master.new_connection(name, "127.0.0.1", make_slave(Worker).port) for name in ("one", "two"))
+    assert list(master) == []  # none is connected
+    with one, two:
+        assert sorted(master) == ["one", "two"]
+        assert len(master) == 2
+        assert {name: master[name] for name in master} == {"one": one, "two": two}
+        for name in master:  # which may change what it goes over
+            del master[name]
+    assert (list(master), len(master), bool(master)) == ([], 0, True)
+
+
+@pytest.mark.parametrize("number", [3, np.int64(3)])
+def test_a_number_may_be_a_name(master: Master, slave: Worker, number: Any) -> None:
+    with master.new_connection(number, "127.0.0.1", np.int64(slave.port)) as connection:
+        assert connection.name == "3"
+        assert number in master
+        assert 3 in master
+        assert master[number] is master["3"] is connection
+        assert list(master) == ["3"]
+        with pytest.raises(KeyError, match="3"):
+            master.new_connection("3", "127.0.0.1", slave.port)
+        del master[number]
+    assert number not in master
+
+
+@pytest.mark.parametrize("name", [None, True, 1.5, b"conn", ("a",)])
+def test_what_is_no_name_is_refused(master: Master, name: Any) -> None:
+    with pytest.raises(TypeError, match="name must be a string"):
+        master.new_connection(name, "127.0.0.1", 1)
+    assert name not in master
+
+
+@pytest.mark.parametrize("port", [True, 1.0, "80", np.float64(1), np.array([1, 2])])
+def test_what_is_no_port_is_refused(master: Master, port: Any) -> None:
+    with pytest.raises(TypeError, match="port must be an integer"):
+        master.new_connection("conn", "127.0.0.1", port)
+
+
+def test_connect_and_disconnect_twice(master: Master, slave: Worker) -> None:
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    connection.connect()
+    with pytest.raises(SlaveSlaveAlreadyConnected, match="'conn' is connected already"):
+        connection.connect()
+    assert connection.is_connected
+    connection.disconnect()
+    with pytest.raises(SlaveSlaveNotConnected):
+        connection.disconnect()
+    connection.connect()
+    assert connection.is_connected

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,9 @@ def test_a_constructor_that_raises_in_the_child_fails_the_tasks_until_it_does_no
 class Unsendable(Slave):
     def __init__(self, lock: Any) -> None:
         super().__init__("127.0.0.1", 0, isolation="process")
+
+    def _process_task(self, task: Mapping[str, Any]) -> Any:
+        raise AssertionError("it is not started")
 
 
 def test_arguments_that_cant_be_sent_to_the_child_are_one_clear_error() -> None:
@@ -284,7 +287,7 @@ def test_a_slave_that_nobody_closed_leaves_no_child(tmp_path: Path) -> None:
     script.write_text(
         "from interaction import Slave\n"
         "class Mine(Slave):\n"
-        "    pass\n"
+        "    def _process_task(self, task): ...\n"
         'if __name__ == "__main__":\n'
         '    slave = Mine("127.0.0.1", 0, isolation="process")\n'
         "    slave.start()\n"
@@ -300,7 +303,7 @@ def test_a_script_without_a_guard_is_told_so(master: Master, tmp_path: Path, sta
         "import sys\n"
         "from interaction import Slave\n"
         "class Mine(Slave):\n"
-        "    pass\n"
+        "    def _process_task(self, task): ...\n"
         'slave = Mine("127.0.0.1", 0, channel=7, isolation="process")\n'
         "slave.start()\n"
         "print(slave.port, flush=True)\n"

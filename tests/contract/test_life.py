@@ -198,7 +198,8 @@ def test_a_slaves_join_waits_for_its_task(make_master: MakeMaster, make_slave: M
 @pytest.mark.parametrize("leave", ["", "raise SystemExit(3)", "raise ValueError('a mistake')"])
 def test_an_object_that_nobody_closed_does_not_keep_the_process_alive(kind: str, leave: str) -> None:
     script = (
-        f"import interaction\nkept = interaction.{kind}('127.0.0.1', 0)\nkept.start()\nassert kept.ping()\n{leave}\n"
+        "import interaction\nclass Slave(interaction.Slave):\n    def _process_task(self, task): ...\n"
+        f"Master = interaction.Master\nkept = {kind}('127.0.0.1', 0)\nkept.start()\nassert kept.ping()\n{leave}\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert ended.returncode == (3 if "SystemExit" in leave else 1 if leave else 0), ended.stderr
@@ -305,7 +306,10 @@ if child == 0:
     with interaction.Master("127.0.0.1", 0) as master:
         code = 0 if master.ping() else 1
     os._exit(code)
-with interaction.Slave("127.0.0.1", 0) as slave:
+class Slave(interaction.Slave):
+    def _process_task(self, task):
+        return task
+with Slave("127.0.0.1", 0) as slave:
     assert slave.ping()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
@@ -349,7 +353,7 @@ def test_a_connection_without_a_port_goes_to_7236(master: Master) -> None:
 
 
 def test_protobuf_in_pure_python_is_refused_with_the_remedy() -> None:
-    script = "import interaction; interaction.Slave('127.0.0.1', 0).start()"
+    script = "import interaction; interaction.Master('127.0.0.1', 0).start()"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,

@@ -176,13 +176,13 @@ TLS = "TLS(open('me.pem', 'rb').read(), open('me.key', 'rb').read(), open('ca.pe
     ("made", "words"),
     [
         ("Master('0.0.0.0', 0)", ["without TLS", 'Master("127.0.0.1")', "tls=TLS(...)"]),
-        ("Slave('0.0.0.0', 0)", ["without TLS", 'Slave("127.0.0.1")', "mutual=True"]),
-        ("Slave('::', 0)", ["without TLS", 'Slave("127.0.0.1")', "mutual=True"]),
-        (f"Slave('0.0.0.0', 0, tls={TLS.format(False)})", ["not mutual", "mutual=True"]),
-        (f"Slave('0.0.0.0', 0, tls={TLS.format(True)})", None),
+        ("Worker('0.0.0.0', 0)", ["without TLS", 'Slave("127.0.0.1")', "mutual=True"]),
+        ("Worker('::', 0)", ["without TLS", 'Slave("127.0.0.1")', "mutual=True"]),
+        (f"Worker('0.0.0.0', 0, tls={TLS.format(False)})", ["not mutual", "mutual=True"]),
+        (f"Worker('0.0.0.0', 0, tls={TLS.format(True)})", None),
         (f"Master('0.0.0.0', 0, tls={TLS.format(False)})", None),
         ("Master('127.0.0.1', 0)", None),
-        ("Slave('localhost', 0)", None),
+        ("Worker('localhost', 0)", None),
     ],
 )
 def test_a_server_that_others_can_reach_unguarded_says_so_once_with_the_remedy(

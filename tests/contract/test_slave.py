@@ -28,8 +28,12 @@ from tests.contract.conftest import ROOT, MakeMaster, MakeSlave, Worker
 WAIT = 10.0
 
 
-def test_a_slave_that_implements_nothing_fails_its_tasks(master: Master, make_slave: MakeSlave) -> None:
-    with master.new_connection("conn", "127.0.0.1", make_slave(Slave).port) as connection:
+def test_a_slave_that_leaves_its_task_to_the_facade_fails_it(master: Master, make_slave: MakeSlave) -> None:
+    class Later(Slave):
+        def _process_task(self, task: Mapping[str, Any]) -> Any:
+            return super()._process_task(task)
+
+    with master.new_connection("conn", "127.0.0.1", make_slave(Later).port) as connection:
         task = connection.new_task({}).start().join(WAIT)
     assert task.status is TaskStatus.FAILED
     assert isinstance(task.error, TaskFailed)
@@ -300,7 +304,10 @@ def test_a_slaves_interrupt_ends_it_without_a_word_of_ours() -> None:
     script = """
 import signal, interaction
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
-with interaction.Slave("127.0.0.1", 0) as slave:
+class Slave(interaction.Slave):
+    def _process_task(self, task):
+        return task
+with Slave("127.0.0.1", 0) as slave:
     try:
         print(slave.port, flush=True)
         signal.pause()

@@ -29,7 +29,7 @@ def test_the_readmes_programs_run_as_printed(tmp_path: Path) -> None:
     programs = dict(zip(("adder", "train", "many", "main"), blocks(ROOT / "README.md", "python"), strict=True))
     assert len(programs["adder"].splitlines()) + len(programs["train"].splitlines()) < 30
     # Ports of this run's own; the printed ones may be in use here.
-    with Slave("127.0.0.1", 0) as one, Master("127.0.0.1", 0) as other:
+    with Master("127.0.0.1", 0) as one, Master("127.0.0.1", 0) as other:
         ports = {"7236": str(one.port), "7235": str(other.port)}
     for name, text in programs.items():
         for printed, free in ports.items():

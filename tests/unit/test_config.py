@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import trustme
 
@@ -40,6 +41,11 @@ def slave(**changes: Any) -> SlaveOptions:
     )
 
 
+class Worker(Slave):
+    def _process_task(self, task: Any) -> Any:
+        raise AssertionError("it is not started")
+
+
 def options_of(facade: Master | Slave) -> dict[str, Any]:
     return dict(vars(facade._interaction.options))
 
@@ -63,7 +69,7 @@ def test_the_documented_defaults_of_a_master() -> None:
 
 
 def test_the_documented_defaults_of_a_slave() -> None:
-    for facade in (Slave(), Slave(None, None, None, None, None, None)):
+    for facade in (Worker(), Worker(None, None, None, None, None, None)):
         assert (
             options_of(facade).items()
             >= {
@@ -92,7 +98,7 @@ def test_the_documented_parameters_may_be_given_by_position() -> None:
         6,
         "host:7",
     ]
-    given_slave = options_of(Slave("localhost", 1, 2.0, 3, 4.0, 5))
+    given_slave = options_of(Worker("localhost", 1, 2.0, 3, 4.0, 5))
     names = ("host", "port", "heartbeat_span", "request_retries", "request_retry_waiting", "channel")
     assert [given_slave[name] for name in names] == ["localhost", 1, 2.0, 3, 4.0, 5]
     with pytest.raises(TypeError):
@@ -156,6 +162,19 @@ def test_an_address_that_no_slave_would_take_is_refused_here(address: str) -> No
         master(my_address=address)
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    options = master(port=np.int64(7), channel=np.int32(1), request_timeout=np.float32(2), request_retries=np.uint8(3))
+    found = (options.port, options.channel, options.request_timeout, options.request_retries)
+    assert found == (7, 1, 2.0, 3)
+    assert [type(number) for number in found] == [int, int, float, int]
+    assert slave(slots=np.int64(2), backlog=np.int16(3)).slots == 2
+    for wrong in (np.bool_(True), np.float64(7), np.array([7, 8]), 10**400):
+        with pytest.raises((TypeError, ValueError), match="port must be"):
+            master(port=wrong)
+    with pytest.raises(ValueError, match="request_timeout must be a finite positive number"):
+        master(request_timeout=10**400)
+
+
 def test_zero_and_other_extremes_are_values() -> None:
     options = master(request_retries=0, request_retry_waiting=0, port=65535, channel=-(2**63))
     assert (options.request_retries, options.request_retry_waiting, options.port) == (0, 0, 65535)
@@ -167,7 +186,7 @@ def test_a_facade_refuses_a_mistake_when_it_is_made() -> None:
     with pytest.raises(TypeError, match="port"):
         Master("127.0.0.1", "7235")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="channel"):
-        Slave("127.0.0.1", 0, channel="7")  # type: ignore[arg-type]
+        Worker("127.0.0.1", 0, channel="7")  # type: ignore[arg-type]
 
 
 def test_an_allow_list_is_no_bare_string() -> None:

@@ -127,6 +127,7 @@ def test_what_measures_the_package_does_not_lean_on_its_tests(path: Path) -> Non
 
 def test_the_names_of_ding_interaction_stay_where_they_were() -> None:
     from interaction import ConnectionRefuse, DisconnectionRefuse, Master, Slave, TaskFail, TaskRefuse
+    from interaction.config import GLOBAL_HOST, LOCAL_HOST
     from interaction.exception import (
         MasterErrorCode,
         RequestException,
@@ -134,12 +135,13 @@ def test_the_names_of_ding_interaction_stay_where_they_were() -> None:
         SlaveChannelInvalid,
         SlaveErrorCode,
     )
-    from interaction.master.connection import SlaveConnectionProxy
+    from interaction.master.connection import SlaveConnection, SlaveConnectionProxy
     from interaction.master.master import Master as SameMaster
     from interaction.master.task import TaskStatus
     from interaction.slave.action import TaskFail as SameTaskFail
     from interaction.slave.slave import Slave as SameSlave
 
+    assert (LOCAL_HOST, GLOBAL_HOST, SlaveConnection) == ("127.0.0.1", "0.0.0.0", SlaveConnectionProxy)
     assert (SameMaster, SameSlave, SameTaskFail) == (Master, Slave, TaskFail)
     classes = (ConnectionRefuse, DisconnectionRefuse, TaskRefuse, MasterErrorCode, RequestException, ResponseException)
     assert all(isinstance(kind, type) for kind in (*classes, SlaveErrorCode, SlaveConnectionProxy, TaskStatus))

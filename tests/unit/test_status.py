@@ -13,10 +13,14 @@ from grpc_status import rpc_status
 from interaction.exception import (
     MasterErrorCode,
     MasterSlaveTokenInvalid,
+    MasterSuccess,
     RequestException,
     ResponseException,
     SlaveErrorCode,
+    SlaveSuccess,
     SlaveTaskRefused,
+    get_master_exception_class_by_error_code,
+    get_slave_exception_class_by_error_code,
 )
 from interaction.exception.master import MASTER_EXCEPTIONS
 from interaction.exception.slave import SLAVE_EXCEPTIONS
@@ -63,6 +67,13 @@ def info(reason: str, domain: str = "interaction") -> error_details_pb2.ErrorInf
 def test_every_code_has_its_class() -> None:
     assert set(SLAVE_EXCEPTIONS) == set(SlaveErrorCode) - {SlaveErrorCode.SUCCESS}
     assert set(MASTER_EXCEPTIONS) == set(MasterErrorCode) - {MasterErrorCode.SUCCESS}
+    for slave_code in SlaveErrorCode:
+        assert get_slave_exception_class_by_error_code(slave_code).code is slave_code
+    for master_code in MasterErrorCode:
+        assert get_master_exception_class_by_error_code(int(master_code)).code is master_code
+    assert (SlaveSuccess.success, SlaveSuccess.status_code, MasterSuccess.success) == (True, 200, True)
+    with pytest.raises(KeyError):
+        get_slave_exception_class_by_error_code(999)
     for code, kind in (*SLAVE_EXCEPTIONS.items(), *MASTER_EXCEPTIONS.items()):
         assert kind.code is code
 
