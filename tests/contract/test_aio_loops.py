@@ -84,6 +84,7 @@ CALLS: dict[str, Call] = {
     "SlaveConnectionProxy.__aexit__": lambda home: home.connection.__aexit__(None, None, None),
     "Task.start": lambda home: home.task.start(),
     "Task.join": lambda home: home.task.join(),
+    "Task.get": lambda home: home.task.get(),
     "Task.on_complete": lambda home: home.done.on_complete(print),
     "Task.on_fail": lambda home: home.task.on_fail(print),
     "SlavePool": lambda home: aio.SlavePool(home.master),
