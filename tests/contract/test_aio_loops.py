@@ -96,7 +96,7 @@ CALLS: dict[str, Call] = {
 }
 # What reads, or comes from a loop of its own: asyncio itself refuses a future of another loop.
 HARMLESS = {
-    "Task": {"adopt", "accept", "begin", "fail_to_start", "finish", "lose", "mark", "send", "watch"},
+    "Task": {"adopt", "accept", "begin", "fail_to_start", "finish", "lose", "mark", "send", "watch", "withdraw"},
     "SlaveConnectionProxy": {"check_here", "hand_over", "recover", "send_now", "withdraw"},
 }
 
