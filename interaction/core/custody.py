@@ -156,7 +156,7 @@ class Custody(Generic[T]):
 
     def end(self, reason: LossReason | None, message: str, *, asked: bool) -> Ending[T] | None:
         """The session ends, by the will of either side. None where it was over before."""
-        return self.close(reason, message, asked=asked) if self.session.end() else None
+        return self.close(reason, message, asked=asked) if self.session.end(reason) else None
 
     def close(self, reason: LossReason | None, message: str, *, asked: bool) -> Ending[T]:
         """The session has ended, as it has decided itself: its tasks end with it."""

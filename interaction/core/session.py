@@ -64,6 +64,7 @@ class Session:
     def __init__(self, tolerance: float) -> None:
         self.tolerance = tolerance
         self.state = SessionState.OPENING
+        self.reason: LossReason | None = None  # why it is over, known before it is; None where it had never begun
         self.incarnation = ""
         self.newest_beat = 0  # of the newest stream
         self.last_heard = 0.0  # until then nobody looks at it
@@ -178,11 +179,13 @@ class Session:
         """The master itself stood still for that long: what it did not hear meanwhile is not the slave's silence."""
         self.last_heard = min(self.last_heard + seconds, now)
 
-    def end(self) -> bool:
+    def end(self, reason: LossReason | None) -> bool:
         """The session ends by the will of either side. False where it was over before."""
-        was_over = self.over
+        if self.over:
+            return False
+        self.reason = reason
         self.state = SessionState.OVER
-        return not was_over
+        return True
 
     def _suspect(self) -> Probe:
         self.state = SessionState.SUSPECT
@@ -194,5 +197,6 @@ class Session:
         return Probe(after, patient)
 
     def _lose(self, reason: LossReason, message: str) -> Lose:
+        self.reason = reason
         self.state = SessionState.OVER
         return Lose(reason, message)

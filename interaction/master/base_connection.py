@@ -80,9 +80,9 @@ class BaseConnection:
         )
 
     def __repr__(self) -> str:
-        return (
-            f"<SlaveConnectionProxy {self._name!r} to {self._endpoint}{'' if self.is_connected else ', not connected'}>"
-        )
+        lost = self.lost_reason
+        how = "" if self.is_connected else ", not connected" if lost is None else f", not connected: {lost}"
+        return f"<SlaveConnectionProxy {self._name!r} to {self._endpoint}{how}>"
 
     @property
     def name(self) -> str:
@@ -94,6 +94,15 @@ class BaseConnection:
         """Whether the slave has accepted the connection, and neither side has ended or lost it."""
         link = self._link
         return link is not None and link.session.state in (SessionState.LIVE, SessionState.SUSPECT)
+
+    @property
+    def lost_reason(self) -> LossReason | None:
+        """Why its last session is over, whichever side has ended it; None while it is connected, and before it was.
+
+        `connect()` forgets it.
+        """
+        link = self._link
+        return None if link is None else link.session.reason
 
     @property
     def max_message_bytes(self) -> int:
@@ -181,7 +190,12 @@ class BaseConnection:
     def _living(self) -> Link:
         link = self._link
         if link is None or not self.is_connected:
-            raise SlaveSlaveNotConnected(f"connection {self._name!r} is not connected; call connect(), or use `with`")
+            ended = None if link is None else link.how_it_ended()
+            if ended is None:
+                raise SlaveSlaveNotConnected(
+                    f"connection {self._name!r} is not connected; call connect(), or use `with`"
+                )
+            raise SlaveSlaveNotConnected(f"connection {self._name!r} {ended}; connect() opens a new session")
         return link
 
     def _encode(self, data: Mapping[str, Any] | None) -> Encoded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from dataclasses import replace
@@ -81,6 +82,7 @@ class Link:
         self.delivery = Delivery(self, self.custody, client, notes, policy)
         self.tokens = [record.token]  # by which the slave may call: its first one, and those by which it was resumed
         self.max_message_bytes = 0
+        self.ended_at: float | None = None  # on the monotonic clock
         self.slots, self.backlog = 1, 0
         self.labels: Mapping[str, str] = {}
         self._owner = owner
@@ -218,6 +220,17 @@ class Link:
         finally:
             self._calls.discard(waiting)
 
+    def how_it_ended(self) -> str | None:
+        """When and why the session has ended, for people. None where it has not, or had never begun."""
+        reason = self.session.reason
+        if reason is None:
+            return None
+        ago = 0.0 if self.ended_at is None else time.monotonic() - self.ended_at
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - ago))
+        how = "ended" if reason in (LossReason.DISCONNECTED, LossReason.DRAINED) else "was lost"
+        why = f"{reason.name}: {self.custody.over_because}" if self.custody.over_because else reason.name
+        return f"{how} at {at}, {ago:.1f} s ago ({why})"
+
     def is_over(self) -> RequestException:
         """That the session is over, as an exception."""
         return RequestException(f"connection {self.name!r} is over: {self.custody.over_because}", "CANCELLED")
@@ -288,6 +301,7 @@ class Link:
         """Let go of everything. The slave is told at once, and the owners of the tasks when it is written down."""
         if ending is None:
             return
+        self.ended_at = time.monotonic()
         self._owner.link_over(self)
         self.end_stream(ending.message)
         self._await_stream_no_longer()

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from interaction.core.session import Lose, Probe, ProbeAnswer, Session
+from interaction.exception import LossReason
 from interaction.master import roster as module
 from interaction.master.link import Link
 from interaction.master.roster import Names, Roster
@@ -88,7 +89,7 @@ async def test_few_are_asked_after_at_once_and_nobody_whose_session_is_over() ->
         roster.ask_after(real(link), Probe())
     await settled()
     assert sum(link.asked for link in links) == module._MOST_PROBES
-    links[-2].session.end()
+    links[-2].session.end(LossReason.DISCONNECTED)
     for link in links:
         link.answer.set_result(ProbeAnswer(nobody=True))
     await settled()

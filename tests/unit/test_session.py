@@ -68,7 +68,7 @@ def test_a_stream_that_broke_before_connect_returned_is_asked_after() -> None:
 
 def test_a_connect_that_returns_after_the_end_opens_nothing() -> None:
     session = Session(TOLERANCE)
-    assert session.end()
+    assert session.end(LossReason.DISCONNECTED)
     assert session.opened(ME, 1.0) is None
     assert session.state is SessionState.OVER
 
@@ -285,8 +285,17 @@ def test_a_slave_that_falls_silent_during_disconnect_is_lost_all_the_same() -> N
 
 def test_a_session_ends_once() -> None:
     session = live_session()
-    assert session.end()
-    assert not session.end()
+    assert session.end(LossReason.DISCONNECTED)
+    assert not session.end(LossReason.DRAINED)
+    assert session.reason is LossReason.DISCONNECTED
+
+
+def test_a_session_knows_why_it_is_over() -> None:
+    session = live_session()
+    assert session.reason is None
+    assert reason_of(session.tick(1000.0)) is session.reason is LossReason.SILENT
+    assert not session.end(LossReason.DISCONNECTED)
+    assert session.reason is LossReason.SILENT
 
 
 class AnySequenceOfEvents(RuleBasedStateMachine):
@@ -352,7 +361,7 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
 
     @rule()
     def end(self) -> None:
-        assert self.session.end() is not self.was_over
+        assert self.session.end(LossReason.DISCONNECTED) is not self.was_over
         self.ends += not self.was_over
 
     @invariant()
