@@ -67,17 +67,42 @@ function plain(value) {
 const renamed = (object, name) => Object.fromEntries(Object.entries(object).map(([key, item]) => [name(key), item]));
 const isMapping = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
 const NUMBERS = ['NaN', 'Infinity', '-Infinity'];
+const DEEPEST = 200;
 
 // What JSON lacks, read and written as payload.proto says. Bytes, arrays and huge integers are refused, not misread.
-function read(value) {
-  if (Array.isArray(value)) return value.map(read);
-  if (!isMapping(value)) return value;
-  const [first, ...others] = Object.keys(value);
-  if (!others.length && first === '$number' && NUMBERS.includes(value.$number)) return Number(value.$number);
-  const unknown = !others.length && ['$bytes', '$ndarray', '$integer'].includes(first);
-  if (unknown) throw new Error(`${first} is not known here`);
-  const entries = Object.entries(value).map(([key, item]) => [key.replace(/^\$\$/, () => '$'), read(item)]);
-  return Object.fromEntries(entries);
+function read(value, depth = 1) {
+  if (typeof value === 'string') return characters(value);
+  if (value === null || typeof value !== 'object') return value;
+  if (depth > DEEPEST) throw new Error(`nested deeper than ${DEEPEST} levels`);
+  if (Array.isArray(value)) return value.map((item) => read(item, depth + 1));
+  const keys = Object.keys(value);
+  if (keys.length === 1 && keys[0] === '$number' && NUMBERS.includes(value.$number)) return Number(value.$number);
+  const [, minus, digits] = (keys.length === 1 && /^(?!-0)(-?)(0|[1-9a-f][\da-f]*)$/.exec(value.$integer)) || [];
+  if (digits && typeof value.$integer === 'string') return (minus ? -1 : 1) * integer(`0x${digits}`);
+  if (keys.some((key) => /^\$(?!\$)/.test(key))) throw new Error(`${keys} can't be read here`);
+  return Object.fromEntries(keys.map((key) => [characters(key.replace(/^\$/, '')), read(value[key], depth + 1)]));
+}
+
+function characters(text) {
+  if (!text.isWellFormed()) throw new Error('a string holds half a character');
+  return text;
+}
+
+// An integer, exactly: beyond 2^53 not every one can be held here.
+function integer(digits) {
+  const number = Number(digits);
+  if (Math.abs(number) <= 2 ** 53 && BigInt(digits) === BigInt(number)) return number;
+  throw new Error(`${digits.slice(0, 40)} can't be held here`);
+}
+
+// JSON as the contract has it. A number that a double can't hold is refused, and not rounded.
+function parsed(text) {
+  const value = JSON.parse(text);
+  for (const [number] of text.replace(/"(?:[^"\\]|\\.)*"/g, '').matchAll(/-?\d[\d.eE+-]*/g)) {
+    if (!/[.eE]/.test(number)) integer(number);
+    else if (!Number.isFinite(Number(number))) throw new Error(`${number.slice(0, 40)} is beyond every double`);
+  }
+  return value;
 }
 
 function written(_, value) {
@@ -87,12 +112,17 @@ function written(_, value) {
 
 const payloadOf = (value) => ({ json: JSON.stringify(value ?? {}, written) });
 
+// What a payload holds.
+function valueOf(payload) {
+  if (payload?.content === 'json') return read(parsed(payload.json));
+  return payload?.content === 'value' ? read(plain(payload.value)) : {};
+}
+
 // The mapping in a payload.
 function mappingOf(payload, reason) {
-  let data = {};
+  let data;
   try {
-    if (payload?.content === 'json') data = read(JSON.parse(payload.json));
-    if (payload?.content === 'value') data = read(plain(payload.value));
+    data = valueOf(payload);
   } catch (error) {
     throw new Refusal(reason, `the data can't be read: ${error.message}`);
   }
@@ -131,4 +161,4 @@ function same(one, other) {
 }
 
 module.exports = {
-  SlaveService: services.SlaveService, Refusal, reasonOf, mappingOf, payloadOf, leaseOf, masterClient, same };
+  SlaveService: services.SlaveService, Refusal, reasonOf, valueOf, mappingOf, payloadOf, leaseOf, masterClient, same };

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 _KINDS = "biufcmMSU"  # no objects (they would need pickle), no records, no raw void
 _MAX_DIMENSIONS = 64  # NumPy's own limit since 2.0
-_DTYPE = re.compile(r"[<>|][biufcmMSU][0-9]{1,9}(\[[0-9A-Za-z]{1,16}\])?")
+_DTYPE = re.compile(
+    r"\|[biu]1|[<>][iu][248]|[<>]f(2|4|8|16)|[<>]c(8|16|32)|\|S[1-9][0-9]{0,8}|[<>]U[1-9][0-9]{0,7}"
+    r"|[<>][mM]8(\[([1-9][0-9]{0,8})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?"
+)
 
 
 def is_array(value: object) -> bool:

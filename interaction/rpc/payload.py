@@ -17,22 +17,18 @@ from interaction.exception import PayloadError
 from interaction.rpc import ndarray
 from interaction.rpc.encoded import Encoded, check_size, field_size
 from interaction.rpc.plain import MAX_DEPTH, is_plain
+from interaction.rpc.strict_json import DECODER, check_escapes, holds_half_a_character
 from interaction.v1 import payload_pb2
 
 # Python refuses to write and read longer decimal integers (sys.set_int_max_str_digits); beyond, base 16 takes over.
 _LARGEST_DECIMAL = 10**4000
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # two halves of one character, which JSON writes like the whole
+_HEXADECIMAL = re.compile("0|-?[1-9a-f][0-9a-f]*")
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _CARRIED = "None, bool, int, float, str, bytes, lists, tuples, mappings and NumPy arrays and scalars"
 
 
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is none of its numbers")
-
-
 _JSON = json.JSONEncoder(separators=(",", ":"))
-_STRICT = json.JSONDecoder(parse_constant=_refuse_constant)  # RFC 8259: no NaN, no Infinity
 
 
 def encode(value: object, root: str, max_message_bytes: int | None = None) -> Encoded:
@@ -75,9 +71,11 @@ def decode(payload: payload_pb2.Payload, root: str) -> Any:
         if kind == "value":
             return _Reader(buffers).restored(_plain_of(payload.value), 0)
         text = payload.json
-        plain, end = _STRICT.raw_decode(text) if text[:1] > " " else (None, -1)
+        plain, end = DECODER.raw_decode(text) if text[:1] > " " else (None, -1)
         if end != len(text):  # whitespace around it, or what does not belong there
-            plain = _STRICT.decode(text)
+            plain = DECODER.decode(text)
+        if "\\u" in text:
+            check_escapes(text, plain)
         if not buffers and '"$' not in text and "\\u0024" not in text:  # the other way to write `$`
             if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(plain):
                 raise _Unfit(_TOO_DEEP)
@@ -222,49 +220,53 @@ class _Reader:
         return restored
 
     def _mapping(self, mapping: dict[str, Any], depth: int) -> Any:
-        if len(mapping) == 1:
-            ((name, value),) = mapping.items()
-            read = _REFERENCES.get(name)
-            found = read(self, value) if read is not None else None
-            if found is not None:
-                return found
         restored = {}
         for key, value in mapping.items():
+            if key[:1] == "$" and key[:2] != "$$":
+                read = _FORMS.get(key) if len(mapping) == 1 else None
+                if read is None:
+                    raise _Unfit(f"the key {key!r:.100} can't be read: one of the user's is written with `$$` in front")
+                return read(self, value, depth)
             try:
-                restored[key[1:] if key.startswith("$$") else key] = self.restored(value, depth + 1)
+                restored[key[1:] if key[:1] == "$" else key] = self.restored(value, depth + 1)
             except _Unfit as unfit:
                 unfit.steps.append(f"[{key!r:.100}]")
                 raise
         return restored
 
-    def content(self, index: Any) -> bytes | None:
-        return self._buffer(index) if _is_index(index) else None
+    def content(self, index: Any, depth: int) -> bytes:
+        return self._buffer(index)
 
-    def array(self, form: Any) -> Any:
-        if not isinstance(form, dict) or form.keys() != {"buffer", "dtype", "shape"} or not _is_index(form["buffer"]):
-            return None
+    def array(self, form: Any, depth: int) -> Any:
+        if not isinstance(form, dict) or form.keys() != {"buffer", "dtype", "shape"}:
+            raise _Unfit("$ndarray: expected an object with `buffer`, `dtype` and `shape`")
+        if depth + 3 > MAX_DEPTH:  # as its shape nests in the text
+            raise _Unfit(_TOO_DEEP)
         try:
             return ndarray.put_together(form["dtype"], form["shape"], self._buffer(form["buffer"]))
         except ValueError as error:
             raise _Unfit(str(error)) from None
 
-    def number(self, name: Any) -> float | None:
-        return _NON_FINITE.get(name) if isinstance(name, str) else None
+    def number(self, name: Any, depth: int) -> float:
+        if not isinstance(name, str) or name not in _NON_FINITE:
+            raise _Unfit(f"$number: expected NaN, Infinity or -Infinity, not {name!r:.40}")
+        return _NON_FINITE[name]
 
-    def integer(self, digits: Any) -> int | None:
-        try:
-            return int(digits, 16) if isinstance(digits, str) else None
-        except ValueError:
-            return None
+    def integer(self, digits: Any, depth: int) -> int:
+        if not isinstance(digits, str) or not _HEXADECIMAL.fullmatch(digits):
+            raise _Unfit(f"$integer: expected hexadecimal digits in lower case, not {digits!r:.40}")
+        return int(digits, 16)
 
-    def _buffer(self, index: int) -> bytes:
+    def _buffer(self, index: Any) -> bytes:
+        if type(index) is not int or index < 0:
+            raise _Unfit(f"expected the position of a buffer, an integer from 0, not {index!r:.40}")
         if index >= len(self._buffers):
             raise _Unfit(f"refers to buffer {index}, and there are {len(self._buffers)}")
         buffer: bytes = self._buffers[index]
         return buffer
 
 
-_REFERENCES: dict[str, Callable[[_Reader, Any], Any]] = {
+_FORMS: dict[str, Callable[[_Reader, Any, int], Any]] = {
     "$bytes": _Reader.content,
     "$ndarray": _Reader.array,
     "$number": _Reader.number,
@@ -287,8 +289,8 @@ def _plain_of(value: struct_pb2.Value) -> Any:
 
 def _text(text: str) -> str:
     """A string as it can be written: a member of an Enum of strings is its value."""
-    if not text.isascii() and _PAIR.search(text):
-        raise _Unfit("a string holds the two halves of a character (surrogates) where the character itself belongs")
+    if holds_half_a_character(text):
+        raise _Unfit("a string holds half a character (a surrogate), which can't be carried; bytes can be")
     return text if type(text) is str else str.__str__(text)
 
 
@@ -311,10 +313,6 @@ def _too_deep(plain: Any) -> bool:
 
 def _name_of_non_finite(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def _is_index(value: object) -> bool:
-    return type(value) is int and value >= 0
 
 
 def _type_name(value: object) -> str:

@@ -21,17 +21,21 @@ class _Told(Exception):
 def name_of(error: BaseException) -> str:
     """The name of its class."""
     try:
-        return str.__str__(type(error).__name__)
+        return _whole(str.__str__(type(error).__name__))
     except BaseException:  # noqa: BLE001 - a metaclass may say anything
         return "BaseException"
 
 
 def text_of(said: object) -> str:
-    """What `str()` makes of it, with the halves of characters put together, which can't be carried."""
+    """What `str()` makes of it, with the halves of characters put together, or replaced: they can't be carried."""
     try:
-        return str(said).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return _whole(str(said))
     except BaseException as broken:  # noqa: BLE001 - what it belongs to must be told all the same
         return f"(its text can't be had: str() of it raises {name_of(broken)})"
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass").encode("utf-8", "replace").decode()
 
 
 def traceback_of(error: BaseException) -> str:

@@ -27,21 +27,38 @@ class Payload(_message.Message):
     A payload that is absent, or that has no content, means an empty mapping.
 
     `json` is strict JSON (RFC 8259): a parser that knows nothing else reads every payload that has no bytes, no arrays, no
-    numbers outside JSON's and no keys that begin with `$`. Numbers are exact: an integer may have any number of digits (a reader that holds
-    numbers as IEEE 754 doubles, such as JavaScript's JSON.parse, loses those beyond 2^53), and a float is written with
-    the shortest digits that read back as the same double. What JSON lacks is an object with one key that begins with `$`:
+    numbers outside JSON's and no keys that begin with `$`. What JSON leaves open is settled here, and shown, text by text, in
+    vectors/payload.json beside these files.
+
+      Numbers    One without `.`, `e` and `E` is an integer, exact, of up to 4,000 decimal digits; what is longer is written
+                 as `$integer`, and beyond 4,300 digits refused. Any other number is a double, the nearest one, written with
+                 the shortest digits that read back as the same: 1.0 is written `1.0`, not `1`. One that is beyond every double
+                 (`1e400`) is refused, and one too small is zero. -0 is the integer 0.
+      Texts      are Unicode, without halves of characters: a surrogate that stands alone, such as U+D800, is refused.
+      Keys       are texts. A writer writes each once; of one that comes twice a reader takes the last, or refuses it.
+      Depth      Objects and arrays nest at most 200 deep, counted as the brackets stand in the text, those of the forms
+                 below included (an array takes 3); what nests deeper is refused. In `value` as in the text that means the same.
+
+    What JSON lacks is an object with one key that begins with `$`, in one of four forms:
 
       {"$bytes": 0}                                                    the bytes buffers[0]
-      {"$ndarray": {"buffer": 1, "dtype": "<f4", "shape": [2, 3]}}     an array: buffers[1], in C (row-major) order; dtype
-                                                                       is NumPy's array-protocol type string, byte order
-                                                                       first (`<` little, `>` big, `|` not applicable)
+      {"$ndarray": {"buffer": 1, "dtype": "<f4", "shape": [2, 3]}}     an array: buffers[1], in C (row-major) order
       {"$number": "NaN"}, {"$number": "Infinity"}, {"$number": "-Infinity"}     the floats that JSON can't write
-      {"$integer": "-1f"}                                              an integer of more than 4,000 digits, in base 16
+      {"$integer": "-1f"}                                              an integer in base 16: `0` or `-?[1-9a-f][0-9a-f]*`
 
-    A key of the user's that itself begins with `$` is written with one more `$` in front, and read with one less
-    ({"$bytes": 7} that a user sent is {"$$bytes": 7}). Other objects with such a key are read as they stand. A reader that
-    has no way to hold one of the four refuses the payload (TASK_DATA_INVALID for a task, REQUEST_INVALID in Connect and
-    Disconnect); it never passes it on as a mapping. Keys are strings; objects and arrays nest at most 200 deep.
+    Any other object with a key that begins with one `$` is refused: such keys are kept for forms of tomorrow. So is a form
+    with another key beside it, a content of another kind, a buffer that is not there, or one that is longer or shorter than
+    its array. A key of the user's that itself begins with `$` is written with one more `$` in front, and read with one less:
+    {"$bytes": 7} that a user sent is {"$$bytes": 7}.
+
+    dtype is NumPy's array-protocol type string: `|b1`, `|i1`, `|u1`; with `<` (little) or `>` (big) in front `i2`, `i4`,
+    `i8`, `u2`, `u4`, `u8`, `f2`, `f4`, `f8`, `c8`, `c16`, and on machines that have them `f16` and `c32`; `M8` and `m8`, with
+    a unit such as `[ns]` or `[25s]` (Y, M, W, D, h, m, s, ms, us, ns, ps, fs, as) or without; `|S` and a number of bytes, and
+    `<U` or `>U` and a number of characters of 4 bytes, from 1. An array has at most 64 dimensions, each of at least 0.
+
+    A reader that has no way to hold something, such as an array or an integer beyond 2^53, refuses the payload
+    (TASK_DATA_INVALID for a task, REQUEST_INVALID in Connect and Disconnect): it never rounds it, and never passes a form on
+    as a mapping. A language that has one kind of numbers, such as JavaScript, holds 1 and 1.0 alike and writes either.
 
     Everybody reads `json`. The facade sends it and reads both forms; `value` is what a person types in grpcurl, and a slave
     that does not read it refuses it in the same way. In `value` numbers are doubles: those without a fraction, up to 2^53,
@@ -61,7 +78,9 @@ class Payload(_message.Message):
 
     @_builtins.property
     def buffers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Bytes that the content refers to, by their position from 0. Usually empty. Each is referred to at least once."""
+        """Bytes that the content refers to, by their position from 0. Usually empty. Each is referred to at least once; one to
+        which nothing refers means nothing.
+        """
 
     def __init__(
         self,

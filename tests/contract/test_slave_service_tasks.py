@@ -179,16 +179,36 @@ def test_numbers_that_json_lacks_are_read_and_written(caller: Caller, form: Any,
     assert caller.value() == {"sum": {"$number": name}}
 
 
-@pytest.mark.parametrize("other", [{"$number": "5"}, {"$number": 5}, {"$number": "NaN", "x": 1}, {"$$number": "5"}])
-def test_other_objects_are_no_numbers(caller: Caller, other: dict[str, Any]) -> None:
+RESERVED = [
+    {"$number": "5"},
+    {"$number": 5},
+    {"$number": "NaN", "x": 1},
+    {"$integer": "0x1f"},
+    {"$bytes": "0"},
+    {"$ndarray": {}},
+    {"$": 0},
+    {"$other": 0},
+    {"$a": 1, "$$a": 2},
+]
+
+
+@pytest.mark.parametrize("other", RESERVED, ids=str)
+@pytest.mark.parametrize("form", [lambda data: data, value_of], ids=["json", "value"])
+def test_other_objects_with_a_key_that_begins_with_a_dollar_are_refused(
+    caller: Caller, form: Any, other: dict[str, Any]
+) -> None:
     caller.connect()
-    caller.new_task({"a": other, "b": 1})
-    result = caller.report().result
-    assert result.result.json.replace(" ", "") not in ('{"sum":6}', '{"sum":{"$number":"NaN"}}')
+    assert refused(caller.new_task, form({"c": [other], **SUM})) == TASK_DATA_INVALID
 
 
-@pytest.mark.parametrize("key", ["$$bytes", "$", "$$", "$other", "$$$"])
-def test_keys_that_begin_with_a_dollar_are_read(caller: Caller, key: str) -> None:
+@pytest.mark.parametrize("json_text", ["1e400", '"\\ud800"', '"\\ude42\\ud83d"'])
+def test_what_no_double_and_no_text_can_hold_is_refused(caller: Caller, json_text: str) -> None:
+    caller.connect()
+    assert refused(caller.new_task, Payload(json=f'{{"c": {json_text}, "a": 1, "b": 2}}')) == TASK_DATA_INVALID
+
+
+@pytest.mark.parametrize("key", ["$$bytes", "$$", "$$$", "$$other", "a$"])
+def test_keys_that_begin_with_two_dollars_are_read(caller: Caller, key: str) -> None:
     caller.connect()
     caller.new_task({"c": {key: 0}, **SUM})
     assert caller.value() == {"sum": 3}
@@ -203,7 +223,7 @@ def test_keys_that_begin_with_a_dollar_are_read(caller: Caller, key: str) -> Non
             [b"\1"],
             {"$ndarray": {"buffer": 0, "dtype": "|u1", "shape": [1]}},
         ),
-        ('{"a": {"$integer": "-1f"}, "b": 32}', [], 1),
+        ('{"a": {"$integer": "-1' + "0" * 20 + '"}, "b": 0}', [], -(16**20)),
     ],
     ids=["bytes", "ndarray", "integer"],
 )
@@ -227,6 +247,7 @@ def test_payloads_of_the_allowed_depth_are_read(caller: Caller) -> None:
     caller.connect()
     caller.new_task(Payload(json='{"a": 1, "b": 2, "c": ' + "[" * 199 + "]" * 199 + "}"))
     assert caller.value() == {"sum": 3}
+    assert refused(caller.new_task, Payload(json='{"c": ' + "[" * 200 + "]" * 200 + "}")) == TASK_DATA_INVALID
     nested: dict[str, Any] = {}
     for _ in range(28):
         nested = {"c": nested}

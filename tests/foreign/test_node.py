@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from queue import Queue
 from typing import Any
@@ -21,6 +23,8 @@ from interaction.exception import (
 from interaction.master.connection import SlaveConnectionProxy
 from interaction.master.task import TaskStatus
 from tests.contract.slave_programs import WAIT, SlaveProgram
+from tests.installing import NODE_EXAMPLE
+from tests.vectors import vectors
 
 
 @pytest.fixture
@@ -117,3 +121,9 @@ def test_another_channel_is_refused(node_slave: SlaveProgram) -> None:
             connection.connect()
         assert caught.value.status_code == 403
         assert "node" not in master
+
+
+def test_a_payload_means_what_the_vectors_say(node_example: None) -> None:
+    done = subprocess.run(["node", "--test"], cwd=NODE_EXAMPLE, capture_output=True, text=True, timeout=WAIT * 2)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert int(re.findall(r"pass (\d+)", done.stdout)[-1]) == len(vectors())

@@ -46,6 +46,7 @@ def test_the_wheel_holds_the_package_the_contract_and_nothing_else(wheel: Path) 
         "interaction/py.typed",
         "interaction/v1/slave_service_pb2.pyi",
         "interaction/protos/interaction/v1/slave_service.proto",
+        "interaction/protos/vectors/payload.json",
     ):
         assert needed in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"interaction"}

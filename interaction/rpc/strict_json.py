@@ -1,0 +1,45 @@
+"""How JSON text is read: what RFC 8259 leaves to the reader is settled as payload.proto says."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_INFINITY = float("inf")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is none of its numbers")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if -_INFINITY < number < _INFINITY:
+        return number
+    raise ValueError(f"{text:.40} is beyond every double")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def holds_half_a_character(text: str) -> bool:
+    """Whether a string holds a surrogate, which is no character: UTF-8, and most languages, can't hold it."""
+    return not text.isascii() and _SURROGATE.search(text) is not None
+
+
+def check_escapes(text: str, plain: Any) -> None:
+    """Raise ValueError where an escape in the text, from which `plain` was read, stands for half a character."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return
+    found = [plain]
+    while found:
+        one = found.pop()
+        if isinstance(one, str):
+            if holds_half_a_character(one):
+                raise ValueError("a string holds half a character (a surrogate)")
+        elif isinstance(one, dict):
+            found += [*one, *one.values()]
+        elif isinstance(one, list):
+            found += one
