@@ -192,7 +192,7 @@ def test_malformed_fields_change_nothing_in_a_living_session(pair: Pair) -> None
     results = [ReportResultRequest(result=completed(one)) for one in IDS]
     results += [
         ReportResultRequest(result=TaskResult(task_id=new_id(), status=status))  # type: ignore[arg-type]
-        for status in (0, 4, -1, 2**31 - 1)
+        for status in (0, 99, -1, 2**31 - 1)
     ]
     with (
         grpc.insecure_channel(f"127.0.0.1:{pair.slave.port}", NO_PROXY) as to_slave,
