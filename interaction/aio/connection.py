@@ -12,7 +12,7 @@ from interaction.aio.loop import LoopRunner, said
 from interaction.aio.task import Task
 from interaction.core.journal import SessionRecord
 from interaction.core.session import SessionState
-from interaction.exception import RequestException
+from interaction.exception import JournalError, RequestException, ResponseException
 from interaction.master.base_connection import BaseConnection, Home
 from interaction.master.link import Link
 from interaction.master.roster import Roster
@@ -48,9 +48,13 @@ class SlaveConnectionProxy(BaseConnection):
         try:
             answer = await self._open(await said(hooks._before_connect()), [])
         except RequestException as error:
-            return await said(hooks._error_connect(error))
-        accepted = "The slave has accepted the connection."
-        return await said(hooks._after_connect(200, True, 0, accepted, answer.data))
+            return await said(hooks._error_connect(error.with_traceback(None)))
+        except (ResponseException, JournalError) as error:
+            failure = error.with_traceback(None)  # of the dozen frames behind this none is the caller's
+        else:
+            accepted = "The slave has accepted the connection."
+            return await said(hooks._after_connect(200, True, 0, accepted, answer.data))
+        raise failure
 
     async def disconnect(self) -> Any:
         """End the session, and return when the slave has agreed. Unfinished tasks are LOST. As the plain one."""
@@ -61,7 +65,7 @@ class SlaveConnectionProxy(BaseConnection):
         try:
             answer = await link.disconnect(data)
         except RequestException as error:
-            return await said(hooks._error_disconnect(error))
+            return await said(hooks._error_disconnect(error.with_traceback(None)))
         return await said(hooks._after_disconnect(200, True, 0, "The slave has agreed to the end.", answer))
 
     async def start(self) -> Any:

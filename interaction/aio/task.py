@@ -61,9 +61,9 @@ class Task(BaseTask):
             raise
         failure = self.failure
         if isinstance(failure, RequestException):
-            returned = await said(hooks._error_new_task(failure))
+            returned = await said(hooks._error_new_task(failure.with_traceback(None)))
         elif failure is not None:
-            raise failure
+            raise failure.with_traceback(None)  # of the loop's dozen frames none is the caller's
         else:
             accepted = "The slave has accepted the task."
             returned = await said(hooks._after_new_task(200, True, 0, accepted, self._answer))

@@ -69,7 +69,7 @@ class SlaveConnectionProxy(BaseConnection):
         try:
             answer = self._plain_home.run(self._open(self._home.hooks._before_connect(), made))
         except RequestException as error:
-            return self._home.hooks._error_connect(error)
+            return self._home.hooks._error_connect(error.with_traceback(None))
         except BaseException:  # Ctrl-C may come as the session begins
             for link in made:
                 self._home.running()[0].call(link.end, LossReason.DISCONNECTED, "connect() was interrupted")
@@ -93,7 +93,7 @@ class SlaveConnectionProxy(BaseConnection):
         try:
             answer = self._plain_home.run(link.disconnect(data))
         except RequestException as error:
-            return self._home.hooks._error_disconnect(error)
+            return self._home.hooks._error_disconnect(error.with_traceback(None))
         return self._home.hooks._after_disconnect(200, True, 0, "The slave has agreed to the end.", answer)
 
     def start(self) -> Any:

@@ -71,9 +71,9 @@ class Task(BaseTask):
             raise
         failure = self.failure
         if isinstance(failure, RequestException):
-            returned = hooks._error_new_task(failure)
+            returned = hooks._error_new_task(failure.with_traceback(None))
         elif failure is not None:
-            raise failure
+            raise failure.with_traceback(None)  # of the loop's dozen frames none is the caller's
         else:
             returned = hooks._after_new_task(200, True, 0, "The slave has accepted the task.", self._answer)
         return self if returned is None else returned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,8 +11,11 @@ from typing import TypeVar
 import grpc.aio
 
 from interaction.exception import RequestException, ResponseException
+from interaction.rpc.absence import Absence
+from interaction.text import one_line
 
 T = TypeVar("T")
+_log = logging.getLogger("interaction.master")
 _TRANSIENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")  # the latter by a server between, while there is still time
 
 
@@ -31,11 +35,13 @@ async def request(
     attempt: Callable[[float], Awaitable[T]],
     policy: Policy,
     translate: Callable[[grpc.aio.AioRpcError], ResponseException | RequestException],
+    look: Callable[[], Awaitable[Absence | None]] | None = None,
 ) -> T:
     """Call `attempt` with the seconds that are left, until it answers.
 
     Raises what `translate` makes of the last failure: a refusal at once, a transport failure after its retries; and
-    RequestException where the channel has been closed meanwhile.
+    RequestException where the channel has been closed meanwhile. `look` is asked why nobody answers; where that is not
+    to change it is not tried again, and the first time that it is, that is logged.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + policy.timeout
@@ -48,7 +54,13 @@ async def request(
         except grpc.aio.UsageError:
             raise RequestException("the connection was closed meanwhile", "CANCELLED") from None
         transient = isinstance(failure, RequestException) and failure.code in _TRANSIENT
+        absence = await look() if look is not None and transient and failure.code == "UNAVAILABLE" else None
+        if absence is not None:
+            failure, transient = RequestException(absence.why, "UNAVAILABLE"), not absence.final
         if not transient or retries == 0 or loop.time() + policy.waiting >= deadline:
             raise failure
+        if look is not None and retries == policy.retries:
+            longest = min(retries * policy.waiting, deadline - loop.time())
+            _log.warning("%s - trying again, for %.3g s at most", one_line(failure.message), longest)
         retries -= 1
         await asyncio.sleep(policy.waiting)

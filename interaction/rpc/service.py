@@ -16,7 +16,7 @@ from google.protobuf.internal import api_implementation
 
 from interaction.address import Endpoint, is_loopback, join_host
 from interaction.config import ServiceOptions
-from interaction.exception import RequestException
+from interaction.exception import JournalError, RequestException, ResponseException
 from interaction.rpc import forks
 from interaction.rpc import loop as shared_loop
 from interaction.rpc.loop import CallersLoop, Loop, LoopThread
@@ -152,7 +152,11 @@ class Service:
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine on the loop's thread, and wait for it."""
         assert isinstance(self._loop, LoopThread), "the facade's own"
-        return self._loop.run(work)
+        try:
+            return self._loop.run(work)
+        except (RequestException, ResponseException, JournalError) as error:
+            failure = error.with_traceback(None)  # of the loop's dozen frames none is the caller's
+        raise failure
 
     def exit(self) -> None:
         """The process ends, and nobody has shut this down."""

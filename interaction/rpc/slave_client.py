@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from interaction.address import Endpoint
@@ -14,6 +14,7 @@ from interaction.core.session import ProbeAnswer
 from interaction.core.token import is_incarnation
 from interaction.exception import PayloadError, RequestException, ResponseException
 from interaction.rpc import convert, payload
+from interaction.rpc.absence import absence_at, nobody_listens
 from interaction.rpc.encoded import Encoded
 from interaction.rpc.metadata import Metadata, call_metadata
 from interaction.rpc.reading import lenient_channel, sentence
@@ -25,6 +26,7 @@ from interaction.v1 import payload_pb2, slave_service_pb2_grpc
 from interaction.v1 import slave_service_pb2 as pb
 
 PROBE_TIMEOUT = 1.0
+_LOOK = 1.0  # seconds to find out why nobody answers
 # More than any slave has (config.MAX_SLOTS and MAX_BACKLOG, twice, and its outbox); a million would hold up the loop.
 MOST_HELD, MOST_FEATURES = 25_000, 100
 _log = logging.getLogger("interaction.master")
@@ -50,7 +52,8 @@ class SlaveClient:
 
     async def _request(self, call: Callable[[float], Awaitable[_Answer]], policy: Policy, token: str = "") -> _Answer:
         """Make a request. Whatever the slave answers, what is raised tells nothing of the token."""
-        answer: _Answer | None = await request(call, policy, lambda error: slave_error(error, self._peer, token))
+        look = partial(absence_at, self._endpoint, _LOOK) if token else None
+        answer: _Answer | None = await request(call, policy, lambda error: slave_error(error, self._peer, token), look)
         if answer is None:
             raise RequestException(f"{self._peer} answered with a message that can't be parsed", "DATA_LOSS")
         return answer
@@ -68,28 +71,14 @@ class SlaveClient:
 
     async def probe(self) -> ProbeAnswer:
         """Find out who is there, within two seconds. Never raises."""
-        if (
-            await self._nobody_listens()
-        ):  # asked first: it is cheap, and of thousands that die at once all that is needed
+        # That is asked first: it is cheap, and of thousands that die at once all that is needed.
+        if await nobody_listens(self._endpoint, PROBE_TIMEOUT):
             return ProbeAnswer(nobody=True)
         try:
             who = await self.ping(PROBE_TIMEOUT)
         except (ResponseException, RequestException):  # the network, or somebody who shuts down
             return ProbeAnswer()
         return ProbeAnswer(incarnation=who.incarnation)
-
-    async def _nobody_listens(self) -> bool:
-        """Whether the host itself says that the port is closed: all else may be the network."""
-        loop = asyncio.get_running_loop()
-        try:
-            dialling = loop.create_connection(asyncio.Protocol, self._endpoint.dialled_host, self._endpoint.port)
-            transport, _ = await asyncio.wait_for(dialling, PROBE_TIMEOUT)
-        except ConnectionRefusedError:
-            return True
-        except (OSError, asyncio.TimeoutError):
-            return False
-        transport.abort()
-        return False
 
     async def connect(
         self, token: str, previous: str | None, master_address: str, lease: float, data: bytes, policy: Policy
