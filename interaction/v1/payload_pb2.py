@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinteraction/v1/payload.proto\x12\x0einteraction.v1\x1a\x1cgoogle/protobuf/struct.proto\"^\n\x07Payload\x12\x0e\n\x04json\x18\x01 \x01(\tH\x00\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.ValueH\x00\x12\x0f\n\x07\x62uffers\x18\x03 \x03(\x0c\x42\t\n\x07\x63ontentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinteraction/v1/payload.proto\x12\x0einteraction.v1\x1a\x1cgoogle/protobuf/struct.proto\"^\n\x07Payload\x12\x0e\n\x04json\x18\x01 \x01(\tH\x00\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.ValueH\x00\x12\x0f\n\x07\x62uffers\x18\x03 \x03(\x0c\x42\t\n\x07\x63ontentBK\n\x12\x63om.interaction.v1P\x01Z\x1cinteraction/v1;interactionv1\xa2\x02\x03IXX\xaa\x02\x0eInteraction.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interaction.v1.payload_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\022com.interaction.v1P\001Z\034interaction/v1;interactionv1\242\002\003IXX\252\002\016Interaction.V1'
   _globals['_PAYLOAD']._serialized_start=78
   _globals['_PAYLOAD']._serialized_end=172
 # @@protoc_insertion_point(module_scope)

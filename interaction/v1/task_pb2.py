@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from interaction.v1 import payload_pb2 as interaction_dot_v1_dot_payload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19interaction/v1/task.proto\x12\x0einteraction.v1\x1a\x1cinteraction/v1/payload.proto\"9\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x17.interaction.v1.Payload\"\xa2\x01\n\nTaskResult\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x30\n\x06status\x18\x02 \x01(\x0e\x32 .interaction.v1.TaskResultStatus\x12\'\n\x06result\x18\x03 \x01(\x0b\x32\x17.interaction.v1.Payload\x12(\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x19.interaction.v1.TaskError\"=\n\tTaskError\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\ttraceback\x18\x03 \x01(\t*\xba\x01\n\x10TaskResultStatus\x12\"\n\x1eTASK_RESULT_STATUS_UNSPECIFIED\x10\x00\x12 \n\x1cTASK_RESULT_STATUS_COMPLETED\x10\x01\x12\x1d\n\x19TASK_RESULT_STATUS_FAILED\x10\x02\x12 \n\x1cTASK_RESULT_STATUS_CANCELLED\x10\x03\x12\x1f\n\x1bTASK_RESULT_STATUS_RETURNED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19interaction/v1/task.proto\x12\x0einteraction.v1\x1a\x1cinteraction/v1/payload.proto\"9\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x17.interaction.v1.Payload\"\xa2\x01\n\nTaskResult\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x30\n\x06status\x18\x02 \x01(\x0e\x32 .interaction.v1.TaskResultStatus\x12\'\n\x06result\x18\x03 \x01(\x0b\x32\x17.interaction.v1.Payload\x12(\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x19.interaction.v1.TaskError\"=\n\tTaskError\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\ttraceback\x18\x03 \x01(\t*\xba\x01\n\x10TaskResultStatus\x12\"\n\x1eTASK_RESULT_STATUS_UNSPECIFIED\x10\x00\x12 \n\x1cTASK_RESULT_STATUS_COMPLETED\x10\x01\x12\x1d\n\x19TASK_RESULT_STATUS_FAILED\x10\x02\x12 \n\x1cTASK_RESULT_STATUS_CANCELLED\x10\x03\x12\x1f\n\x1bTASK_RESULT_STATUS_RETURNED\x10\x04\x42K\n\x12\x63om.interaction.v1P\x01Z\x1cinteraction/v1;interactionv1\xa2\x02\x03IXX\xaa\x02\x0eInteraction.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interaction.v1.task_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\022com.interaction.v1P\001Z\034interaction/v1;interactionv1\242\002\003IXX\252\002\016Interaction.V1'
   _globals['_TASKRESULTSTATUS']._serialized_start=363
   _globals['_TASKRESULTSTATUS']._serialized_end=549
   _globals['_TASK']._serialized_start=75
