@@ -1,4 +1,4 @@
-"""The master's journal on disk: what is written down outlives the process. Needs the extra `interaction[journal]`."""
+"""The master's journal on disk: what is written down outlives the process. Needs the extra `[journal]`."""
 
 from interaction.journal.journal import Journal, check_url
 

@@ -33,7 +33,7 @@ def check_url(url: object) -> None:
     if not url.startswith("sqlite:///") or url in ("sqlite:///", "sqlite:///:memory:"):
         raise ValueError(f"journal must be a URL of the form sqlite:///FILE, not {url!r}")
     if importlib.util.find_spec("sqlalchemy") is None:
-        raise ImportError("a journal needs SQLAlchemy: pip install 'interaction[journal]'")
+        raise ImportError("a journal needs SQLAlchemy: pip install 'interaction-grpc[journal]'")
 
 
 @dataclass

@@ -33,9 +33,9 @@ class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):
         client_tls: the TLS by which slaves are dialled that were added with `https=True`. None means the authorities
             of `tls`, or without that the system's.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
-        journal: where sessions and unfinished tasks are written down, such as `sqlite:///master.db`; it needs the extra
-            `interaction[journal]`. A master that starts on the journal of one that died resumes its sessions, and gets
-            the results of its tasks. None: nowhere.
+        journal: where sessions and unfinished tasks are written down, such as `sqlite:///master.db`; it needs
+            `pip install 'interaction-grpc[journal]'`. A master that starts on the journal of one that died resumes its
+            sessions, and gets the results of its tasks. None: nowhere.
 
     Raises:
         TypeError, ValueError: an argument that can't be; the message names it. Or a hook that is a coroutine function.

@@ -49,7 +49,7 @@ def test_the_wheel_holds_the_package_the_contract_and_nothing_else(wheel: Path) 
         "interaction/protos/vectors/payload.json",
     ):
         assert needed in names
-    assert {name.split("/")[0].split("-")[0] for name in names} == {"interaction"}
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"interaction", "interaction_grpc"}  # and about it
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
