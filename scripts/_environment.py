@@ -1,4 +1,4 @@
-"""The environment that a script runs in: made once, in `.venv`, from the project's own files."""
+"""The environments that scripts run in: each made once, in a folder of its own, from the project's own files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 10)
 
 
-def enter(extra: str, place: str = ".venv") -> None:
+def enter(extra: str, place: str = ".venv", python: Path | None = None, lowest: bool = False) -> None:
     """Return inside an environment with the project and the dependencies of `extra` installed, or end the process.
 
     What is large and nobody else needs goes to a `place` of its own: the others stay as small and pinned as they are.
-    The calling script is started again under the environment's interpreter where it runs under another one.
+    The calling script is started again under the environment's interpreter where it runs under another one. `python`
+    is the interpreter that the environment is made with (None: the one that runs); `lowest` says to install the lowest
+    versions that pyproject.toml allows, where it names any.
     """
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # else a command's output overtakes ours
     if sys.version_info < OLDEST_PYTHON:
@@ -29,36 +31,54 @@ def enter(extra: str, place: str = ".venv") -> None:
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         os.environ["VIRTUAL_ENV"] = str(folder)
         return
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    what = ["--editable", f"{ROOT}[{extra}]"]
     try:
-        _install(folder, python, extra)
-        sys.exit(run_until_end([str(python), *sys.argv]))
+        inside = environment(place, extra + "-lowest" * lowest, what, python, lowest)
+        sys.exit(run_until_end([str(inside), *sys.argv]))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _install(folder: Path, python: Path, extra: str) -> None:
-    """Make the environment, unless what stands there was made from the same files by the same Python."""
-    recipe = (ROOT / "pyproject.toml").read_bytes() + sys.version.encode() + extra.encode()
-    stamp = folder / f"installed-{extra}"
-    wanted = hashlib.sha256(recipe).hexdigest()
-    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
-        return
-    if not python.exists() or _version_of(python) != sys.version.split()[0]:
-        print(f"Making {folder.relative_to(ROOT)} with Python {sys.version.split()[0]} ...")
+def environment(place: str, name: str, what: Sequence[str], python: Path | None = None, lowest: bool = False) -> Path:
+    """The interpreter of an environment in which pip has installed `what`, which goes by `name`.
+
+    It is made, unless what stands there was made from the same files by the same Python.
+    """
+    folder = ROOT / place
+    inside = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    version = sys.version.split()[0] if python is None else version_of(python)
+    recipe = "\0".join([(ROOT / "pyproject.toml").read_text(), str(version), name, *what])
+    stamp, wanted = folder / f"installed-{name}", hashlib.sha256(recipe.encode()).hexdigest()
+    if inside.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return inside
+    if not inside.exists() or version_of(inside) != version:
+        print(f"Making {place} with Python {version} ...")
         shutil.rmtree(folder, ignore_errors=True)
-        if subprocess.run([sys.executable, "-m", "venv", str(folder)]).returncode != 0:
+        if subprocess.run([python or sys.executable, "-m", "venv", str(folder)]).returncode != 0:
             sys.exit("Could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv")
-    print(f"Installing interaction[{extra}] ...")
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable"]
-    if subprocess.run([*pip, f"{ROOT}[{extra}]"]).returncode != 0:
+    print(f"Installing {name} ...")
+    pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if lowest:
+        bounds = folder / "lowest.txt"
+        with bounds.open("w") as file:
+            if subprocess.run([str(inside), str(ROOT / "scripts/_lowest.py")], stdout=file).returncode != 0:
+                sys.exit("What the lowest versions are could not be read.")
+        pip += ["--constraint", str(bounds)]
+    if subprocess.run([*pip, *what]).returncode != 0:
         sys.exit("Installing failed; what pip printed above says why.")
     stamp.write_text(wanted)
+    return inside
 
 
-def _version_of(python: Path) -> str:
-    answer = subprocess.run([str(python), "-V"], capture_output=True, text=True)
-    return answer.stdout.strip().removeprefix("Python ")
+def version_of(python: Path) -> str | None:
+    """What an interpreter says that it is, as `3.12.1`; None where it is none, or does not run."""
+    try:
+        answer = subprocess.run(
+            [str(python), "-c", "import sys; print(sys.version.split()[0])"], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
 
 
 def run_until_end(command: Sequence[str]) -> int:

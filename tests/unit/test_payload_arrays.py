@@ -130,11 +130,11 @@ def test_objects_records_and_raw_memory_are_refused(array: Array) -> None:
         payload.encode({"x": [0, array]}, "data")
 
 
-def test_strings_of_any_length_are_refused() -> None:
-    if not hasattr(np.dtypes, "StringDType"):
-        pytest.skip("this NumPy has none")
-    with pytest.raises(PayloadError):
-        payload.encode(np.array(["a"], dtype=np.dtypes.StringDType()), "data")
+if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # an older one has none
+
+    def test_strings_of_any_length_are_refused() -> None:
+        with pytest.raises(PayloadError):
+            payload.encode(np.array(["a"], dtype=np.dtypes.StringDType()), "data")
 
 
 def test_without_numpy_an_array_is_refused_and_the_rest_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
