@@ -18,6 +18,7 @@ from interaction.rpc import ndarray
 from interaction.rpc.encoded import Encoded, check_size, field_size
 from interaction.rpc.plain import MAX_DEPTH, is_plain
 from interaction.rpc.strict_json import DECODER, check_escapes, holds_half_a_character
+from interaction.rpc.unfit import Unfit
 from interaction.v1 import payload_pb2
 
 # Python refuses to write and read longer decimal integers (sys.set_int_max_str_digits); beyond, base 16 takes over.
@@ -45,8 +46,8 @@ def encode(value: object, root: str, max_message_bytes: int | None = None) -> En
         writer = _Writer()
         try:
             text = _JSON.encode(writer.plain(value, 0))
-        except _Unfit as unfit:
-            raise PayloadError(root + "".join(reversed(unfit.steps)), unfit.problem) from None
+        except Unfit as unfit:
+            raise unfit.told(root) from None
         buffers = writer.buffers
     size = field_size(len(text)) + sum(field_size(len(buffer)) for buffer in buffers)
     if max_message_bytes is not None:
@@ -78,11 +79,11 @@ def decode(payload: payload_pb2.Payload, root: str) -> Any:
             check_escapes(text, plain)
         if not buffers and '"$' not in text and "\\u0024" not in text:  # the other way to write `$`
             if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(plain):
-                raise _Unfit(_TOO_DEEP)
+                raise Unfit(_TOO_DEEP)
             return plain
         return _Reader(buffers).restored(plain, 0)
-    except _Unfit as unfit:
-        raise PayloadError(root + "".join(reversed(unfit.steps)), unfit.problem) from None
+    except Unfit as unfit:
+        raise unfit.told(root) from None
     except RecursionError:
         raise PayloadError(root, _TOO_DEEP) from None
     except ValueError as error:
@@ -95,15 +96,6 @@ def decode_mapping(payload: payload_pb2.Payload, root: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise PayloadError(root, f"expected a mapping (a JSON object), not {type(value).__name__}")
     return value
-
-
-class _Unfit(Exception):
-    """What is wrong somewhere in the data; the steps to it are added on the way out."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.steps: list[str] = []
 
 
 class _Writer:
@@ -130,7 +122,7 @@ class _Writer:
         scalar = ndarray.scalar_of(value)
         if scalar is not None:
             return self.plain(scalar, depth)
-        raise _Unfit(f"values of type {_type_name(value)} can't be carried; {_CARRIED} can")
+        raise Unfit(f"values of type {_type_name(value)} can't be carried; {_CARRIED} can")
 
     def _number(self, value: float, depth: int) -> object:
         if isinstance(value, int):
@@ -154,10 +146,10 @@ class _Writer:
                 if name.startswith("$"):
                     name = "$" + name
                 if name in plain:
-                    raise _Unfit(f"two keys are both written {name!r}")
+                    raise Unfit(f"two keys are both written {name!r}")
                 plain[name] = self.plain(value, depth)
-            except _Unfit as unfit:
-                unfit.steps.append(f"[{key!r:.100}]")
+            except Unfit as unfit:
+                unfit.at(key, mapping)
                 raise
         return plain
 
@@ -166,8 +158,8 @@ class _Writer:
         try:
             for item in items:
                 plain.append(self.plain(item, depth))
-        except _Unfit as unfit:
-            unfit.steps.append(f"[{len(plain)}]")
+        except Unfit as unfit:
+            unfit.at(len(plain), items)
             raise
         return plain
 
@@ -177,18 +169,18 @@ class _Writer:
             return _text(key)
         number = key if isinstance(key, (bool, int, float)) else ndarray.scalar_of(key)
         if number is None and key is not None:
-            raise _Unfit(f"keys of type {_type_name(key)} can't be carried; str, int, float, bool and None can")
+            raise Unfit(f"keys of type {_type_name(key)} can't be carried; str, int, float, bool and None can")
         if isinstance(number, float) and not math.isfinite(number):
             return _name_of_non_finite(number)
         if isinstance(number, int) and not -_LARGEST_DECIMAL < number < _LARGEST_DECIMAL:
-            raise _Unfit("a key that is an integer of more than 4,000 digits can't be carried")
+            raise Unfit("a key that is an integer of more than 4,000 digits can't be carried")
         return json.dumps(number)
 
     def _array(self, array: Any) -> dict[str, Any]:
         try:
             dtype, shape, content = ndarray.take_apart(array)
         except ValueError as error:
-            raise _Unfit(str(error)) from None
+            raise Unfit(str(error)) from None
         return {"buffer": self._buffer(content), "dtype": dtype, "shape": shape}
 
     def _buffer(self, content: bytes) -> int:
@@ -206,7 +198,7 @@ class _Reader:
         if not isinstance(value, (dict, list)):
             return value
         if depth == MAX_DEPTH:
-            raise _Unfit(_TOO_DEEP)
+            raise Unfit(_TOO_DEEP)
         return self._mapping(value, depth) if isinstance(value, dict) else self._sequence(value, depth)
 
     def _sequence(self, items: list[Any], depth: int) -> list[Any]:
@@ -214,8 +206,8 @@ class _Reader:
         try:
             for item in items:
                 restored.append(self.restored(item, depth + 1))
-        except _Unfit as unfit:
-            unfit.steps.append(f"[{len(restored)}]")
+        except Unfit as unfit:
+            unfit.at(len(restored), items)
             raise
         return restored
 
@@ -225,12 +217,12 @@ class _Reader:
             if key[:1] == "$" and key[:2] != "$$":
                 read = _FORMS.get(key) if len(mapping) == 1 else None
                 if read is None:
-                    raise _Unfit(f"the key {key!r:.100} can't be read: one of the user's is written with `$$` in front")
+                    raise Unfit(f"the key {key!r:.100} can't be read: one of the user's is written with `$$` in front")
                 return read(self, value, depth)
             try:
                 restored[key[1:] if key[:1] == "$" else key] = self.restored(value, depth + 1)
-            except _Unfit as unfit:
-                unfit.steps.append(f"[{key!r:.100}]")
+            except Unfit as unfit:
+                unfit.at(key, mapping)
                 raise
         return restored
 
@@ -239,29 +231,29 @@ class _Reader:
 
     def array(self, form: Any, depth: int) -> Any:
         if not isinstance(form, dict) or form.keys() != {"buffer", "dtype", "shape"}:
-            raise _Unfit("$ndarray: expected an object with `buffer`, `dtype` and `shape`")
+            raise Unfit("$ndarray: expected an object with `buffer`, `dtype` and `shape`")
         if depth + 3 > MAX_DEPTH:  # as its shape nests in the text
-            raise _Unfit(_TOO_DEEP)
+            raise Unfit(_TOO_DEEP)
         try:
             return ndarray.put_together(form["dtype"], form["shape"], self._buffer(form["buffer"]))
         except ValueError as error:
-            raise _Unfit(str(error)) from None
+            raise Unfit(str(error)) from None
 
     def number(self, name: Any, depth: int) -> float:
         if not isinstance(name, str) or name not in _NON_FINITE:
-            raise _Unfit(f"$number: expected NaN, Infinity or -Infinity, not {name!r:.40}")
+            raise Unfit(f"$number: expected NaN, Infinity or -Infinity, not {name!r:.40}")
         return _NON_FINITE[name]
 
     def integer(self, digits: Any, depth: int) -> int:
         if not isinstance(digits, str) or not _HEXADECIMAL.fullmatch(digits):
-            raise _Unfit(f"$integer: expected hexadecimal digits in lower case, not {digits!r:.40}")
+            raise Unfit(f"$integer: expected hexadecimal digits in lower case, not {digits!r:.40}")
         return int(digits, 16)
 
     def _buffer(self, index: Any) -> bytes:
         if type(index) is not int or index < 0:
-            raise _Unfit(f"expected the position of a buffer, an integer from 0, not {index!r:.40}")
+            raise Unfit(f"expected the position of a buffer, an integer from 0, not {index!r:.40}")
         if index >= len(self._buffers):
-            raise _Unfit(f"refers to buffer {index}, and there are {len(self._buffers)}")
+            raise Unfit(f"refers to buffer {index}, and there are {len(self._buffers)}")
         buffer: bytes = self._buffers[index]
         return buffer
 
@@ -290,13 +282,13 @@ def _plain_of(value: struct_pb2.Value) -> Any:
 def _text(text: str) -> str:
     """A string as it can be written: a member of an Enum of strings is its value."""
     if holds_half_a_character(text):
-        raise _Unfit("a string holds half a character (a surrogate), which can't be carried; bytes can be")
+        raise Unfit("a string holds half a character (a surrogate), which can't be carried; bytes can be")
     return text if type(text) is str else str.__str__(text)
 
 
 def _deeper(depth: int) -> int:
     if depth >= MAX_DEPTH:
-        raise _Unfit(f"{_TOO_DEEP}, or contains itself")
+        raise Unfit(f"{_TOO_DEEP}, or contains itself", endless=True)
     return depth + 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,63 @@ def test_what_contains_itself_is_refused() -> None:
     loop: dict[str, Any] = {"list": []}
     loop["list"].append(loop)
     assert "itself" in refusal_of(loop).problem
+
+
+def endless(kind: type) -> Any:
+    """A container that holds itself, some steps down."""
+    loop: Any = {} if kind is dict else []
+    inside: dict[str, Any] = {"parent": [0, loop]}
+    if kind is dict:
+        loop["child"] = inside
+    else:
+        loop.append(inside)
+    return loop
+
+
+class Lazy(Mapping[str, Any]):
+    """Makes what it holds anew each time."""
+
+    def __getitem__(self, key: str) -> Any:
+        return Lazy()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["child"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "problem"),
+    [
+        (endless(dict), "data['child']['parent'][1]", "is data again; what contains itself can't be carried"),
+        (endless(list), "data[0]['parent'][1]", "is data again; what contains itself can't be carried"),
+        ({"a": endless(dict)}, "data['a']['child']['parent'][1]", "is data['a'] again; what contains itself"),
+        (Lazy(), "data['child']['child']['child']['child']['child']…['child']['child']['child']", "200 levels"),
+        (nested(0, 300), "data[0][0][0][0][0]…[0][0][0]", "nested deeper than 200 levels"),
+    ],
+    ids=["mapping", "list", "below", "lazy", "deep"],
+)
+def test_what_never_ends_is_told_in_a_few_words(value: Any, path: str, problem: str) -> None:
+    refused = refusal_of(value)
+    assert refused.path == path
+    assert problem in refused.problem
+    assert len(str(refused)) < 200
+
+
+def test_a_path_is_short_whatever_is_wrong_and_whichever_way_it_goes() -> None:
+    deep: Any = object()
+    for _ in range(150):
+        deep = {"k" * 500: deep}
+    refused = refusal_of(deep)
+    assert "object" in refused.problem
+    assert 100 < len(refused.path) < 700
+    assert refused.path.count("…]") == 8
+    text = '{"deep":' * 100 + '{"$number":"none"}' + "}" * 100
+    with pytest.raises(PayloadError) as caught:
+        payload.decode(Payload(json=text), "result")
+    assert caught.value.path == "result" + "['deep']" * 5 + "…" + "['deep']" * 3
+    assert refusal_of({"frames": [1, 2, {"at": object()}]}).path == "data['frames'][2]['at']"
 
 
 def test_what_stands_in_two_places_is_carried_twice() -> None:
