@@ -68,7 +68,11 @@ class Admission:
             return known, False
         self.check_not_draining()
         if len(self._places) >= self.slots + self.backlog:
-            raise SlaveTaskAlreadyExist(f"this slave has {len(self._places)} task(s) and no place for a further one")
+            raise SlaveTaskAlreadyExist(
+                f"this slave has {len(self._places)} task(s) and no place for a further one: it runs {self.slots} at "
+                f"once (slots) and takes {self.backlog} beyond that (backlog). Give Slave(slots=, backlog=) more, or "
+                "wait for a task to end, as a SlavePool does"
+            )
         if outbox_full:
             raise SlaveTaskAlreadyExist("this slave's results wait for their acknowledgement, and its outbox is full")
         ticket = Ticket(offer, session)

@@ -60,8 +60,9 @@ class BaseMaster(Located, MasterHooks, Generic[C, T]):
     def tasks(self) -> list[T]:
         """The tasks that were started and have not ended.
 
-        With a journal also those that have ended unnoticed: no callback of theirs was called and no `join()` returned,
-        in this life of the master or an earlier one. Callbacks can be added to each as to a new task.
+        With a journal also those that have ended unnoticed, in this life of the master or an earlier one: no callback
+        of theirs was called, no `join()` has returned, and nobody has read the result or the error. Callbacks can be
+        added to each as to a new task.
 
         Raises JournalError.
         """

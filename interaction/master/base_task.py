@@ -87,7 +87,7 @@ class Diary(Protocol):
         """Callbacks are to be called; `then` is called, on any thread, when that is written down."""
 
     def had(self, task_id: str) -> None:
-        """The owner has had the end: the callbacks have run, or `join()` has returned."""
+        """The owner has had the end: the callbacks have run, `join()` has returned, or he has read the result."""
 
 
 class BaseTask:
@@ -137,8 +137,10 @@ class BaseTask:
     def result(self) -> Any:
         """What the slave returned, or gave with its failure; None until the task has ended, and without a result.
 
-        `get()` gives a good result alone.
+        `get()` gives a good result alone. Who reads it after the end has had the end: a journal forgets it.
         """
+        if self._in_the_journal:
+            self._forget()
         return self._machine.result
 
     @property
@@ -146,9 +148,17 @@ class BaseTask:
         """Why the task has no good result; None while it runs, and when it is COMPLETED.
 
         FAILED: a `TaskFailed`. LOST: a `TaskLost`, with its reason. CANCELLED: a `TaskCancelled`. START_FAILED: what
-        `start()` met.
+        `start()` met. Who reads that it is not None has had the end.
         """
-        return self._machine.error
+        error = self._machine.error
+        if error is not None and self._in_the_journal:
+            self._forget()
+        return error
+
+    @property
+    def _in_the_journal(self) -> bool:
+        """Whether it has ended so that a journal keeps that, until its owner has had it."""
+        return self.status.ended and self.status is not TaskStatus.START_FAILED
 
     def on_complete(self: _Self, callback: Callback) -> _Self:
         """Call `callback(task data, result)` when the task is COMPLETED; soon, where it is already.
@@ -297,7 +307,7 @@ class BaseTask:
 
     def _call(self, callback: Callback) -> Awaitable[object] | None:
         try:
-            said = callback(self._data, self.result)
+            said = callback(self._data, self._machine.result)
             if self._awaits and inspect.isawaitable(said):
                 return self._await(said)
             refuse_left(said, "the callback")
