@@ -84,7 +84,8 @@ class Facade(Located):
 
         Raises:
             OSError: the port can't be had.
-            RuntimeError: it was started before, or protobuf runs in pure Python.
+            RuntimeError: it was started before, the process was forked from one that used gRPC, gevent or eventlet has
+                patched threads, or protobuf runs in pure Python.
         """
         self._interaction.start()
 

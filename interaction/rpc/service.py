@@ -20,6 +20,7 @@ from interaction.exception import JournalError, RequestException, ResponseExcept
 from interaction.rpc import forks
 from interaction.rpc import loop as shared_loop
 from interaction.rpc.loop import CallersLoop, Loop, LoopThread
+from interaction.rpc.patches import check_unpatched
 from interaction.rpc.ping import answers
 from interaction.waiters import Waiters
 
@@ -88,6 +89,7 @@ class Service:
             raise
 
     def _check_new(self) -> None:
+        check_unpatched(self._name)
         if api_implementation.Type() == "python":  # tens of times slower, and more lenient about what it reads
             raise RuntimeError(
                 "protobuf runs in pure Python here: unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION, or install a "

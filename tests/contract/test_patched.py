@@ -1,0 +1,74 @@
+"""gevent and eventlet: where they have patched what a loop on a thread needs, `start()` says so, and does not hang."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.contract.conftest import ROOT
+
+GEVENT = "from gevent import monkey; monkey.patch_all({})"
+EVENTLET = "import eventlet; eventlet.monkey_patch({})"
+REMEDIES = {
+    GEVENT: "thread=False, select=False, queue=False, subprocess=False",
+    EVENTLET: "thread=False",
+}
+
+
+def run(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=40
+    )
+
+
+@pytest.fixture(params=[GEVENT, EVENTLET], ids=["gevent", "eventlet"])
+def patch(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip("gevent" if request.param == GEVENT else "eventlet")
+    return str(request.param)
+
+
+@pytest.mark.parametrize("kind", ["Master", "Slave"])
+def test_where_threads_are_patched_start_says_so_with_the_remedy(patch: str, kind: str) -> None:
+    done = run(f"{patch.format('')}\nfrom interaction import {kind}\n{kind}('127.0.0.1', 0).start()")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("RuntimeError: ")
+    assert f"this {kind} needs Python's own: call" in last
+    assert f"({REMEDIES[patch]})" in last
+
+
+def test_so_it_does_on_a_loop_of_the_users() -> None:
+    pytest.importorskip("gevent")
+    script = """
+from gevent import monkey
+import asyncio
+from interaction import aio
+async def main():
+    master = aio.Master("127.0.0.1", 0)
+    monkey.patch_thread()
+    try:
+        await master.start()
+    except RuntimeError as error:
+        print(error)
+asyncio.run(main())
+"""
+    assert run(script).stdout.startswith("gevent has patched threading, and this Master needs")
+
+
+def test_with_the_remedy_all_works(patch: str) -> None:
+    script = f"""
+{patch.format(REMEDIES[patch])}
+from interaction import Master, Slave, SlavePool
+class Echo(Slave):
+    def _process_task(self, task):
+        return task["number"]
+with Echo("127.0.0.1", 0, slots=2, backlog=8) as slave, Master("127.0.0.1", 0) as master:
+    with master.new_connection("slave", "127.0.0.1", slave.port) as connection:
+        print(connection.new_task({{"number": 1}}).start().join(20).status.name)
+        with SlavePool(master) as pool:
+            print(list(pool.map({{"number": number}} for number in range(100))) == list(range(100)))
+"""
+    done = run(script)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["COMPLETED", "True"], "")
