@@ -8,14 +8,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
 from interaction.core.model import Data
 from interaction.rpc import forks
 from interaction.rpc.convert import unpack_task
-from interaction.slave.worker import ANY_ID, NO_LOG, broken_report, constructor_report, run_task
+from interaction.slave.spawn import Parcel, Unguarded, end_unguarded
+from interaction.slave.worker import ANY_ID, NO_LOG, broken_report, constructor_report, run_task, unread_report
 
 NAME = "interaction-task-process"
 READY, FAILED = b"r", b"f"  # the child's first word; behind the second is the report of a task that has none of its own
@@ -32,15 +33,17 @@ def check_not_in_child(kind: type) -> None:
     """Raise RuntimeError where this process only runs the tasks of a slave of that class."""
     if multiprocessing.current_process().name != NAME or _constructed not in (None, kind):
         return
-    raise RuntimeError(
+    said = (
         f"this process runs the tasks of {kind.__name__}(isolation='process'); the slave itself lives in its parent, "
         "and can be started, asked and shut down only there. A script starts it behind `if __name__ == '__main__':`"
     )
+    if _constructed is not None:
+        raise RuntimeError(said)
+    end_unguarded()
+    raise Unguarded(said)
 
 
-def main(
-    connection: Connection, parent: int, kind: Callable[..., _Tasks], given: Sequence[Any], named: Mapping[str, Any]
-) -> None:
+def main(connection: Connection, parent: int, parcel: Parcel) -> None:
     """Construct the slave again, and run what comes until the end of the connection."""
     global _constructed
     _end_with(parent)
@@ -48,9 +51,14 @@ def main(
     for number in SIGNALS:  # no SIG_IGN, which programs that a task starts would inherit
         signal.signal(number, _pass_by)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    _constructed = kind if isinstance(kind, type) else None
     try:
-        slave = kind(*given, **named)
+        kind, given, named = parcel.open()
+    except BaseException as error:  # noqa: BLE001 - as below
+        connection.send_bytes(FAILED + unread_report(error).message.SerializeToString())
+        return
+    _constructed = kind
+    try:
+        slave: _Tasks = kind(*given, **named)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the tasks fail with it
         connection.send_bytes(FAILED + constructor_report(error).message.SerializeToString())
         return

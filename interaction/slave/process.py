@@ -20,6 +20,7 @@ from interaction.rpc import forks
 from interaction.rpc.convert import SizedReport, pack_task, unpack_report
 from interaction.rpc.telling import log_exception
 from interaction.slave import child
+from interaction.slave.spawn import UNGUARDED, Parcel, check_can_spawn
 from interaction.slave.worker import failed_report, log_report
 from interaction.slave.workshop import Ready, Run, Stopped
 
@@ -43,7 +44,7 @@ class _Child:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         forks.let_go_of(self._connection)
-        arguments = (theirs, os.getpid(), kind, given, named)
+        arguments = (theirs, os.getpid(), Parcel(kind, given, named))
         self._process = context.Process(target=child.main, args=arguments, name=child.NAME, daemon=False)
         try:
             self._process.start()
@@ -96,7 +97,13 @@ class _Child:
         when = "while it ran this task" if self.ready else "before it was ready for a task"
         if not wait([self.ended, self._wake], _PATIENCE):
             return ProcessDied(f"the process that runs the slave's tasks closed its connection to the slave {when}")
-        return ProcessDied(f"the process that runs the slave's tasks ended {self._how()} {when}")
+        if not self.ready and self._process.exitcode == UNGUARDED:
+            return ProcessDied(
+                "the process that runs the slave's tasks reads the slave's script once more, which starts the slave "
+                "again there: the script has to start it behind `if __name__ == '__main__':`"
+            )
+        why = "" if self.ready else "; what it wrote to the slave's standard error says why"
+        return ProcessDied(f"the process that runs the slave's tasks ended {self._how()} {when}{why}")
 
     def _how(self) -> str:
         """How it has ended. Its exit code is not to be had where somebody else was told of its end."""
@@ -162,7 +169,11 @@ class ProcessWorkplace:
         self._stopping = _Bell()
 
     def start(self) -> None:
-        """Start the first child. Raises TypeError where the arguments can't be sent to it, and OSError."""
+        """Start the first child.
+
+        Raises TypeError where the arguments can't be sent to it, RuntimeError where there can be none, and OSError.
+        """
+        check_can_spawn(self._made[0])
         self._thread.start()
         self._started.result()
 

@@ -84,6 +84,13 @@ def constructor_report(error: BaseException) -> SizedReport:
     return _raised_report(ANY_ID, _failure_of(error, "the slave's constructor raised this: "), None)
 
 
+def unread_report(error: BaseException) -> SizedReport:
+    """The report of any task in a process in which the slave's class and arguments can't be had."""
+    return _raised_report(
+        ANY_ID, _failure_of(error, "the slave's class and arguments can't be read in the process of its tasks: "), None
+    )
+
+
 def broken_report(task_id: str, error: BaseException) -> SizedReport:
     """The report of a task whose end something of the slave's own has prevented."""
     return _raised_report(task_id, _failure_of(error, "the slave itself has failed: "), None)

@@ -20,11 +20,12 @@ from interaction import Slave, TaskFail
 class Isolated(Slave):
     """Does what a task says, `do`."""
 
-    def __init__(self, *args: Any, fail_in: str = "", **options: Any) -> None:
+    def __init__(self, *args: Any, fail_in: str = "", queue: Any = None, **options: Any) -> None:
         self.constructed_in = os.getpid()
         if fail_in and not os.path.exists(fail_in):
             raise ValueError("no model to load")
         super().__init__(*args, isolation="process", **options)
+        self.queue = queue
         self.asked: list[Mapping[str, Any]] = []
 
     def _before_task(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,6 +37,9 @@ class Isolated(Slave):
 
     def do_tell(self, task: Mapping[str, Any]) -> dict[str, Any]:
         return {"pid": os.getpid(), "constructed_in": self.constructed_in, "asked": len(self.asked)}
+
+    def do_put(self, task: Mapping[str, Any]) -> None:
+        self.queue.put(task["value"])
 
     def do_echo(self, task: Mapping[str, Any]) -> Any:
         return task["value"]
