@@ -29,9 +29,13 @@ def patch(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("kind", ["Master", "Slave"])
+@pytest.mark.parametrize("kind", ["Master", "Adder"])
 def test_where_threads_are_patched_start_says_so_with_the_remedy(patch: str, kind: str) -> None:
-    done = run(f"{patch.format('')}\nfrom interaction import {kind}\n{kind}('127.0.0.1', 0).start()")
+    done = run(
+        f"{patch.format('')}\nfrom interaction import Master, Slave\n"
+        "class Adder(Slave):\n    def _process_task(self, task): ...\n"
+        f"{kind}('127.0.0.1', 0).start()"
+    )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("RuntimeError: ")
