@@ -229,8 +229,7 @@ class Desk:
         session = self._session
         self._end_session()
         if session is not None:
-            _log.warning("lost the connection to the master at %s: %s", session.master_address, error)
-            self._user.lost(session.master_address, error)
+            self._user.lost(session.master_address, error, busy=self._tenancy.admission.busy)
 
     def _end_session(self) -> None:
         session, self._session = self._session, None

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from interaction.core.model import Data
-from interaction.exception import ResponseException
+from interaction.exception import MasterSystemShuttingDown, ResponseException
 from interaction.rpc.coroutines import refuse_left
 from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
@@ -58,8 +58,12 @@ class User:
         asking = self.asking(hook, refusal, room)
         return {} if asking is None else await asking(data)
 
-    def lost(self, master_address: str, error: Exception) -> None:
-        """Tell that the connection has ended without a disconnection."""
+    def lost(self, master_address: str, error: Exception, *, busy: bool) -> None:
+        """Tell that the connection has ended without a disconnection; `busy`: while it had tasks here."""
+        if isinstance(error, MasterSystemShuttingDown) and not busy:  # as programs end that just end
+            _log.info("the master at %s has ended the connection: %s", master_address, error)
+        else:
+            _log.warning("lost the connection to the master at %s: %s", master_address, error)
         self.strand.submit(partial(self._tell_lost, master_address, error))
 
     def _tell_lost(self, master_address: str, error: Exception) -> None:

@@ -169,6 +169,26 @@ with Mine("127.0.0.1", 0) as master:
     assert shown.count("is lost (DISCONNECTED)") == seen
 
 
+@pytest.mark.parametrize(("busy", "seen"), [(False, 0), (True, 1)], ids=["idle", "busy"])
+def test_a_master_that_just_ends_is_no_news_unless_it_leaves_work(busy: bool, seen: int) -> None:
+    shown = screen(f"""
+lost = threading.Event()
+class Mine(Worker):
+    def _lost_connection(self, address, error): lost.set()
+
+slave = Mine("127.0.0.1", 0)
+slave.start()
+with Master("127.0.0.1", 0) as master:
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    connection.connect()
+    task = connection.new_task({{"wait": 1}}).start() if {busy} else None
+assert lost.wait(20)
+slave.shutdown()
+""")
+    assert len(lines(shown)) == seen
+    assert shown.count("WARNING interaction.slave: lost the connection to the master at 127.0.0.1:") == seen
+
+
 TLS = "TLS(open('me.pem', 'rb').read(), open('me.key', 'rb').read(), open('ca.pem', 'rb').read(), mutual={})"
 
 

@@ -42,7 +42,8 @@ def test_the_readmes_programs_run_as_printed(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    adder = subprocess.Popen([sys.executable, "adder.py"], cwd=tmp_path)
+    errors = (tmp_path / "errors").open("w+")
+    adder = subprocess.Popen([sys.executable, "adder.py"], cwd=tmp_path, stderr=errors)
     try:
         with Master("127.0.0.1", 0, channel=7, request_retries=100, request_retry_waiting=0.1) as probe:
             probe.new_connection("probe", "127.0.0.1", int(ports["7236"])).connect()  # it is up
@@ -52,6 +53,10 @@ def test_the_readmes_programs_run_as_printed(tmp_path: Path) -> None:
     finally:
         adder.kill()
         adder.wait()
+        with errors:
+            errors.seek(0)
+            complaints = errors.read()
+    assert complaints == ""  # on the screen of somebody who does as the README says there is nothing that alarms
     assert "{'a': 1, 'b': 2} -> {'sum': 3}" in (ROOT / "README.md").read_text()
 
 
