@@ -13,6 +13,7 @@ from typing import Any
 from interaction.aio.loop import Change
 from interaction.aio.master import Master
 from interaction.aio.task import Task
+from interaction.core.again import Wanted
 from interaction.master.base_pool import BasePool, Item, Source, check_in_flight, data_of
 from interaction.master.base_task import BaseTask
 from interaction.master.crew import Crew, PoolJob
@@ -85,6 +86,9 @@ class SlavePool(BasePool):
     `close()`.
     """
 
+    _master = Master
+    _facade = "interaction.aio"
+
     def __init__(
         self,
         master: Master,
@@ -92,8 +96,8 @@ class SlavePool(BasePool):
         names: Collection[str] | None = None,
         labels: Mapping[str, str] | None = None,
         retries: int = 0,
-        retry_failed: bool = False,
-        wait_for_slaves: bool = True,
+        retry_failed: Wanted = False,
+        wait_for_slaves: bool | float = True,
     ) -> None:
         super().__init__(master, names, labels, retries, retry_failed, wait_for_slaves)
         self._check_here = master._interaction.check_here

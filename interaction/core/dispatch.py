@@ -1,4 +1,4 @@
-"""Which job of a pool goes to which slave, and which is done again: least-loaded first, as many as there is place for.
+"""Which job of a pool goes to which slave, and which is done again: least-loaded first, as many as it needs.
 
 Times are readings of one monotonic clock, in seconds.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from interaction.core.again import Failures, pause_after
+from interaction.core.depth import Depth
+from interaction.core.patience import Patience
 from interaction.core.task import TaskStatus
 from interaction.exception import (
     LossReason,
@@ -21,9 +23,10 @@ from interaction.exception import (
     TaskLost,
 )
 
-# A slave that was full gets more when a quarter of its backlog is free: many in one message, not one by one.
+# A slave that was full gets more when a quarter of what it may have beyond its slots is free: many in one message.
 BATCH_SHARE = 4
 FIRST_REST, LONGEST_REST = 0.01, 1.0  # seconds that a slave which has no place, against what is known, is left alone
+SUSPECT = 2  # slaves that have died with a job: from then on it is done alone
 _SLACK = 64  # entries of a heap that may be out of date, beside as many as there are members
 
 M = TypeVar("M")
@@ -40,35 +43,51 @@ class Job:
         self.retries_left = 0
         self.waits = False  # no slave has it
         self.member: _Member[Any] | None = None  # which slave has it, or had it last
+        self.place = 0  # as how many that slave had with it when it was given
+        self.since = 0.0  # when it was given to it; while it waits: when that began
+        self.failures = 0
+        self.deaths = 0  # slaves that have died with it
 
 
-@dataclass
 class _Member(Generic[M]):
     """A slave, with the jobs that it has."""
 
-    who: M
-    slots: int
-    places: int
-    has: int = 0
-    filling: bool = True  # it takes until it is full; then nothing until there is place for a batch
-    turn: int = 0  # the number of its entry in the heap that holds; 0: none
-    resting: bool = False
-    rest: float = FIRST_REST  # how long the next one is
+    def __init__(self, who: M, slots: int, backlog: int) -> None:
+        self.who = who
+        self.slots = slots
+        self.places = slots + backlog
+        self.depth = Depth(slots, backlog)
+        self.has = 0
+        self.filling = True  # it takes until it is full; then nothing until there is place for a batch
+        self.turn = 0  # the number of its entry in the heap that holds; 0: none
+        self.resting = False
+        self.rest = FIRST_REST  # how long the next one is
 
-    def __post_init__(self) -> None:
-        self.refilled_at = self.places - max(1, (self.places - self.slots) // BATCH_SHARE)
+    def takes(self) -> bool:
+        """Whether it is to be given a job."""
+        extra = self.depth.extra
+        if self.has >= self.slots + extra:
+            self.filling = False
+        elif self.has <= self.slots + extra - max(1, extra // BATCH_SHARE):
+            self.filling = True
+        return self.filling and not self.resting
 
 
 class Dispatcher(Generic[M, J]):
-    """The jobs and the slaves of one pool."""
+    """The jobs and the slaves of one pool. `wait` is how many seconds a job waits for a slave; None: any number."""
 
-    def __init__(self, retries: int, *, retry_failed: bool) -> None:
+    def __init__(self, retries: int, failures: Failures, wait: float | None = None) -> None:
         self._retries = retries
-        self._retry_failed = retry_failed
+        self._failures = failures
+        self._patience = Patience(wait)
         self.places = 0  # how many jobs all slaves together can have
+        self.waiting = 0  # how many jobs no slave has
         self._members: dict[M, _Member[M]] = {}
-        self._waiting: deque[J] = deque()
-        self._dropped = 0  # of those, how many do not wait any more
+        self._queue: deque[J] = deque()
+        self._dropped = 0  # of those, at most how many do not wait any more
+        self._suspects: deque[J] = deque()  # jobs with which slaves have died: each is done alone
+        self._ward: _Member[M] | None = None  # the slave that is kept for them
+        self._pausing: list[tuple[float, int, J]] = []  # a heap: jobs that have failed, and when they are done again
         self._ready: list[tuple[float, int, _Member[M]]] = []  # a heap: load and turn; what is out of date stays in it
         self._resting: list[tuple[float, int, _Member[M]]] = []  # a heap: when it has rested
         self._count = 0
@@ -78,28 +97,29 @@ class Dispatcher(Generic[M, J]):
 
     # Slaves.
 
-    def join(self, who: M, slots: int, backlog: int) -> None:
+    def join(self, who: M, slots: int, backlog: int, now: float) -> None:
         """A slave is there, or there again: what it had before does not count."""
-        self.leave(who)
-        member = self._members[who] = _Member(who, slots, slots + backlog)
+        self.leave(who, now)
+        member = self._members[who] = _Member(who, slots, backlog)
         self.places += member.places
+        self._patience.found()
         self._offer(member)
 
-    def leave(self, who: M) -> None:
+    def leave(self, who: M, now: float) -> None:
         """A slave is gone; each job that it had will be told to have ended."""
         member = self._members.pop(who, None)
         if member is not None:
             self.places -= member.places
             member.turn = 0
+            if self._ward is member:
+                self._ward = None
+            if not self._members:
+                self._patience.lacks(now)
 
     def _offer(self, member: _Member[M]) -> None:
         """Have a slave found by the load that it has now, where it takes jobs."""
-        if member.has >= member.places:
-            member.filling = False
-        elif member.has <= member.refilled_at:
-            member.filling = True
         member.turn = 0
-        if not member.filling or member.resting or self._members.get(member.who) is not member:
+        if not member.takes() or member is self._ward or self._members.get(member.who) is not member:
             return
         self._count += 1
         member.turn = self._count
@@ -117,6 +137,8 @@ class Dispatcher(Generic[M, J]):
         return None
 
     def _let_rest(self, member: _Member[M], seconds: float, now: float) -> None:
+        if member is self._ward:
+            self._ward = None
         if not member.resting:  # of many that it has refused at once the first one counts
             member.resting, member.rest = True, min(2 * member.rest, LONGEST_REST)
             self._count += 1
@@ -127,89 +149,177 @@ class Dispatcher(Generic[M, J]):
             member = heapq.heappop(self._resting)[2]
             member.resting = False
             self._offer(member)
+        while self._pausing and self._pausing[0][0] <= now:
+            job = heapq.heappop(self._pausing)[2]
+            if job.waits:
+                self._queue.appendleft(job)
 
     # Jobs.
 
-    def add(self, job: J) -> None:
+    def add(self, job: J, now: float) -> None:
         """A job is to be done."""
         job.retries_left = self._retries
-        job.waits = True
-        self._waiting.append(job)
+        self._wait(job, now)
+        self._queue.append(job)
+
+    def _wait(self, job: J, now: float) -> None:
+        job.waits, job.since = True, now
+        self.waiting += 1
+
+    def _waits_no_more(self, job: J) -> None:
+        job.waits = False
+        self.waiting -= 1
 
     def drop(self, job: J) -> bool:
         """Nobody wants a job any more. Says whether it is not done: no slave has it."""
         if not job.waits:
             return False
-        job.waits = False
+        self._waits_no_more(job)
         self._dropped += 1
-        if self._dropped > len(self._waiting) // 2 + _SLACK:
-            self._waiting = deque(job for job in self._waiting if job.waits)
+        if self._dropped > len(self._queue) // 2 + _SLACK:
+            self._queue = deque(job for job in self._queue if job.waits)
             self._dropped = 0
         return True
 
     def clear(self) -> list[J]:
         """No job that waits is to be done. Returns them."""
-        waiting = [job for job in self._waiting if job.waits]
+        waiting = [job for job in self._all_waiting() if job.waits]
         for job in waiting:
-            job.waits = False
-        self._waiting.clear()
+            self._waits_no_more(job)
+        self._queue.clear()
+        self._suspects.clear()
+        self._pausing.clear()
         self._dropped = 0
         return waiting
 
-    @property
-    def ready(self) -> bool:
-        """Whether `next()` may have something to say."""
-        return bool(self._waiting) and bool(self._ready or self._resting)
+    def _all_waiting(self) -> list[J]:
+        return [*self._suspects, *self._queue, *(job for _, _, job in self._pausing)]
 
     def next(self, now: float) -> tuple[M, J] | None:
         """The next job, and the slave that it goes to; None while there is no job, or no place."""
         self._wake(now)
-        while self._waiting and not self._waiting[0].waits:
-            self._waiting.popleft()
-            self._dropped -= 1
-        member = self._least_loaded() if self._waiting else None
-        if member is None:
+        if self._suspects or self._ward is not None:
+            found = self._next_suspect(now)
+            if found is not None:
+                return found
+        job = self._first(self._queue)
+        member = None if job is None else self._least_loaded()
+        if job is None or member is None:
             return None
+        self._queue.popleft()
+        return self._give(member, job, now)
+
+    def _give(self, member: _Member[M], job: J, now: float) -> tuple[M, J]:
         member.has += 1
+        self._waits_no_more(job)
+        job.member, job.place, job.since = member, member.has, now
         self._offer(member)
-        job = self._waiting.popleft()
-        job.waits, job.member = False, member
         return member.who, job
 
-    def next_due(self) -> float | None:
-        """When to ask again though nothing has happened: a slave has rested. None where nothing waits for that."""
-        return self._resting[0][0] if self._waiting and self._resting else None
+    def _first(self, jobs: deque[J]) -> J | None:
+        while jobs and not jobs[0].waits:
+            jobs.popleft()
+        return jobs[0] if jobs else None
 
-    def ended(self, job: J, status: TaskStatus, error: BaseException | None, now: float) -> bool:
+    def _next_suspect(self, now: float) -> tuple[M, J] | None:
+        """A job with which slaves have died is done when its slave has nothing else: whether it is the cause or was
+        beside it, no other job is there to die with it."""
+        job, ward = self._first(self._suspects), self._ward
+        if job is None:
+            if ward is not None and not ward.has:
+                self._ward = None
+                self._offer(ward)
+            return None
+        if ward is None:
+            ward = self._ward = self._least_loaded()
+        if ward is None or ward.has:
+            return None
+        self._suspects.popleft()
+        return self._give(ward, job, now)
+
+    def next_due(self) -> float | None:
+        """When to ask again though nothing has happened: for `next`, `given_up` or `warn`. None: not before it has."""
+        if not self.waiting:
+            return None
+        dues = [heap[0][0] for heap in (self._resting, self._pausing) if heap]
+        if not self._members:
+            oldest = self._oldest()
+            due = None if oldest is None else self._patience.due(oldest.since)
+            dues += [] if due is None else [due]
+        return min(dues, default=None)
+
+    def _oldest(self) -> J | None:
+        return self._first(self._suspects) or self._first(self._queue)
+
+    def given_up(self, now: float) -> list[J]:
+        """The jobs that have waited for a slave for long enough: they are not done any more."""
+        late: list[J] = []
+        if self._members:
+            return late
+        self._wake(now)
+        for jobs in (self._suspects, self._queue):
+            while (job := self._first(jobs)) is not None and self._patience.over(job.since, now):
+                self._waits_no_more(jobs.popleft())
+                late.append(job)
+        return late
+
+    def warn(self, now: float) -> float | None:
+        """For how many seconds jobs have waited for a slave, where that is to be told now. Says so once."""
+        oldest = None if self._members else self._oldest()
+        if oldest is None or not self._patience.warn(oldest.since, now):
+            return None
+        since = self._patience.waits_since(oldest.since)
+        return None if since is None else now - since
+
+    def ended(
+        self,
+        job: J,
+        status: TaskStatus,
+        error: BaseException | None,
+        now: float,
+        accepted_at: float | None = None,
+    ) -> bool:
         """The task of a job has ended. Says whether that is the job's end; else it waits again, before all others.
 
         What was LOST, or may have been taken by a slave that gave no answer, is done again as often as its owner
-        allows; what FAILED, only where he says so. A task that was not taken, or was handed back, costs nothing.
+        allows; what FAILED, only where he says so, and after a pause. A task that was not taken, or was handed back,
+        costs nothing. `accepted_at`: when the slave was heard to have it, where that was before its end.
         """
         member = job.member
         assert member is not None, "it was given to a slave"
         member.has -= 1
-        again = False
+        again = pauses = False
         if _was_not_taken(status, error):
             self._let_rest(member, member.rest if isinstance(error, SlaveTaskAlreadyExist) else LONGEST_REST, now)
             again = True
-        elif self._may_be_done_again(status, error):
+        elif status is TaskStatus.LOST or (status is TaskStatus.START_FAILED and isinstance(error, RequestException)):
             if status is TaskStatus.START_FAILED:  # it gave no answer, and may be lost: the others have their turn
                 self._let_rest(member, LONGEST_REST, now)
+            job.deaths += _may_have_killed(error)
             again = job.retries_left > 0
             job.retries_left = max(0, job.retries_left - 1)
         else:
             member.rest = FIRST_REST
+            if status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
+                member.depth.ended(job.place, job.since, accepted_at, now)
+            if status is TaskStatus.FAILED and error in self._failures:
+                again = pauses = job.retries_left > 0
+                job.retries_left = max(0, job.retries_left - 1)
         if again:
-            job.waits = True
-            self._waiting.appendleft(job)
+            self._do_again(job, now, pauses=pauses)
         self._offer(member)
         return not again
 
-    def _may_be_done_again(self, status: TaskStatus, error: BaseException | None) -> bool:
-        if status is TaskStatus.START_FAILED:
-            return isinstance(error, RequestException)
-        return status is TaskStatus.LOST or (status is TaskStatus.FAILED and self._retry_failed)
+    def _do_again(self, job: J, now: float, *, pauses: bool) -> None:
+        self._wait(job, now)
+        if pauses:
+            job.failures += 1
+            self._count += 1
+            heapq.heappush(self._pausing, (now + pause_after(job.failures), self._count, job))
+        elif job.deaths >= SUSPECT:
+            self._suspects.append(job)
+        else:
+            self._queue.appendleft(job)
 
 
 def _was_not_taken(status: TaskStatus, error: BaseException | None) -> bool:
@@ -217,3 +327,10 @@ def _was_not_taken(status: TaskStatus, error: BaseException | None) -> bool:
     if status is TaskStatus.START_FAILED:
         return isinstance(error, (SlaveTaskAlreadyExist, *_LEAVING))
     return isinstance(error, TaskLost) and error.reason is LossReason.RETURNED
+
+
+def _may_have_killed(error: BaseException | None) -> bool:
+    """Whether a slave that had this job has died, so that the job may be why."""
+    if isinstance(error, TaskLost):
+        return error.reason in (LossReason.EXITED, LossReason.RESTARTED)
+    return isinstance(error, RequestException)

@@ -16,7 +16,8 @@
     TaskException                        why a task has no good result (``task.error``)
     ├── TaskFailed                       it ran and failed: type, message, traceback; its cause is a RemoteTraceback
     ├── TaskLost                         its slave is gone, or handed it back: reason
-    └── TaskCancelled                    it was asked to end
+    ├── TaskCancelled                    it was asked to end
+    └── NoSlave (RuntimeError)           a pool has no slave for it, and does not wait for one
     JournalError                         the master's journal can't be opened, read or written
     LeaseExpired                         a slave heard nothing from its master for the whole of its lease
     PayloadError (ValueError)            data that can't be carried or read: path
@@ -66,6 +67,7 @@ from interaction.exception.slave import (
 )
 from interaction.exception.task import (
     LeaseExpired,
+    NoSlave,
     RemoteTraceback,
     TaskCancelled,
     TaskException,
@@ -91,6 +93,7 @@ __all__ = [
     "MasterSuccess",
     "MasterSystemShuttingDown",
     "MasterTaskDataInvalid",
+    "NoSlave",
     "PayloadError",
     "PayloadTooLarge",
     "RemoteTraceback",

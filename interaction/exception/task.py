@@ -63,5 +63,10 @@ class TaskCancelled(TaskException):
     """The task was asked to end."""
 
 
+class NoSlave(TaskException, RuntimeError):
+    """A pool has no slave for the task, and does not wait for one (any longer). Where the task was lost with a slave
+    before, that is the cause."""
+
+
 class LeaseExpired(Exception):
     """A slave heard nothing from its master for the whole of its lease, and let go of the session."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from interaction.config import labels_of
+from interaction.core.again import Failures, Wanted
+from interaction.exception import NoSlave
 from interaction.master.base_connection import BaseConnection
 from interaction.master.base_master import BaseMaster
 from interaction.master.crew import Crew, PoolJob, Sink
@@ -19,15 +23,19 @@ _LEAST, _MOST = 16, 20_000  # tasks that `map()` has under way, where its user d
 class BasePool:
     """What a pool knows of its slaves, and how data become jobs."""
 
+    _master: type[BaseMaster[Any, Any]]  # of which masters there may be one
+    _facade = "interaction"
+
     def __init__(
         self,
         master: BaseMaster[Any, Any],
         names: Collection[str] | None,
         labels: Mapping[str, str] | None,
         retries: int,
-        retry_failed: bool,
-        wait_for_slaves: bool,
+        retry_failed: Wanted,
+        wait_for_slaves: bool | float,
     ) -> None:
+        self._check_master(master)
         if isinstance(retries, bool) or not isinstance(retries, int):
             raise TypeError(f"retries must be an integer, not {retries!r}")
         if retries < 0:
@@ -36,8 +44,8 @@ class BasePool:
         _, self._roster = self._service.running()
         self._names = None if names is None else _names_of(names)
         self._labels = {} if labels is None else labels_of(labels)
-        self._wait_for_slaves = wait_for_slaves
-        self._crew = Crew(self._accepts, retries, retry_failed=retry_failed)
+        self._wait = wait_of(wait_for_slaves)
+        self._crew = Crew(self._accepts, self._wanted(), retries, Failures(retry_failed), self._wait)
         self._closed = False
 
     def __len__(self) -> int:
@@ -48,6 +56,23 @@ class BasePool:
     def places(self) -> int:
         """How many tasks all its slaves together take at this moment: slots and backlogs."""
         return self._crew.places
+
+    def _check_master(self, master: object) -> None:
+        """Raise TypeError for what is no master of this facade."""
+        if isinstance(master, self._master):
+            return
+        sentence = f"{self._facade}.SlavePool takes a master of {self._facade}, not {master!r:.80}"
+        if isinstance(master, BaseMaster):
+            sentence += "; for that one there is the SlavePool of its own module, interaction or interaction.aio"
+        elif isinstance(master, BaseConnection):
+            sentence += f"; give it the master of that connection, and names=[{master.name!r}]"
+        raise TypeError(sentence)
+
+    def _wanted(self) -> str:
+        """Which slaves it takes, in words."""
+        names = [] if self._names is None else [f"the names {', '.join(map(repr, sorted(self._names)))}"]
+        labels = [f"the labels {self._labels}"] if self._labels else []
+        return " and ".join(names + labels)
 
     def _accepts(self, connection: BaseConnection) -> bool:
         if self._names is not None and connection.name not in self._names:
@@ -70,8 +95,8 @@ class BasePool:
         if self._closed:
             raise RuntimeError("this pool is closed; create another one")
         self._service.running()
-        if not self._wait_for_slaves and not self._crew.size:
-            raise RuntimeError("this pool has no living slave; connect one, or let the pool wait: wait_for_slaves=True")
+        if self._wait == 0 and not self._crew.size:
+            raise NoSlave(f"{self._crew.lack()}; connect one, or let the pool wait: wait_for_slaves=True, or seconds")
 
     @staticmethod
     def _job(data: Mapping[str, Any] | None, prepared: Mapping[str, Any] | None, sink: Sink) -> PoolJob:
@@ -88,6 +113,17 @@ def _names_of(names: Collection[str]) -> frozenset[str]:
     return frozenset(names)
 
 
+def wait_of(wait_for_slaves: bool | float) -> float | None:
+    """How many seconds a job waits for a slave; None: as long as it takes. Raises TypeError and ValueError."""
+    if isinstance(wait_for_slaves, bool):
+        return None if wait_for_slaves else 0.0
+    if not isinstance(wait_for_slaves, (int, float)):
+        raise TypeError(f"wait_for_slaves must be a boolean or a number of seconds, not {wait_for_slaves!r:.80}")
+    if not math.isfinite(wait_for_slaves) or wait_for_slaves < 0:
+        raise ValueError(f"wait_for_slaves must be a finite number of seconds, 0 or more, not {wait_for_slaves!r}")
+    return float(wait_for_slaves)
+
+
 def check_in_flight(in_flight: int | None) -> None:
     """Raise TypeError or ValueError for what is no number of tasks."""
     if in_flight is None:
@@ -102,8 +138,26 @@ def data_of(source: Source, items: Iterable[Item] | None) -> Iterator[Mapping[st
     """The data of `map(source, items)`: an iterable's, or what a function makes of items. Raises TypeError."""
     if items is None:
         if isinstance(source, Mapping) or not isinstance(source, Iterable):
-            raise TypeError(f"map() takes an iterable of task data, or a function and items, not {source!r:.80}")
+            raise TypeError(
+                f"map() takes an iterable of task data, or a function that makes them and items, not {source!r:.80}"
+                f"{_WORK if callable(source) else ''}"
+            )
         return iter(source)
     if not callable(source):
         raise TypeError(f"map() with items takes a function that makes task data of one, not {source!r:.80}")
-    return map(source, items)
+    return (_made_of(item, source) for item in items)
+
+
+_WORK = ". The work itself is done by the slaves, in their _process_task()"
+
+
+def _made_of(item: Item, make: Callable[[Item], Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+    data = make(item)
+    if data is None or isinstance(data, Mapping):
+        return data
+    if inspect.iscoroutine(data):
+        data.close()  # nobody will await it
+    raise TypeError(
+        f"map(function, items): the function makes the data of a task, a mapping, of one item; {make!r:.80} returned "
+        f"{data!r:.80}{_WORK}"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -105,6 +106,7 @@ class BaseTask:
         self._road = road
         self._machine = TaskMachine()
         self._answer: Data = {}  # what the slave said when it accepted the task
+        self.accepted_at: float | None = None  # when that was heard; None where its end was heard first
         self._callbacks: list[tuple[bool, Callback]] = []  # whether for the good end, and what to call
         self._watcher: Callable[[BaseTask], object] | None = None
         self._changes = changes
@@ -222,6 +224,7 @@ class BaseTask:
         """The slave has accepted it, and said that to it."""
         if self.status is TaskStatus.STARTING:
             self._answer = answer
+            self.accepted_at = time.monotonic()  # the loop's own clock
             self._machine.accept()
             self._changes.notify_all()
 

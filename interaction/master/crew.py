@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
 from typing import Any, Protocol
 
+from interaction.core.again import Failures
 from interaction.core.dispatch import Dispatcher, Job
 from interaction.core.task import TaskStatus
+from interaction.exception import NoSlave
 from interaction.master.base_connection import BaseConnection
 from interaction.master.base_task import BaseTask
 from interaction.rpc.encoded import Encoded
 
 Accepts = Callable[[BaseConnection], bool]
+_log = logging.getLogger("interaction.master")
 
 
 class Sink(Protocol):
@@ -38,14 +42,20 @@ class PoolJob(Job):
         self.data = data
         self.encoded = encoded
         self.sink = sink
+        self.before: BaseException | None = None  # how its last task has ended, where it is done again
 
 
 class Crew:
-    """The slaves of a pool: those of the master's living connections that `accepts` takes. It lives on the loop."""
+    """The slaves of a pool: those of the master's living connections that `accepts` takes. It lives on the loop.
 
-    def __init__(self, accepts: Accepts, retries: int, *, retry_failed: bool) -> None:
+    `wanted` says in words what `accepts` takes, where that is not all. `wait`: as of `Dispatcher`.
+    """
+
+    def __init__(self, accepts: Accepts, wanted: str, retries: int, failures: Failures, wait: float | None) -> None:
         self._accepts = accepts
-        self._dispatcher: Dispatcher[BaseConnection, PoolJob] = Dispatcher(retries, retry_failed=retry_failed)
+        self._wanted = wanted
+        self._dispatcher: Dispatcher[BaseConnection, PoolJob] = Dispatcher(retries, failures, wait)
+        self._living: set[BaseConnection] = set()  # all of the master's
         self._timer: asyncio.TimerHandle | None = None
         self._assigning = False
         self._unfinished = 0
@@ -56,18 +66,28 @@ class Crew:
 
     def joined(self, connection: BaseConnection) -> None:
         """A connection is there."""
+        self._living.add(connection)
         if self._accepts(connection):
-            self._dispatcher.join(connection, connection.slots, connection.backlog)
+            now = asyncio.get_running_loop().time()
+            self._dispatcher.join(connection, connection.slots, connection.backlog, now)
             self._count()
             self._assign()
 
     def left(self, connection: BaseConnection) -> None:
         """A connection is over. Its tasks will be told."""
-        self._dispatcher.leave(connection)
+        self._living.discard(connection)
+        self._dispatcher.leave(connection, asyncio.get_running_loop().time())
         self._count()
+        self._assign()
 
     def _count(self) -> None:
         self.size, self.places = len(self._dispatcher), self._dispatcher.places
+
+    def lack(self) -> str:
+        """That there is no slave, in words."""
+        if not self._living:
+            return "this pool has no slave: its master has no living one"
+        return f"this pool has no slave: of the {len(self._living)} that its master has none fits {self._wanted}"
 
     def submit(self, job: PoolJob) -> None:
         """Have a job done."""
@@ -76,7 +96,7 @@ class Crew:
             return
         self._unfinished += 1
         self._idle.clear()
-        self._dispatcher.add(job)
+        self._dispatcher.add(job, asyncio.get_running_loop().time())
         self._assign()
 
     def drop(self, job: PoolJob) -> None:
@@ -86,7 +106,7 @@ class Crew:
             self._finished()
 
     def _assign(self) -> None:
-        if self._assigning or not self._dispatcher.ready:  # a task that can't be sent ends at once: it is seen to below
+        if self._assigning or not self._dispatcher.waiting:  # a task that can't be sent ends at once: it is seen below
             return
         self._assigning = True
         loop = asyncio.get_running_loop()
@@ -94,6 +114,8 @@ class Crew:
         try:
             while (found := self._dispatcher.next(now)) is not None:
                 self._send(*found, now)
+            if not self.size:
+                self._without_a_slave(now)
         finally:
             self._assigning = False
         due = self._dispatcher.next_due()
@@ -113,17 +135,29 @@ class Crew:
         task.begin(job)
         connection.send_now(task, job.encoded)
 
+    def _without_a_slave(self, now: float) -> None:
+        for job in self._dispatcher.given_up(now):
+            error = NoSlave(f"{self.lack()}; the task was not done")
+            error.__cause__ = job.before
+            job.sink.ended(None, error)
+            self._finished()
+        waited = self._dispatcher.warn(now)
+        if waited is not None:
+            _log.warning("%s; %d task(s) wait for one, since %.0f s", self.lack(), self._dispatcher.waiting, waited)
+
     def _rested(self) -> None:
         self._timer = None
         self._assign()
 
     def _ended(self, job: PoolJob, task: BaseTask) -> None:
         now = asyncio.get_running_loop().time()
-        if self._dispatcher.ended(job, task.status, task.error, now):
+        if self._dispatcher.ended(job, task.status, task.error, now, task.accepted_at):
             job.sink.ended(task.result, task.error)
             self._finished()
-        elif self.over is not None:
-            self._clear(self.over)
+        else:
+            job.before = task.error
+            if self.over is not None:
+                self._clear(self.over)
         self._assign()
 
     def _finished(self) -> None:
@@ -141,6 +175,8 @@ class Crew:
         yet ends with that error, and so does what comes later."""
         self.over = self.over or error
         self._clear(error)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _clear(self, error: BaseException) -> None:
         for job in self._dispatcher.clear():

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
+from interaction.core.again import Wanted
 from interaction.exception import RequestException
 from interaction.master.base_pool import BasePool, Item, Source, check_in_flight, data_of
 from interaction.master.master import Master
@@ -27,15 +28,21 @@ class SlavePool(BasePool):
     """Hands tasks to the living slaves of a master, each to that which has the least to do.
 
     Slaves may join and leave meanwhile: those that the master connects to are in it, and those that it loses are not.
-    A slave has as many tasks at once as it has slots, and its backlog. Use it with `with`, or call `close()`.
+    A slave has as many tasks at once as it has slots, and of its backlog as much as keeps it busy for a moment (tens of
+    milliseconds). Use it with `with`, or call `close()`.
 
     Args:
         master: it has to run.
         names: the names of the connections that it may use. None: all.
         labels: what a slave's labels must say, such as `{"gpu": "a100"}`. None: anything.
         retries: how often a task that was LOST with its slave is done again, by another one. It may then be run twice.
-        retry_failed: whether what has FAILED is done again, too.
-        wait_for_slaves: whether tasks wait where there is no slave. False: `submit()` raises RuntimeError.
+            One with which two slaves have died is done when its slave has nothing else.
+        retry_failed: whether what has FAILED is done again, too, each time after a longer pause (0.1 to 10 s): all of
+            it, or failures of some types, by their names at the slave or as exception classes, such as
+            `(ConnectionError, "OutOfMemoryError")`.
+        wait_for_slaves: how long a task waits where there is no slave. True: as long as it takes; the log warns after
+            10 s, and each minute. Seconds: then it ends with `NoSlave`, a RuntimeError. False: at once, and `submit()`
+            raises that.
 
     `_before_new_task` of the master is called for each task, by the thread that submits it; `_after_new_task` and
     `_error_new_task` are not.
@@ -45,6 +52,8 @@ class SlavePool(BasePool):
         TypeError, ValueError: an argument that can't be.
     """
 
+    _master = Master
+
     def __init__(
         self,
         master: Master,
@@ -52,8 +61,8 @@ class SlavePool(BasePool):
         names: Collection[str] | None = None,
         labels: Mapping[str, str] | None = None,
         retries: int = 0,
-        retry_failed: bool = False,
-        wait_for_slaves: bool = True,
+        retry_failed: Wanted = False,
+        wait_for_slaves: bool | float = True,
     ) -> None:
         super().__init__(master, names, labels, retries, retry_failed, wait_for_slaves)
         self._strand = Strand("interaction-pool")
@@ -69,7 +78,8 @@ class SlavePool(BasePool):
 
         Raises:
             TypeError, PayloadError: the data is no mapping, or can't be carried.
-            RuntimeError: the pool is closed, the master is shut down, or there is no slave (`wait_for_slaves=False`).
+            RuntimeError: the pool is closed, the master is shut down, or there is no slave (`NoSlave`, with
+                `wait_for_slaves=False`).
         """
         return self._submit(data, None)
 

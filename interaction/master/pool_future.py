@@ -29,7 +29,11 @@ class _Claim(Enum):
 
 
 class PoolFuture(Future[Any]):
-    """The result to come of one `submit()`. Its callbacks run on a thread of the pool's, one after another."""
+    """The result to come of one `submit()`. Its callbacks run on a thread of the pool's, one after another.
+
+    So a callback may wait for the `result()` of another future, but not for what a callback of another one does, as
+    `asyncio.wrap_future` does: wait for that on a thread or a loop of your own.
+    """
 
     def __init__(
         self, strand: Strand, drop: Callable[[PoolJob], object], listener: SimpleQueue[PoolFuture] | None

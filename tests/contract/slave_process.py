@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
 import time
@@ -15,6 +16,8 @@ from interaction import Slave
 class WaitingSlave(Slave):
     def _process_task(self, task: Mapping[str, Any]) -> Any:
         time.sleep(task.get("seconds", 0.0))
+        if "exit" in task:
+            os._exit(task["exit"])
         if "wait" in task:
             print("running", flush=True)
             threading.Event().wait(60)

@@ -152,7 +152,7 @@ def test_each_goes_to_the_slave_with_the_least_to_do(hands: Hands, make_pool: Ma
     assert [future.result(WAIT) for future in futures] == [{"waited": 1}] * 3
 
 
-def test_slots_are_used_and_a_backlog_is_filled(hands: Hands, make_pool: MakePool) -> None:
+def test_slots_are_used_and_what_takes_its_time_does_not_wait_in_a_backlog(hands: Hands, make_pool: MakePool) -> None:
     inside: Queue[Any] = Queue()
 
     class Counting(Worker):
@@ -164,8 +164,8 @@ def test_slots_are_used_and_a_backlog_is_filled(hands: Hands, make_pool: MakePoo
     pool = make_pool(hands.master)
     futures = [pool.submit({"wait": number}) for number in range(8)]
     assert {inside.get(timeout=WAIT)["wait"] for _ in range(2)} == {0, 1}
-    assert all(future.task is not None for future in futures[:5])
-    assert all(future.task is None for future in futures[5:])
+    assert all(future.task is not None for future in futures[:2])
+    assert all(future.task is None for future in futures[2:])
     hands.go_on()
     assert [future.result(WAIT) for future in futures] == [{"waited": number} for number in range(8)]
 
@@ -202,6 +202,12 @@ def test_names_and_labels_say_who_may_be_used(hands: Hands, make_pool: MakePool)
         ({"retries": -1}, ValueError, "retries"),
         ({"retries": True}, TypeError, "retries"),
         ({"retries": 1.0}, TypeError, "retries"),
+        ({"retry_failed": lambda error: True}, TypeError, "retry_failed"),
+        ({"retry_failed": [ValueError, int]}, TypeError, "retry_failed"),
+        ({"wait_for_slaves": "long"}, TypeError, "wait_for_slaves"),
+        ({"wait_for_slaves": None}, TypeError, "wait_for_slaves"),
+        ({"wait_for_slaves": -1}, ValueError, "wait_for_slaves"),
+        ({"wait_for_slaves": float("nan")}, ValueError, "wait_for_slaves"),
     ],
 )
 def test_a_mistake_is_an_error_at_once(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from interaction.core.dispatch import BATCH_SHARE, FIRST_REST, LONGEST_REST, Dispatcher, Job
+from interaction.core.again import FIRST_PAUSE, LONGEST_PAUSE, Failures
+from interaction.core.dispatch import BATCH_SHARE, FIRST_REST, LONGEST_REST, SUSPECT, Dispatcher, Job
+from interaction.core.patience import WARN_AFTER, WARN_EVERY
 from interaction.core.task import TaskStatus
 from interaction.exception import (
     JournalError,
@@ -38,17 +40,22 @@ Pool = Dispatcher[str, Named]
 
 
 def pool_of(retries: int = 0, *, retry_failed: bool = False, **slaves: tuple[int, int]) -> Pool:
-    """A pool of slaves with so many slots, and such a backlog."""
-    pool: Pool = Dispatcher(retries, retry_failed=retry_failed)
+    """A pool of slaves with so many slots, and such a backlog; each is known to be quick enough to have all of it."""
+    pool: Pool = Dispatcher(retries, Failures(retry_failed))
     for who, (slots, backlog) in slaves.items():
-        pool.join(who, slots, backlog)
+        join(pool, who, slots, backlog)
     return pool
+
+
+def join(pool: Pool, who: str, slots: int, backlog: int) -> None:
+    pool.join(who, slots, backlog, 0.0)
+    pool._members[who].depth.extra = backlog
 
 
 def add(pool: Pool, count: int, first: int = 0) -> list[Named]:
     jobs = [Named(number) for number in range(first, first + count)]
     for job in jobs:
-        pool.add(job)
+        pool.add(job, 0.0)
     return jobs
 
 
@@ -72,19 +79,17 @@ def test_without_a_slave_they_wait() -> None:
     pool = pool_of()
     add(pool, 2)
     assert given(pool) == []
-    assert not pool.ready
-    pool.join("a", 1, 0)
-    assert pool.ready
+    join(pool, "a", 1, 0)
     assert given(pool) == [("a", 0)]
 
 
 def test_places_are_slots_and_backlogs_of_those_who_are_there() -> None:
     pool = pool_of(a=(2, 10), b=(1, 0))
     assert (len(pool), pool.places) == (2, 13)
-    pool.join("b", 3, 1)  # there again, with more
+    join(pool, "b", 3, 1)  # there again, with more
     assert (len(pool), pool.places) == (2, 16)
-    pool.leave("a")
-    pool.leave("a")
+    pool.leave("a", 0.0)
+    pool.leave("a", 0.0)
     assert (len(pool), pool.places) == (1, 4)
 
 
@@ -180,7 +185,7 @@ def test_what_has_failed_is_done_again_only_where_told() -> None:
     (job,) = add(pool, 1)
     given(pool)
     assert not pool.ended(job, TaskStatus.FAILED, FAILED, 0.0)
-    assert given(pool) == [("a", 0)]
+    assert given(pool, FIRST_PAUSE) == [("a", 0)]
     assert pool.ended(job, TaskStatus.FAILED, FAILED, 0.0)
 
 
@@ -188,7 +193,7 @@ def test_what_is_done_again_goes_before_what_has_not_begun() -> None:
     pool = pool_of(1, a=(1, 0), b=(1, 0))
     jobs = add(pool, 4)
     assert {who for who, _ in given(pool)} == {"a", "b"}
-    pool.leave("a")
+    pool.leave("a", 0.0)
     assert not pool.ended(jobs[0], TaskStatus.LOST, LOST, 0.0)
     assert pool.ended(jobs[1], *END, 0.0)
     assert given(pool) == [("b", 0)]
@@ -262,7 +267,7 @@ def test_who_has_left_while_it_rested_gets_nothing() -> None:
     (job,) = add(pool, 1)
     given(pool)
     pool.ended(job, TaskStatus.START_FAILED, FULL, 0.0)
-    pool.leave("a")
+    pool.leave("a", 0.0)
     assert given(pool, 100.0) == []
 
 
@@ -271,8 +276,8 @@ def test_who_is_there_again_has_nothing_of_what_it_had_before() -> None:
     pool = pool_of(a=(1, 0))
     add(pool, 3)
     (old,) = [job for who, job in [pool.next(0.0) or ("", Named())]]
-    pool.leave("a")
-    pool.join("a", 1, 0)
+    pool.leave("a", 0.0)
+    join(pool, "a", 1, 0)
     assert given(pool) == [("a", 1)]
     assert pool.ended(old, TaskStatus.LOST, LOST, 0.0)
     assert given(pool) == []  # it still has one
@@ -287,10 +292,10 @@ def test_a_job_that_was_dropped_is_not_done() -> None:
     assert pool.drop(jobs[0])
     assert pool.drop(jobs[2])
     assert not pool.drop(jobs[2])
-    pool.join("a", 1, 9)
+    join(pool, "a", 1, 9)
     assert given(pool) == [("a", 1)]
     assert not pool.drop(jobs[1])  # a slave has it
-    assert not pool.ready
+    assert given(pool) == []
 
 
 def test_what_waits_is_cleared_and_no_more() -> None:
@@ -310,8 +315,8 @@ def test_what_was_dropped_takes_no_memory_for_long() -> None:
     for number in range(10_000):
         (job,) = add(pool, 1, first=number)
         pool.drop(job)
-    assert len(pool._waiting) < 1000
-    pool.join("a", 1, 0)
+    assert len(pool._queue) < 1000
+    join(pool, "a", 1, 0)
     found = pool.next(0.0)
     assert found is not None
     assert found[1] is kept[0]
@@ -328,13 +333,207 @@ def test_entries_that_are_out_of_date_are_few() -> None:
 
 def test_a_slave_that_gives_no_answer_rests_and_others_get_its_jobs() -> None:
     """It may be dead, and is the least loaded: it would use up all retries of a job before it is known as lost."""
-    pool: Dispatcher[str, Job] = Dispatcher(6, retry_failed=False)
-    for name in ("dead", "living"):
-        pool.join(name, 1, 0)
-    pool.add(Job())
+    pool = pool_of(6, dead=(1, 0), living=(1, 0))
+    add(pool, 1)
     first = pool.next(0.0)
     assert first is not None
     assert not pool.ended(first[1], TaskStatus.START_FAILED, SILENCE, 0.0)
     again = pool.next(0.0)
     assert again is not None
     assert again[0] != first[0]
+
+
+# What has failed.
+
+
+def test_what_has_failed_is_done_again_after_pauses_that_grow() -> None:
+    """Two hundred retries took 0.2 s."""
+    pool = pool_of(200, retry_failed=True, a=(1, 0))
+    (job,) = add(pool, 1)
+    now, pauses = 0.0, []
+    for _ in range(9):
+        assert given(pool, now) == [("a", 0)]
+        assert not pool.ended(job, TaskStatus.FAILED, FAILED, now)
+        assert given(pool, now) == []
+        due = pool.next_due()
+        assert due is not None
+        pauses.append(round(due - now, 6))
+        now = due
+    assert pauses == [FIRST_PAUSE, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, LONGEST_PAUSE, LONGEST_PAUSE]
+
+
+def test_others_go_on_while_one_pauses_and_one_that_nobody_wants_is_forgotten() -> None:
+    pool = pool_of(1, retry_failed=True, a=(1, 0))
+    jobs = add(pool, 3)
+    for job in jobs[:2]:
+        given(pool)
+        assert not pool.ended(job, TaskStatus.FAILED, FAILED, 0.0)
+    assert pool.drop(jobs[1])
+    assert pool.waiting == 2
+    assert given(pool) == [("a", 2)]
+    assert pool.ended(jobs[2], *END, 0.0)
+    assert given(pool, FIRST_PAUSE) == [("a", 0)]
+    assert pool.waiting == 0
+    assert pool.next_due() is None
+
+
+def test_what_pauses_is_cleared_too() -> None:
+    pool = pool_of(1, retry_failed=True, a=(1, 0))
+    jobs = add(pool, 2)
+    given(pool)
+    assert not pool.ended(jobs[0], TaskStatus.FAILED, FAILED, 0.0)
+    assert {job.name for job in pool.clear()} == {0, 1}
+    assert given(pool, 100.0) == []
+
+
+# What slaves have died with.
+
+
+def test_jobs_with_which_slaves_have_died_are_done_one_at_a_time() -> None:
+    """One of them may be why, and takes no other with it then."""
+    pool = pool_of(5, a=(2, 4), b=(2, 4))
+    jobs, at = add(pool, 6), {}
+    for dead in ("a", "b"):
+        at.update({name: who for who, name in given(pool)})
+        pool.leave(dead, 0.0)
+        for name in [name for name, who in at.items() if who == dead]:
+            assert not pool.ended(jobs[name], TaskStatus.LOST, LOST, 0.0)
+    suspects = [job for job in jobs if job.deaths >= SUSPECT]
+    others = [job.name for job in jobs if job.deaths < SUSPECT]
+    assert len(suspects) == 3
+    join(pool, "c", 2, 4)
+    for job in suspects:
+        assert given(pool) == [("c", job.name)]
+        assert pool.ended(job, *END, 0.0)
+    assert sorted(name for _, name in given(pool)) == others
+
+
+def died_twice(pool: Pool) -> Named:
+    (job,) = add(pool, 1, first=99)
+    for dead in ("x", "y"):
+        join(pool, dead, 1, 0)
+        assert given(pool) == [(dead, 99)]
+        pool.leave(dead, 0.0)
+        assert not pool.ended(job, TaskStatus.LOST, LOST, 0.0)
+    return job
+
+
+def test_a_suspect_waits_until_its_slave_has_nothing_else_and_others_go_on_elsewhere() -> None:
+    pool = pool_of(9)
+    suspect = died_twice(pool)
+    join(pool, "a", 1, 1)
+    join(pool, "b", 1, 1)
+    jobs = add(pool, 6)
+    first = given(pool)
+    assert first[0] == ("a", 99) or first[0] == ("b", 99)
+    ward = first[0][0]
+    other = "b" if ward == "a" else "a"
+    assert first[1:] == [(other, 0), (other, 1)]
+    assert pool.ended(suspect, *END, 0.0)
+    assert given(pool) == [(ward, 2), (ward, 3)], "it is as the others again"
+    assert pool.ended(jobs[2], *END, 0.0)
+    assert given(pool) == [(ward, 4)]
+
+
+def test_a_slave_that_is_kept_for_suspects_may_leave_or_have_no_place() -> None:
+    pool = pool_of(9)
+    suspect = died_twice(pool)
+    join(pool, "a", 1, 0)
+    assert given(pool) == [("a", 99)]
+    assert not pool.ended(suspect, TaskStatus.START_FAILED, FULL, 0.0)
+    join(pool, "b", 1, 0)
+    assert given(pool) == [("b", 99)]
+    pool.leave("b", 0.0)
+    assert not pool.ended(suspect, TaskStatus.LOST, LOST, 0.0)
+    assert given(pool) == []
+    assert given(pool, FIRST_REST) == [("a", 99)]
+
+
+def test_what_was_lost_otherwise_is_no_suspect() -> None:
+    pool = pool_of(9, a=(1, 1))
+    jobs = add(pool, 2)
+    for _ in range(3):
+        assert len(given(pool)) == 2
+        for job in reversed(jobs):
+            assert not pool.ended(job, TaskStatus.LOST, TaskLost(LossReason.DISCONNECTED, "left"), 0.0)
+
+
+def test_what_was_handed_back_costs_nothing_and_its_slave_rests() -> None:
+    pool = pool_of(0, a=(1, 1))
+    jobs = add(pool, 2)
+    given(pool)
+    assert not pool.ended(jobs[1], TaskStatus.LOST, TaskLost(LossReason.RETURNED, "it drains"), 0.0)
+    assert jobs[1].deaths == 0
+    join(pool, "b", 1, 0)
+    assert given(pool) == [("b", 1)]
+    assert pool.next_due() is None
+
+
+# Where there is no slave.
+
+
+def patient(wait: float | None) -> Pool:
+    return Dispatcher(0, Failures(False), wait)
+
+
+def names(jobs: list[Named]) -> list[int]:
+    return [job.name for job in jobs]
+
+
+def test_without_a_slave_it_is_told_after_a_while_and_again() -> None:
+    pool = patient(None)
+    pool.add(Named(), 100.0)
+    assert pool.next_due() == 100.0 + WARN_AFTER
+    assert pool.warn(109.0) is None
+    assert pool.warn(110.5) == pytest.approx(10.5)
+    assert pool.warn(111.0) is None
+    assert pool.next_due() == 110.5 + WARN_EVERY
+    assert pool.warn(171.0) == pytest.approx(71.0)
+    assert pool.given_up(1e9) == []
+    join(pool, "a", 1, 0)
+    assert given(pool) == [("a", 0)]
+    assert pool.next_due() is None
+
+
+def test_where_there_is_a_slave_waiting_is_not_told() -> None:
+    pool = pool_of(a=(1, 0))
+    add(pool, 2)
+    given(pool)
+    assert pool.next_due() is None
+    assert pool.warn(1000.0) is None
+    assert pool.given_up(1000.0) == []
+
+
+def test_a_job_waits_for_a_slave_as_long_as_told_and_no_longer() -> None:
+    pool = patient(5.0)
+    for number, since in enumerate((0.0, 1.0, 7.0)):
+        pool.add(Named(number), since)
+    assert pool.next_due() == 5.0
+    assert pool.given_up(4.9) == []
+    assert names(pool.given_up(6.0)) == [0, 1]
+    assert pool.waiting == 1
+    assert pool.next_due() == 12.0
+    join(pool, "a", 1, 0)
+    assert given(pool, 8.0) == [("a", 2)]
+
+
+def test_the_time_counts_from_the_last_slaves_end() -> None:
+    pool = patient(5.0)
+    join(pool, "a", 1, 0)
+    for number in range(3):
+        pool.add(Named(number), 0.0)
+    assert given(pool) == [("a", 0)]
+    assert pool.given_up(50.0) == []
+    pool.leave("a", 50.0)
+    assert pool.next_due() == 55.0
+    assert names(pool.given_up(55.0)) == [1, 2]
+
+
+def test_a_pool_that_does_not_wait_gives_up_at_once_what_is_queued() -> None:
+    pool = patient(0.0)
+    join(pool, "a", 1, 0)
+    for number in range(3):
+        pool.add(Named(number), 0.0)
+    given(pool)
+    pool.leave("a", 9.0)
+    assert names(pool.given_up(9.0)) == [1, 2]

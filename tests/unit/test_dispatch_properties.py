@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from interaction.core.dispatch import BATCH_SHARE, FIRST_REST, LONGEST_REST, Dispatcher, Job
+from interaction.core.again import Failures, pause_after
+from interaction.core.dispatch import BATCH_SHARE, FIRST_REST, LONGEST_REST, SUSPECT, Dispatcher, Job
 from interaction.core.task import TaskStatus
 from interaction.exception import (
     LossReason,
@@ -22,7 +23,7 @@ from interaction.exception import (
     TaskLost,
 )
 
-RETRIES = 1
+RETRIES = 3
 FINAL: list[tuple[TaskStatus, BaseException | None]] = [
     (TaskStatus.COMPLETED, None),
     (TaskStatus.CANCELLED, TaskCancelled("told to")),
@@ -49,6 +50,7 @@ class Slave:
     here: bool = True
     rest: float = FIRST_REST
     rests_until: float | None = None
+    extra: int = 0  # how many jobs it may have beyond its slots, as its pace is
 
     @property
     def places(self) -> int:
@@ -57,7 +59,8 @@ class Slave:
     @property
     def has_room(self) -> bool:
         """It has place for a batch, or one slot or more is idle."""
-        return len(self.jobs) <= self.places - max(1, self.backlog // BATCH_SHARE) or len(self.jobs) < self.slots
+        most = self.slots + self.extra
+        return len(self.jobs) <= most - max(1, self.extra // BATCH_SHARE) or len(self.jobs) < self.slots
 
 
 class Work(Job):
@@ -69,6 +72,8 @@ class Work(Job):
         self.at: Slave | None = None
         self.costs = 0
         self.ends = 0
+        self.kills = 0
+        self.fails = 0
 
 
 class Machine(RuleBasedStateMachine):
@@ -76,12 +81,15 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool: Dispatcher[int, Work] = Dispatcher(RETRIES, retry_failed=True)
+        self.pool: Dispatcher[int, Work] = Dispatcher(RETRIES, Failures(True))
         self.now = 0.0
         self.all: list[Work] = []
         self.waiting: list[Work] = []  # in order
+        self.suspects: list[Work] = []  # in order
+        self.pausing: list[tuple[float, int, Work]] = []
         self.members: dict[int, Slave] = {}
         self.sessions: list[Slave] = []
+        self.counted = 0
 
     # Slaves.
 
@@ -92,7 +100,7 @@ class Machine(RuleBasedStateMachine):
             self.members[who].here = False
         slave = self.members[who] = Slave(who, slots, backlog)
         self.sessions.append(slave)
-        self.pool.join(who, slots, backlog)
+        self.pool.join(who, slots, backlog, self.now)
 
     @rule(number=st.integers(0, 3))
     @precondition(lambda self: self.members)
@@ -101,7 +109,7 @@ class Machine(RuleBasedStateMachine):
         slave = list(self.members.values())[number % len(self.members)]
         slave.here = False
         del self.members[slave.who]
-        self.pool.leave(slave.who)
+        self.pool.leave(slave.who, self.now)
 
     # Jobs.
 
@@ -111,16 +119,21 @@ class Machine(RuleBasedStateMachine):
             work = Work(len(self.all))
             self.all.append(work)
             self.waiting.append(work)
-            self.pool.add(work)
+            self.pool.add(work, self.now)
 
     @rule(number=st.integers(0, 1000))
     @precondition(lambda self: self.all)
     def drop(self, number: int) -> None:
         work = self.all[number % len(self.all)]
-        assert self.pool.drop(work) is (work in self.waiting)
-        if work in self.waiting:
-            self.waiting.remove(work)
+        pausing = [entry for entry in self.pausing if entry[2] is work]
+        assert self.pool.drop(work) is (work in self.waiting or work in self.suspects or bool(pausing))
+        if pausing:
+            self.pausing.remove(pausing[0])
             work.ends += 1
+        for line in (self.waiting, self.suspects):
+            if work in line:
+                line.remove(work)
+                work.ends += 1
 
     @rule(most=st.sampled_from([1, 100]))
     def hand_out(self, most: int) -> None:
@@ -132,18 +145,32 @@ class Machine(RuleBasedStateMachine):
         for slave in self.members.values():
             if slave.rests_until is not None and slave.rests_until <= self.now:
                 slave.rests_until = None
+        for slave in self.members.values():
+            slave.extra = self.pool._members[slave.who].depth.extra
+            assert 0 <= slave.extra <= slave.backlog
+        for entry in sorted(entry for entry in self.pausing if entry[0] <= self.now):
+            self.pausing.remove(entry)
+            self.waiting.insert(0, entry[2])
         awake = [slave for slave in self.members.values() if slave.rests_until is None]
-        loads = [len(slave.jobs) / slave.slots for slave in awake if slave.has_room]
+        rooms = {slave.who: len(slave.jobs) / slave.slots for slave in awake if slave.has_room}
         found = self.pool.next(self.now)
+        if self.pool._ward is not None:  # for suspects alone
+            rooms.pop(self.pool._ward.who, None)
         if found is None:
-            assert not self.waiting or not loads, "a job waits though there is place for it"
+            assert not self.waiting or not rooms, "a job waits though there is place for it"
+            assert not self.suspects or not any(not slave.jobs for slave in awake if self.pool._ward is None)
             return False
         who, work = found
         slave = self.members[who]
         assert slave in awake
-        assert len(slave.jobs) < slave.places
-        assert len(slave.jobs) / slave.slots <= min(loads, default=float("inf")), "another one had less to do"
-        assert work is self.waiting.pop(0)
+        assert all(other.kills < SUSPECT for other in slave.jobs), "it is beside a suspect"
+        if work.kills >= SUSPECT:
+            assert work is self.suspects.pop(0)
+            assert not slave.jobs, "a suspect is not alone"
+        else:
+            assert len(slave.jobs) < slave.slots + slave.extra
+            assert len(slave.jobs) / slave.slots <= min(rooms.values(), default=float("inf")), "another had less to do"
+            assert work is self.waiting.pop(0)
         slave.jobs.append(work)
         work.at = slave
         return True
@@ -176,12 +203,19 @@ class Machine(RuleBasedStateMachine):
             slave.rest = FIRST_REST
         else:
             work.costs += 1
+            work.kills += how in COSTS
             assert final is (work.costs > RETRIES)
             if how[0] is TaskStatus.START_FAILED and slave.rests_until is None:
                 slave.rests_until = self.now + LONGEST_REST
                 slave.rest = min(2 * slave.rest, LONGEST_REST)
         if final:
             work.ends += 1
+        elif how is FAILED:
+            work.fails += 1
+            self.counted += 1
+            self.pausing.append((self.now + pause_after(work.fails), self.counted, work))
+        elif work.kills >= SUSPECT:
+            self.suspects.append(work)
         else:
             self.waiting.insert(0, work)
 
@@ -189,8 +223,11 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self) -> None:
         """Until the pool wants to be asked again."""
         rests = [slave.rests_until for slave in self.members.values() if slave.rests_until is not None]
+        if not (self.waiting or self.suspects):
+            rests = []
+        rests += [at for at, _, _ in self.pausing]
         due = self.pool.next_due()
-        if self.waiting and rests:
+        if rests:
             assert due is not None, "nobody would ask again"
             assert due <= min(rests), "too late"
         if due is not None:
@@ -200,7 +237,9 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost_or_doubled(self) -> None:
-        where = Counter(work.number for work in self.waiting)
+        where = Counter(work.number for work in [*self.waiting, *self.suspects])
+        where.update(work.number for _, _, work in self.pausing)
+        assert self.pool.waiting == where.total()
         where.update(work.number for slave in self.sessions for work in slave.jobs)
         where.update({work.number: work.ends for work in self.all})
         assert all(where[work.number] == 1 for work in self.all)

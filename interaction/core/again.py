@@ -1,0 +1,50 @@
+"""Which failures of a pool's jobs are worth another try, and how long that waits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from interaction.exception import TaskFailed
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds; each pause of a job is twice as long as the one before
+
+Kind = str | type[BaseException]
+Wanted = bool | Kind | Collection[Kind]
+
+
+class Failures:
+    """What its user wants done again: all failures, none, or those of some types.
+
+    A type is named as the slave names it (`error.type`); an exception class stands for its name, and for those of its
+    subclasses that are known here. `TaskFail` is a failure that the slave declared.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._all = wanted is True
+        kinds = () if isinstance(wanted, bool) else (wanted,) if isinstance(wanted, (str, type)) else wanted
+        if not isinstance(kinds, Collection) or not all(map(_is_kind, kinds)):
+            raise TypeError(
+                "retry_failed must be a boolean, or the types of failures: names or exception classes, such as "
+                f"(ConnectionError, 'OutOfMemoryError'); not {wanted!r:.80}"
+            )
+        self._kinds = tuple(kinds)
+
+    def __contains__(self, error: object) -> bool:
+        if not isinstance(error, TaskFailed):
+            return False
+        return self._all or any(error.type in _names_of(kind) for kind in self._kinds)
+
+
+def _is_kind(kind: object) -> bool:
+    return isinstance(kind, str) or (isinstance(kind, type) and issubclass(kind, BaseException))
+
+
+def _names_of(kind: Kind) -> set[str]:
+    if isinstance(kind, str):
+        return {kind}
+    return {kind.__name__}.union(*map(_names_of, type.__subclasses__(kind)))
+
+
+def pause_after(failures: int) -> float:
+    """How long a job waits that has failed so often, in seconds."""
+    return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 16), LONGEST_PAUSE)
