@@ -173,6 +173,8 @@ class Heart:
     async def _send(self, call: HeartbeatCall) -> None:
         try:
             while not self._leaving:  # a write that is cancelled would end the stream: none is
+                if self._over():  # `_watch` is about to notice
+                    return
                 sequence = self._lease.beat(self._loop.time())
                 self._pulse()
                 await call.send(sequence)
@@ -180,6 +182,12 @@ class Heart:
             await call.leave(self._lease.beat(self._loop.time()), self._farewell, self._drained)
         except (RequestException, MasterResponseException) as error:  # `receive` meets the same, and deals with it
             _log.debug("a beat could not be sent: %s", error)
+
+    def _over(self) -> bool:
+        """Whether no beat may be sent any more: the process stood still, and nobody has beaten in its place."""
+        if self._lease.expired(self._loop.time()):
+            self.hear()
+        return self._stopped or self._lease.expired(self._loop.time())
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from threading import Event
+
 import grpc
 import pytest
 
@@ -64,6 +68,22 @@ def test_without_acknowledgements_the_lease_ends(caller: Caller, program: SlaveP
     assert refused(caller.new_task, {}) == NOT_CONNECTED
     assert caller.master.ended.get(timeout=WAIT) == caller.token  # it does not talk on
     caller.connect()
+
+
+def test_a_slave_that_stood_still_until_its_lease_was_over_beats_no_more(caller: Caller, program: SlaveProgram) -> None:
+    """Its master would believe in it for one more tolerance, and it has let go."""
+    caller.connect(lease=0.6)
+    assert caller.beat() == 1
+    program.process.send_signal(signal.SIGSTOP)
+    try:
+        os.waitid(os.P_PID, program.process.pid, os.WSTOPPED | os.WNOWAIT)
+        Event().wait(0.7)
+        caller.master.beats.queue.clear()
+    finally:
+        program.process.send_signal(signal.SIGCONT)
+    program.wait_for(LEASE_OVER)
+    assert caller.master.ended.get(timeout=WAIT) == caller.token
+    assert caller.master.beats.empty()
 
 
 def test_the_master_may_change_the_lease(caller: Caller, program: SlaveProgram) -> None:
