@@ -145,8 +145,9 @@ class Heart:
                 log_exception(_log, logging.ERROR, error, "the heartbeat has failed; it goes on")
             if self._lease.expires_at > acknowledged:  # it worked for a while
                 pause = _FIRST_PAUSE
+            pause = min(pause, self._lease.duration / 6)
             await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
-            pause = min(2 * pause, _LONGEST_PAUSE, self._lease.duration / 6)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _was_replaced(self) -> bool:
         """Whether the newer stream is somebody else's, and there for good, rather than the pacemaker's."""

@@ -35,7 +35,9 @@ class _SlaveErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlaveE
     SLAVE_ERROR_CODE_MASTER_TOKEN_NOT_FOUND: _SlaveErrorCode.ValueType  # 301
     """UNAUTHENTICATED. No metadata `token`."""
     SLAVE_ERROR_CODE_MASTER_TOKEN_INVALID: _SlaveErrorCode.ValueType  # 302
-    """PERMISSION_DENIED. The token is not that of the slave's session, or its session has ended, or it is malformed."""
+    """PERMISSION_DENIED. The token is malformed, or is not that of the session that the slave has. (A slave without a session
+    answers SLAVE_NOT_CONNECTED to any other.) In Connect: a session of this token has ended.
+    """
     SLAVE_ERROR_CODE_SELF_TOKEN_NOT_FOUND: _SlaveErrorCode.ValueType  # 401
     """UNAUTHENTICATED. Kept from DI-engine, whose slave called itself; not sent."""
     SLAVE_ERROR_CODE_SELF_TOKEN_INVALID: _SlaveErrorCode.ValueType  # 402
@@ -64,8 +66,9 @@ class SlaveErrorCode(_SlaveErrorCode, metaclass=_SlaveErrorCodeEnumTypeWrapper):
       - one google.rpc.ErrorInfo with domain `interaction` and, as its reason, the name of a code below without its prefix
         (`CHANNEL_INVALID` for SLAVE_ERROR_CODE_CHANNEL_INVALID and MASTER_ERROR_CODE_CHANNEL_INVALID alike: a slave
         answers with the codes of SlaveErrorCode, a master with those of MasterErrorCode), and
-      - where the user's refusal carries data, one interaction.v1.Payload. It travels as metadata, which peers limit: keep
-        it under 4 KiB unless you know better.
+      - where the user's refusal carries data, one interaction.v1.Payload, with the type URL
+        `type.googleapis.com/interaction.v1.Payload`. It travels as metadata, of which a peer may read no more than 8 KiB a
+        call: keep it under 4 KiB unless you know better. Data that are too long are left out, and the message says so.
 
     google.rpc is not among these files. Where a language's gRPC brings it no package for it, this is enough:
 
@@ -100,7 +103,9 @@ SLAVE_ERROR_CODE_CHANNEL_INVALID: SlaveErrorCode.ValueType  # 202
 SLAVE_ERROR_CODE_MASTER_TOKEN_NOT_FOUND: SlaveErrorCode.ValueType  # 301
 """UNAUTHENTICATED. No metadata `token`."""
 SLAVE_ERROR_CODE_MASTER_TOKEN_INVALID: SlaveErrorCode.ValueType  # 302
-"""PERMISSION_DENIED. The token is not that of the slave's session, or its session has ended, or it is malformed."""
+"""PERMISSION_DENIED. The token is malformed, or is not that of the session that the slave has. (A slave without a session
+answers SLAVE_NOT_CONNECTED to any other.) In Connect: a session of this token has ended.
+"""
 SLAVE_ERROR_CODE_SELF_TOKEN_NOT_FOUND: SlaveErrorCode.ValueType  # 401
 """UNAUTHENTICATED. Kept from DI-engine, whose slave called itself; not sent."""
 SLAVE_ERROR_CODE_SELF_TOKEN_INVALID: SlaveErrorCode.ValueType  # 402

@@ -52,10 +52,18 @@ class MasterServiceStub:
     third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
     it takes for acknowledged ones to be no further apart than a third of the lease: each, where the slave beats no more
     often than it must. The lease counts from the *sending* of the last beat that was acknowledged, on the slave's
-    monotonic clock. An acknowledgement that comes when the slave has let go revives nothing.
+    monotonic clock. An acknowledgement that comes when the slave has let go revives nothing. When the lease is over, by that
+    clock at the moment of sending, no beat is sent: one from a process that was stopped and goes on would make the master
+    believe in a slave that has let go. Only one that says that the slave leaves may still be.
 
-    When the stream ends with the lease still running the slave opens it again, after pauses that grow from 0.1 s to 5 s or
-    a sixth of the lease, until the lease is over. A master that sees it end asks by SlaveService.Ping who is there.
+    A lease that the master shortens brings the next beat forward: it is due a third of the new lease after the last, or at
+    once. A slave whose beats are not acknowledged any more, on a stream that is open, waits: the transport ends it where it
+    is broken. Beats and reports may share a connection; where results are so large, or written so, that they would hold up
+    the beats for a third of the lease, these have a connection of their own.
+
+    When the stream ends with the lease still running the slave opens it again, until the lease is over, after pauses that
+    grow from at most 0.1 s to 5 s, and are never longer than a sixth of the lease. A master that sees it end asks by
+    SlaveService.Ping who is there.
 
     Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session. ABORTED, without a
     reason: a newer stream of the session has taken this one's place, so open no other.
@@ -101,10 +109,18 @@ class MasterServiceAsyncStub(MasterServiceStub):
     third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
     it takes for acknowledged ones to be no further apart than a third of the lease: each, where the slave beats no more
     often than it must. The lease counts from the *sending* of the last beat that was acknowledged, on the slave's
-    monotonic clock. An acknowledgement that comes when the slave has let go revives nothing.
+    monotonic clock. An acknowledgement that comes when the slave has let go revives nothing. When the lease is over, by that
+    clock at the moment of sending, no beat is sent: one from a process that was stopped and goes on would make the master
+    believe in a slave that has let go. Only one that says that the slave leaves may still be.
 
-    When the stream ends with the lease still running the slave opens it again, after pauses that grow from 0.1 s to 5 s or
-    a sixth of the lease, until the lease is over. A master that sees it end asks by SlaveService.Ping who is there.
+    A lease that the master shortens brings the next beat forward: it is due a third of the new lease after the last, or at
+    once. A slave whose beats are not acknowledged any more, on a stream that is open, waits: the transport ends it where it
+    is broken. Beats and reports may share a connection; where results are so large, or written so, that they would hold up
+    the beats for a third of the lease, these have a connection of their own.
+
+    When the stream ends with the lease still running the slave opens it again, until the lease is over, after pauses that
+    grow from at most 0.1 s to 5 s, and are never longer than a sixth of the lease. A master that sees it end asks by
+    SlaveService.Ping who is there.
 
     Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session. ABORTED, without a
     reason: a newer stream of the session has taken this one's place, so open no other.
@@ -159,10 +175,18 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
         third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
         it takes for acknowledged ones to be no further apart than a third of the lease: each, where the slave beats no more
         often than it must. The lease counts from the *sending* of the last beat that was acknowledged, on the slave's
-        monotonic clock. An acknowledgement that comes when the slave has let go revives nothing.
+        monotonic clock. An acknowledgement that comes when the slave has let go revives nothing. When the lease is over, by that
+        clock at the moment of sending, no beat is sent: one from a process that was stopped and goes on would make the master
+        believe in a slave that has let go. Only one that says that the slave leaves may still be.
 
-        When the stream ends with the lease still running the slave opens it again, after pauses that grow from 0.1 s to 5 s or
-        a sixth of the lease, until the lease is over. A master that sees it end asks by SlaveService.Ping who is there.
+        A lease that the master shortens brings the next beat forward: it is due a third of the new lease after the last, or at
+        once. A slave whose beats are not acknowledged any more, on a stream that is open, waits: the transport ends it where it
+        is broken. Beats and reports may share a connection; where results are so large, or written so, that they would hold up
+        the beats for a third of the lease, these have a connection of their own.
+
+        When the stream ends with the lease still running the slave opens it again, until the lease is over, after pauses that
+        grow from at most 0.1 s to 5 s, and are never longer than a sixth of the lease. A master that sees it end asks by
+        SlaveService.Ping who is there.
 
         Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session. ABORTED, without a
         reason: a newer stream of the session has taken this one's place, so open no other.

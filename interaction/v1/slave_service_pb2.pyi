@@ -89,8 +89,9 @@ class ConnectRequest(_message.Message):
     master_address: _builtins.str
     """Where the slave reaches MasterService: `host:port`, or `grpc://`, `http://` (both plain) or `https://` (TLS) and
     host:port, with or without a last `/`. An IPv6 host stands in brackets; a port is 1 to 65535, and a missing one means
-    7235. Required; other schemes, paths and user names are refused. Give it to gRPC as `dns:///host:port`, so that no host
-    is taken for a scheme.
+    7235. A host name has at most 253 characters; an IPv6 zone (`%eth0`) means something on one machine alone, and may be
+    refused. Required; other schemes, paths and user names are refused. Give it to gRPC as `dns:///host:port`, so that no
+    host is taken for a scheme, and dial it directly: no proxy that the environment names stands between the two.
     """
     max_message_bytes: _builtins.int
     """The longest message that the master reads, in bytes. 0 means not told: 4 MiB, gRPC's own default.

@@ -37,7 +37,8 @@ class SlaveServiceStub:
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
-    SYSTEM_SHUTTING_DOWN; everything else goes on.
+    SYSTEM_SHUTTING_DOWN; everything else goes on, a Connect that resumes its session included. A slave shuts down from the
+    moment before it says that it leaves (HeartbeatLeaving): what comes after that is answered SYSTEM_SHUTTING_DOWN.
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
@@ -50,6 +51,8 @@ class SlaveServiceStub:
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
     says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
     ends keeps its slot until it has ended.
+    What the tasks of one session were called means nothing in another, unless that has resumed it: an id that comes again
+    there is a new task, and is run, though one of that name may still run.
 
     Keepalive. Neither side needs HTTP/2's PING: a dead peer is noticed by the beats and by the deadline of each call. A client
     that sends one all the same lets at least 5 minutes pass between two, which is what servers of gRPC permit with their
@@ -57,6 +60,10 @@ class SlaveServiceStub:
     library measures the bandwidth follow what the server has said, and are not meant.) A server need not change its
     settings, and does well to permit a PING every 10 s. What is to keep a firewall between the two awake is said by message:
     the beats, and on a stream of Work an empty message now and then.
+
+    For implementers. In some languages (Rust's tonic is one) the generated client has a constructor of its own called
+    `connect`, beside which that of the RPC Connect must be given another name when the code is generated. The same data in
+    another spelling may count as other data (NewTask), so a retry sends the same bytes.
 
     Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
     features. grpc.health.v1 and server reflection are welcome, and not needed.
@@ -86,11 +93,13 @@ class SlaveServiceStub:
     slave that keeps nothing may treat every one so.
 
     Errors: REQUEST_INVALID (lease or address malformed, address not allowed here, data unreadable),
-    MASTER_TOKEN_INVALID (a session of this token has ended), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with
-    the user's data).
-    Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the same token. Duplicate (same token, whatever else it brings): the
-    first call's answer, acceptance or refusal, while that is the slave's last Connect; the user is not asked again. While
-    the first still runs, the duplicate waits for it.
+    MASTER_TOKEN_INVALID (a session of this token has ended: a token opens one session, and the slave remembers those of at
+    least the last 50), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with the user's data).
+    Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the same token and message. Duplicate (same token; of what else it
+    brings no notice is taken, but where it is malformed the answer may be REQUEST_INVALID): the first call's answer,
+    acceptance or the user's refusal, while the session lives, or no other Connect has come to its user; he is not asked
+    again. While the first still runs, the duplicate waits for it. A Connect that was answered REQUEST_INVALID or
+    SLAVE_ALREADY_CONNECTED has not come to the user: its token is new when it comes again.
     """
     Disconnect: _grpc.UnaryUnaryMultiCallable[_slave_service_pb2.DisconnectRequest, _slave_service_pb2.DisconnectResponse]
     """Ends the session of the token. A task that still runs is not reported any more.
@@ -125,15 +134,26 @@ class SlaveServiceStub:
     no task goes out it acknowledges them within 0.1 s. So of tasks that come this way, and their results, a slave holds
     `slots` + `backlog` together and no more. A call may overtake an acknowledgement: therefore a slave has room for at least
     `slots` + `backlog` + 250 results, beside the tasks that have their places. When that is full it answers
-    TASK_ALREADY_EXIST. When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it
-    safe), and results without an acknowledgement are reported by ReportResult. A task or a result may go by NewTask and
-    ReportResult also while there is a stream: what is large does not hold up what is small.
+    TASK_ALREADY_EXIST.
 
-    Errors, as the stream's status: REQUEST_INVALID; ABORTED, without a reason, where a newer stream has taken its place,
-    or results on it were not acknowledged for long: those are reported by ReportResult.
-    What concerns one task is a refusal in its outcome, with the reasons of NewTask. UNIMPLEMENTED where the features lack
-    `work`.
-    Retry: on UNAVAILABLE, by a new stream. Duplicate tasks: as in NewTask, an outcome each.
+    When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it safe), and
+    results without an acknowledgement are reported by ReportResult. A task may go by NewTask also while there is a stream,
+    and its result by either road, by one of them at a time. What is large should, so that it does not hold up what is
+    small; no message of the stream is longer than the reader's max_message_bytes.
+
+    When the master has closed its side, the slave ends the stream with OK at once, without waiting for tasks or
+    acknowledgements: what ends later is reported by ReportResult, or goes by the next stream. An acceptance may be left out
+    where the result follows within some 10 ms; a task may begin before it is said that it is accepted.
+
+    Errors, as the stream's status: REQUEST_INVALID where the id of a task is no UUID (the tasks before it are taken, those
+    after it are not) or a message can't be parsed (a library that finds that out by itself may say INTERNAL);
+    SLAVE_NOT_CONNECTED or MASTER_TOKEN_INVALID when the session ends or is resumed; ABORTED, without a reason, where a
+    newer stream has taken its place, or results wait for their acknowledgement and for 5 to 30 s none has gone out and
+    none was acknowledged: those are reported by ReportResult. UNIMPLEMENTED where the features lack `work`.
+    What concerns one task is a refusal in its outcome, with the reasons of NewTask; on a stream whose first message names
+    another incarnation every task is refused so, with SLAVE_NOT_CONNECTED.
+    Retry: on UNAVAILABLE, by a new stream. Duplicate tasks: as in NewTask, an outcome each; where the task has ended that
+    is `accepted`, and its result comes once more only where it was due anyway.
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_slave_service_pb2.CancelTaskRequest, _slave_service_pb2.CancelTaskResponse]
     """Asks for a task to end, where the slave's features name `cancel`. OK means that the slave will try: the end is
@@ -156,7 +176,8 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
-    SYSTEM_SHUTTING_DOWN; everything else goes on.
+    SYSTEM_SHUTTING_DOWN; everything else goes on, a Connect that resumes its session included. A slave shuts down from the
+    moment before it says that it leaves (HeartbeatLeaving): what comes after that is answered SYSTEM_SHUTTING_DOWN.
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
@@ -169,6 +190,8 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
     says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
     ends keeps its slot until it has ended.
+    What the tasks of one session were called means nothing in another, unless that has resumed it: an id that comes again
+    there is a new task, and is run, though one of that name may still run.
 
     Keepalive. Neither side needs HTTP/2's PING: a dead peer is noticed by the beats and by the deadline of each call. A client
     that sends one all the same lets at least 5 minutes pass between two, which is what servers of gRPC permit with their
@@ -176,6 +199,10 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     library measures the bandwidth follow what the server has said, and are not meant.) A server need not change its
     settings, and does well to permit a PING every 10 s. What is to keep a firewall between the two awake is said by message:
     the beats, and on a stream of Work an empty message now and then.
+
+    For implementers. In some languages (Rust's tonic is one) the generated client has a constructor of its own called
+    `connect`, beside which that of the RPC Connect must be given another name when the code is generated. The same data in
+    another spelling may count as other data (NewTask), so a retry sends the same bytes.
 
     Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
     features. grpc.health.v1 and server reflection are welcome, and not needed.
@@ -202,11 +229,13 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     slave that keeps nothing may treat every one so.
 
     Errors: REQUEST_INVALID (lease or address malformed, address not allowed here, data unreadable),
-    MASTER_TOKEN_INVALID (a session of this token has ended), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with
-    the user's data).
-    Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the same token. Duplicate (same token, whatever else it brings): the
-    first call's answer, acceptance or refusal, while that is the slave's last Connect; the user is not asked again. While
-    the first still runs, the duplicate waits for it.
+    MASTER_TOKEN_INVALID (a session of this token has ended: a token opens one session, and the slave remembers those of at
+    least the last 50), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with the user's data).
+    Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the same token and message. Duplicate (same token; of what else it
+    brings no notice is taken, but where it is malformed the answer may be REQUEST_INVALID): the first call's answer,
+    acceptance or the user's refusal, while the session lives, or no other Connect has come to its user; he is not asked
+    again. While the first still runs, the duplicate waits for it. A Connect that was answered REQUEST_INVALID or
+    SLAVE_ALREADY_CONNECTED has not come to the user: its token is new when it comes again.
     """
     Disconnect: _aio.UnaryUnaryMultiCallable[_slave_service_pb2.DisconnectRequest, _slave_service_pb2.DisconnectResponse]  # type: ignore[assignment]
     """Ends the session of the token. A task that still runs is not reported any more.
@@ -241,15 +270,26 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     no task goes out it acknowledges them within 0.1 s. So of tasks that come this way, and their results, a slave holds
     `slots` + `backlog` together and no more. A call may overtake an acknowledgement: therefore a slave has room for at least
     `slots` + `backlog` + 250 results, beside the tasks that have their places. When that is full it answers
-    TASK_ALREADY_EXIST. When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it
-    safe), and results without an acknowledgement are reported by ReportResult. A task or a result may go by NewTask and
-    ReportResult also while there is a stream: what is large does not hold up what is small.
+    TASK_ALREADY_EXIST.
 
-    Errors, as the stream's status: REQUEST_INVALID; ABORTED, without a reason, where a newer stream has taken its place,
-    or results on it were not acknowledged for long: those are reported by ReportResult.
-    What concerns one task is a refusal in its outcome, with the reasons of NewTask. UNIMPLEMENTED where the features lack
-    `work`.
-    Retry: on UNAVAILABLE, by a new stream. Duplicate tasks: as in NewTask, an outcome each.
+    When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it safe), and
+    results without an acknowledgement are reported by ReportResult. A task may go by NewTask also while there is a stream,
+    and its result by either road, by one of them at a time. What is large should, so that it does not hold up what is
+    small; no message of the stream is longer than the reader's max_message_bytes.
+
+    When the master has closed its side, the slave ends the stream with OK at once, without waiting for tasks or
+    acknowledgements: what ends later is reported by ReportResult, or goes by the next stream. An acceptance may be left out
+    where the result follows within some 10 ms; a task may begin before it is said that it is accepted.
+
+    Errors, as the stream's status: REQUEST_INVALID where the id of a task is no UUID (the tasks before it are taken, those
+    after it are not) or a message can't be parsed (a library that finds that out by itself may say INTERNAL);
+    SLAVE_NOT_CONNECTED or MASTER_TOKEN_INVALID when the session ends or is resumed; ABORTED, without a reason, where a
+    newer stream has taken its place, or results wait for their acknowledgement and for 5 to 30 s none has gone out and
+    none was acknowledged: those are reported by ReportResult. UNIMPLEMENTED where the features lack `work`.
+    What concerns one task is a refusal in its outcome, with the reasons of NewTask; on a stream whose first message names
+    another incarnation every task is refused so, with SLAVE_NOT_CONNECTED.
+    Retry: on UNAVAILABLE, by a new stream. Duplicate tasks: as in NewTask, an outcome each; where the task has ended that
+    is `accepted`, and its result comes once more only where it was due anyway.
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_slave_service_pb2.CancelTaskRequest, _slave_service_pb2.CancelTaskResponse]  # type: ignore[assignment]
     """Asks for a task to end, where the slave's features name `cancel`. OK means that the slave will try: the end is
@@ -271,7 +311,8 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
-    SYSTEM_SHUTTING_DOWN; everything else goes on.
+    SYSTEM_SHUTTING_DOWN; everything else goes on, a Connect that resumes its session included. A slave shuts down from the
+    moment before it says that it leaves (HeartbeatLeaving): what comes after that is answered SYSTEM_SHUTTING_DOWN.
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
@@ -284,6 +325,8 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
     says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
     ends keeps its slot until it has ended.
+    What the tasks of one session were called means nothing in another, unless that has resumed it: an id that comes again
+    there is a new task, and is run, though one of that name may still run.
 
     Keepalive. Neither side needs HTTP/2's PING: a dead peer is noticed by the beats and by the deadline of each call. A client
     that sends one all the same lets at least 5 minutes pass between two, which is what servers of gRPC permit with their
@@ -291,6 +334,10 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
     library measures the bandwidth follow what the server has said, and are not meant.) A server need not change its
     settings, and does well to permit a PING every 10 s. What is to keep a firewall between the two awake is said by message:
     the beats, and on a stream of Work an empty message now and then.
+
+    For implementers. In some languages (Rust's tonic is one) the generated client has a constructor of its own called
+    `connect`, beside which that of the RPC Connect must be given another name when the code is generated. The same data in
+    another spelling may count as other data (NewTask), so a retry sends the same bytes.
 
     Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
     features. grpc.health.v1 and server reflection are welcome, and not needed.
@@ -327,11 +374,13 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
         slave that keeps nothing may treat every one so.
 
         Errors: REQUEST_INVALID (lease or address malformed, address not allowed here, data unreadable),
-        MASTER_TOKEN_INVALID (a session of this token has ended), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with
-        the user's data).
-        Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the same token. Duplicate (same token, whatever else it brings): the
-        first call's answer, acceptance or refusal, while that is the slave's last Connect; the user is not asked again. While
-        the first still runs, the duplicate waits for it.
+        MASTER_TOKEN_INVALID (a session of this token has ended: a token opens one session, and the slave remembers those of at
+        least the last 50), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with the user's data).
+        Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the same token and message. Duplicate (same token; of what else it
+        brings no notice is taken, but where it is malformed the answer may be REQUEST_INVALID): the first call's answer,
+        acceptance or the user's refusal, while the session lives, or no other Connect has come to its user; he is not asked
+        again. While the first still runs, the duplicate waits for it. A Connect that was answered REQUEST_INVALID or
+        SLAVE_ALREADY_CONNECTED has not come to the user: its token is new when it comes again.
         """
 
     @_abc_1.abstractmethod
@@ -384,15 +433,26 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
         no task goes out it acknowledges them within 0.1 s. So of tasks that come this way, and their results, a slave holds
         `slots` + `backlog` together and no more. A call may overtake an acknowledgement: therefore a slave has room for at least
         `slots` + `backlog` + 250 results, beside the tasks that have their places. When that is full it answers
-        TASK_ALREADY_EXIST. When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it
-        safe), and results without an acknowledgement are reported by ReportResult. A task or a result may go by NewTask and
-        ReportResult also while there is a stream: what is large does not hold up what is small.
+        TASK_ALREADY_EXIST.
 
-        Errors, as the stream's status: REQUEST_INVALID; ABORTED, without a reason, where a newer stream has taken its place,
-        or results on it were not acknowledged for long: those are reported by ReportResult.
-        What concerns one task is a refusal in its outcome, with the reasons of NewTask. UNIMPLEMENTED where the features lack
-        `work`.
-        Retry: on UNAVAILABLE, by a new stream. Duplicate tasks: as in NewTask, an outcome each.
+        When the stream breaks, tasks without an outcome may be sent again by NewTask or a new stream (the id makes it safe), and
+        results without an acknowledgement are reported by ReportResult. A task may go by NewTask also while there is a stream,
+        and its result by either road, by one of them at a time. What is large should, so that it does not hold up what is
+        small; no message of the stream is longer than the reader's max_message_bytes.
+
+        When the master has closed its side, the slave ends the stream with OK at once, without waiting for tasks or
+        acknowledgements: what ends later is reported by ReportResult, or goes by the next stream. An acceptance may be left out
+        where the result follows within some 10 ms; a task may begin before it is said that it is accepted.
+
+        Errors, as the stream's status: REQUEST_INVALID where the id of a task is no UUID (the tasks before it are taken, those
+        after it are not) or a message can't be parsed (a library that finds that out by itself may say INTERNAL);
+        SLAVE_NOT_CONNECTED or MASTER_TOKEN_INVALID when the session ends or is resumed; ABORTED, without a reason, where a
+        newer stream has taken its place, or results wait for their acknowledgement and for 5 to 30 s none has gone out and
+        none was acknowledged: those are reported by ReportResult. UNIMPLEMENTED where the features lack `work`.
+        What concerns one task is a refusal in its outcome, with the reasons of NewTask; on a stream whose first message names
+        another incarnation every task is refused so, with SLAVE_NOT_CONNECTED.
+        Retry: on UNAVAILABLE, by a new stream. Duplicate tasks: as in NewTask, an outcome each; where the task has ended that
+        is `accepted`, and its result comes once more only where it was due anyway.
         """
 
     @_abc_1.abstractmethod

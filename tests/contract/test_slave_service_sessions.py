@@ -322,3 +322,22 @@ def test_a_task_of_an_ended_session_keeps_its_slot_and_is_not_reported(caller: C
     report = caller.report()
     assert (report.result.task_id, report.token) == (task, caller.token)
     assert json.loads(report.result.result.json) == {"sum": 3}
+
+
+def test_a_connect_that_was_refused_because_another_session_lives_may_come_again_with_its_token(caller: Caller) -> None:
+    caller.connect()
+    later = new_token()
+    assert refused(caller.connect, token=later) == ALREADY_CONNECTED
+    caller.disconnect()
+    caller.connect(token=later)
+    caller.new_task(SUM)
+    assert caller.value() == {"sum": 3}
+
+
+def test_the_tokens_of_many_ended_sessions_are_remembered(caller: Caller) -> None:
+    ended = []
+    for _ in range(51):
+        caller.connect()
+        caller.disconnect()
+        ended.append(caller.token)
+    assert [refused(caller.connect, token=token) for token in (ended[1], ended[-1])] == [TOKEN_INVALID] * 2
