@@ -77,7 +77,8 @@ class Journal:
         from interaction.journal.sqlite import open_sqlite
         from interaction.journal.store import Store
 
-        store = Store(open_sqlite(sa.make_url(url)))
+        engine, file = open_sqlite(sa.make_url(url))
+        store = Store(engine, file.check)
         try:
             store.prepare()
         except JournalError:

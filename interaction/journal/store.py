@@ -71,10 +71,11 @@ _KEEP_SESSION = (sa.delete(_sessions).where(_sessions.c.name == sa.bindparam("kn
 
 
 class Store:
-    """One database, used by one thread. Every method may raise JournalError."""
+    """One database, used by one thread. Every method may raise JournalError, `check` before each write too."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, check: Callable[[], None]) -> None:
         self._engine = engine
+        self._check = check
         self._connection = _translated(engine.connect)
 
     def prepare(self) -> None:
@@ -102,6 +103,7 @@ class Store:
                 for kind, run in groupby(entries, type):
                     self._apply(kind, run)
 
+        self._check()
         _translated(work)
 
     def _apply(self, kind: type, run: Iterable[Entry]) -> None:

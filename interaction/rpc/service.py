@@ -243,9 +243,14 @@ class Service:
 
 def _shut_down_at_exit() -> None:
     """What nobody closed does not keep the process alive, and its peers are told."""
-    for service in list(_running):
-        if service.mine:
-            service.exit()
+    shown = logging.raiseExceptions
+    logging.raiseExceptions = False  # a stream that was closed before, as pytest does, is no news now
+    try:
+        for service in list(_running):
+            if service.mine:
+                service.exit()
+    finally:
+        logging.raiseExceptions = shown
 
 
 atexit.register(_shut_down_at_exit)

@@ -217,3 +217,21 @@ def test_a_server_that_others_can_reach_unguarded_says_so_once_with_the_remedy(
     assert len(shown) == (words is not None)
     for word in words or []:
         assert word in shown[0]
+
+
+def test_what_nobody_closed_is_quiet_where_the_stream_of_the_log_was() -> None:
+    """As under pytest, which closes what it has caught before the process ends."""
+    shown = screen("""
+import io, logging
+stream = io.StringIO()
+logging.getLogger("interaction").addHandler(logging.StreamHandler(stream))
+logging.getLogger("interaction").setLevel(logging.DEBUG)
+slave = Worker("127.0.0.1", 0)
+slave.start()
+master = Master("127.0.0.1", 0)
+master.start()
+connection = master.new_connection("conn", "127.0.0.1", slave.port)
+connection.connect()
+stream.close()
+""")
+    assert shown == ""

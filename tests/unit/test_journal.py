@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 import sqlalchemy as sa
 
+from interaction import Master
 from interaction.core.journal import (
     Entry,
     SessionDropped,
@@ -57,7 +60,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     if request.param == "simulated":
         yield Disk()
         return
-    opened = Store(open_sqlite(sa.make_url(url_of(tmp_path / "j.db"))))
+    engine, file = open_sqlite(sa.make_url(url_of(tmp_path / "j.db")))
+    opened = Store(engine, file.check)
     try:
         opened.prepare()
         yield opened
@@ -206,6 +210,108 @@ def test_what_is_no_journal_is_left_as_it_is(tmp_path: Path) -> None:
         Journal.open(url_of(tmp_path / "nowhere" / "j.db"))
 
 
+def another_programs(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["create table users (name text)", "insert into users values ('me')"],
+        ["create table about (version integer)", "create table tasks (id text)"],
+        ["pragma application_id = 252006675"],  # Fossil's
+        ["pragma journal_mode = wal", "create table users (name text)"],
+        ["create table users (name text)", "pragma user_version = 1"],
+    ],
+    ids=["tables", "some tables of ours", "its id", "wal", "a version"],
+)
+def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path, statements: list[str]) -> None:
+    path = tmp_path / "its.db"
+    another_programs(path, *statements)
+    path.chmod(0o644)
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match=r"its\.db is no journal, but the database of another program"):
+        Journal.open(url_of(path))
+    assert path.read_bytes() == before
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    with pytest.raises(JournalError, match="another program"):
+        Master("127.0.0.1", 0, journal=url_of(path)).start()
+
+
+def test_a_journal_says_what_it_is_and_one_that_does_not_yet_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    for _ in range(2):
+        journal = Journal.open(url_of(path))
+        assert written(journal, SessionKept(SESSION)) is None
+        journal.close()
+        assert path.read_bytes()[68:72] == b"itj1"
+        another_programs(path, "pragma application_id = 0")  # as one that was written before
+    journal = Journal.open(url_of(path))
+    try:
+        assert journal.load().sessions == [SESSION]
+    finally:
+        journal.close()
+
+
+def test_it_says_what_it_is_also_where_its_master_was_killed_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    script = f"import os; from interaction.journal import Journal; Journal.open({url_of(path)!r}); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", script], timeout=WAIT * 3).returncode == 9
+    assert path.read_bytes()[68:72] == b"itj1"
+    Journal.open(url_of(path)).close()
+
+
+AWAY: dict[str, Callable[[Path], object]] = {
+    "deleted": lambda path: path.unlink(),
+    "moved": lambda path: path.rename(path.with_suffix(".old")),
+    "replaced": lambda path: shutil.copy(path, f"{path}.new") and Path(f"{path}.new").rename(path),
+    "its log is deleted": lambda path: Path(f"{path}-wal").unlink(),
+    "its folder is moved": lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
+}
+
+
+@pytest.mark.parametrize("way", AWAY)
+def test_a_journal_that_goes_away_while_in_use_is_noticed(
+    tmp_path: Path, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    path = folder / "j.db"
+    journal = Journal.open(url_of(path))
+    try:
+        assert written(journal, TaskKept(TASKS[0])) is None
+        assert written(journal, TaskKept(TASKS[1])) is None
+        AWAY[way](path)
+        for task in TASKS[2:4]:
+            failure = written(journal, TaskKept(task))
+            assert failure is not None
+            assert "was deleted, moved or replaced while in use" in str(failure)
+        errors = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert len(errors) == 1  # once, not each time
+        assert "j.db" in errors[0].getMessage()
+    finally:
+        journal.close()
+
+
+def test_a_journal_that_comes_back_is_written_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "j.db"
+    journal = Journal.open(url_of(path))
+    try:
+        assert written(journal, TaskKept(TASKS[0])) is None
+        path.rename(tmp_path / "aside")
+        kept = Told()
+        journal.keep([TaskKept(TASKS[1])], kept)
+        assert kept.wait() is not None
+        (tmp_path / "aside").rename(path)
+        assert written(journal, TaskKept(TASKS[2])) is None
+        assert [task.id for task in journal.load().tasks] == [task.id for task in TASKS[:3]]
+    finally:
+        journal.close()
+
+
 def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
     Journal.open(url_of(tmp_path / "j.db")).close()
     with sqlite3.connect(tmp_path / "j.db") as database:
@@ -255,7 +361,8 @@ class Failing(Store):
 
 
 def test_a_full_disk_takes_nothing_new_and_forgets_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = Failing(open_sqlite(sa.make_url(url_of(tmp_path / "j.db"))))
+    engine, file = open_sqlite(sa.make_url(url_of(tmp_path / "j.db")))
+    store = Failing(engine, file.check)
     store.prepare()
     journal = Journal(store)
     try:
@@ -281,7 +388,8 @@ def test_a_full_disk_takes_nothing_new_and_forgets_nothing(tmp_path: Path, caplo
 
 
 def test_what_is_owed_is_written_as_soon_as_it_can_be(tmp_path: Path) -> None:
-    store = Failing(open_sqlite(sa.make_url(url_of(tmp_path / "j.db"))))
+    engine, file = open_sqlite(sa.make_url(url_of(tmp_path / "j.db")))
+    store = Failing(engine, file.check)
     store.prepare()
     journal = Journal(store)
     try:
