@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -13,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from interaction.core.model import Failure, ResultStatus, TaskOffer, TaskResult
 from interaction.exception import PayloadError
 from interaction.rpc import payload
+from interaction.rpc.beside import beside
 from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, FAILURE_TRACEBACK_BYTES, Encoded, cut, cut_middle
 from interaction.rpc.metadata import Credentials, read_metadata
 from interaction.rpc.status import Context
@@ -33,7 +33,7 @@ M = TypeVar("M", bound=Message)
 async def read_message(read: Callable[[M], T], message: M) -> T:
     """Read a message of many parts with `read`: on another thread where that takes long."""
     if message.ByteSize() > _LONG:
-        return await asyncio.to_thread(read, message)
+        return await beside(read, message)
     return read(message)
 
 
@@ -43,14 +43,14 @@ async def read_one(read: Callable[[M], T], message: M, data: payload_pb2.Payload
     Buffers are only copied, and a stream carries no large ones: to ask how large they are takes as long.
     """
     if _is_long(data):
-        return await asyncio.to_thread(read, message)
+        return await beside(read, message)
     return read(message)
 
 
 async def read_called(read: Callable[[M], T], message: M, data: payload_pb2.Payload) -> T:
     """As `read_one` a message of a call, which is what carries large buffers: with them, on another thread."""
     if data.buffers or _is_long(data):
-        return await asyncio.to_thread(read, message)
+        return await beside(read, message)
     return read(message)
 
 

@@ -12,6 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -182,6 +183,8 @@ class LoopThread(Loop):
     def __init__(self) -> None:
         super().__init__(asyncio.new_event_loop())
         self._ran = False  # it only tidies up now
+        self._beside = ThreadPoolExecutor(thread_name_prefix="asyncio")
+        self.loop.set_default_executor(self._beside)
         self._thread = threading.Thread(target=self._run, name="interaction-loop", daemon=True)
         self._thread.start()
 
@@ -193,7 +196,7 @@ class LoopThread(Loop):
             while tasks := asyncio.all_tasks(self.loop):
                 self.loop.run_until_complete(_cancelled(tasks))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self._beside.shutdown()  # the loop's own way to do this needs a thread, which may not be had any more
         finally:
             self.loop.close()
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+from interaction.rpc import reserve
 from interaction.rpc.loop import call_later
 from interaction.waiters import Waiters
 
@@ -112,7 +113,11 @@ class Strand:
 
     def _new_thread(self) -> None:
         thread = threading.Thread(target=lambda: self._run(thread), name=self._name, daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            if not reserve.run(lambda: self._run(None)):
+                raise
 
     def _ask_again(self, error: RuntimeError) -> None:
         now = time.monotonic()
