@@ -139,9 +139,9 @@ class LoopRunner:
         """Wait until all has been called."""
         await self._change.wait_for(lambda: not self._open)
 
-    def join(self) -> None:
-        """Wait until all has been called. Not on the loop."""
-        self._idle.wait_for(lambda: not self._open)
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until all has been called; False where the timeout (seconds) passes first. Not on the loop."""
+        return self._idle.wait_for(lambda: not self._open, timeout)
 
     def check_not_mine(self) -> None:
         """Raise RuntimeError in a callback that is a coroutine function: it would wait for its own end."""

@@ -137,6 +137,12 @@ class Admission:
         """Whether a task runs, or the user is being asked about one."""
         return any(ticket.begun or ticket.answer is None for ticket in self._places.values())
 
+    @property
+    def begun(self) -> list[str]:
+        """The ids of the tasks that run, or that the user is being asked about. From any thread."""
+        places = list(self._places.values())
+        return [ticket.offer.task_id for ticket in places if ticket.begun or ticket.answer is None]
+
     def unbegun(self, session: str) -> list[Ticket]:
         """The session's tasks that were taken and will not begin any more: they are handed back."""
         taken = [ticket for ticket in self._places.values() if ticket.answer is not None]

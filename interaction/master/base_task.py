@@ -37,8 +37,8 @@ class Runner(Protocol):
     def submit(self, work: Callable[[], object]) -> None:
         """Have `work` called after all that was submitted before."""
 
-    def join(self) -> object:
-        """Wait until all of it has been called."""
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until all of it has been called; False where the timeout (seconds) passes first."""
 
     def check_not_mine(self) -> None:
         """Raise RuntimeError in such work, which would wait for itself."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import operator
-import threading
+import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 from interaction.address import Endpoint, check_host, is_any, parse_address
@@ -26,6 +27,7 @@ from interaction.rpc.loop import Loop
 from interaction.rpc.master_server import master_server
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
+from interaction.rpc.strand import Strand
 from interaction.rpc.transport import address_seen_from
 from interaction.waiters import Waiters
 
@@ -48,7 +50,9 @@ class MasterService(Service, Generic[C, T]):
         self.names: Names[BaseConnection] = Names()
         self.archive = Archive(self._revive)
         self.notes = Notes(None, None)
-        self._runners: weakref.WeakSet[Runner] = weakref.WeakSet()  # of the connections
+        self._runners: weakref.WeakKeyDictionary[Runner, str] = (
+            weakref.WeakKeyDictionary()
+        )  # of connections of that name
         self._recovered: dict[str, BaseConnection] = {}  # by name: of the sessions that the journal knew
         self._roster: Roster[BaseConnection] = Roster(self.names, options.heartbeat_check_span)
         self._server: Server | None = None
@@ -56,7 +60,7 @@ class MasterService(Service, Generic[C, T]):
         self._coming_back: asyncio.Future[None] | None = None
         self._all_resumed = False
         self._resumed = Waiters()
-        self._closing_journal: threading.Thread | None = None
+        self._closing_journal: Strand | None = None
 
     # What connections and tasks need.
 
@@ -97,7 +101,7 @@ class MasterService(Service, Generic[C, T]):
     def connection_to(self, name: str, endpoint: Endpoint) -> C:
         """A connection, not connected yet."""
         connection = self._make(name, endpoint, self)
-        self._runners.add(connection.runner)
+        self._runners[connection.runner] = name
         return connection
 
     def new_connection(self, name: object, host: object, port: object, https: bool) -> C:
@@ -220,9 +224,7 @@ class MasterService(Service, Generic[C, T]):
     def exit(self) -> None:
         """The process ends: what stands in the journal is left to the next life of this master."""
         self._roster.abandoned = self.notes.journal is not None
-        self.shutdown()
-        if self._closing_journal is not None:
-            self._closing_journal.join(1.0)
+        super().exit()
 
     async def _close(self) -> None:
         await self._roster.stop()
@@ -231,10 +233,8 @@ class MasterService(Service, Generic[C, T]):
         await self._roster.settle()
         await self.notes.flush()
         if self.notes.journal is not None:  # callbacks that run still have something to write
-            self._closing_journal = threading.Thread(
-                target=self._close_journal, args=[self.notes.journal], name="interaction-journal-end", daemon=True
-            )
-            self._closing_journal.start()
+            self._closing_journal = Strand("interaction-journal-end")
+            self._closing_journal.submit(partial(self._close_journal, self.notes.journal))
 
     def _close_journal(self, journal: Journal) -> None:
         for runner in list(self._runners):
@@ -243,14 +243,22 @@ class MasterService(Service, Generic[C, T]):
 
     def check_may_wait(self) -> None:
         """Raise RuntimeError on a thread that `join()` would wait for."""
-        for runner in self._runners:
+        for runner in list(self._runners):
             runner.check_not_mine()
 
-    def _join_strands(self) -> None:
-        for runner in list(self._runners):
-            runner.join()
-        if self._closing_journal is not None:
-            self._closing_journal.join()
+    def _join_strands(self, patience: float | None) -> list[str]:
+        until = None if patience is None else time.monotonic() + patience
+        late = []
+        for runner, name in list(self._runners.items()):
+            if not runner.join(_left(until)):
+                late.append(f"callbacks of connection {name!r}")
+        if self._closing_journal is not None and not self._closing_journal.join(_left(until)):
+            late.append("the end of the journal")
+        return late
+
+
+def _left(until: float | None) -> float | None:
+    return None if until is None else max(0.0, until - time.monotonic())
 
 
 def _name_of(name: object) -> str | None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
-import multiprocessing.util  # noqa: F401 - its exit handler waits for children: it has to run after the one here
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -17,7 +15,8 @@ from google.protobuf.internal import api_implementation
 from interaction.address import Endpoint, is_loopback, join_host
 from interaction.config import ServiceOptions
 from interaction.exception import JournalError, RequestException, ResponseException
-from interaction.rpc import forks
+from interaction.rpc import exit as process_end
+from interaction.rpc import forks, reserve
 from interaction.rpc import loop as shared_loop
 from interaction.rpc.loop import CallersLoop, Loop, LoopThread
 from interaction.rpc.patches import check_unpatched
@@ -26,6 +25,8 @@ from interaction.waiters import Waiters
 
 _T = TypeVar("_T")
 _LOOK = 1.0  # seconds between two looks of the main thread for signals
+_EXIT_PATIENCE = 10.0  # seconds that the end of the process waits for one to be shut down
+_CALLBACK_PATIENCE = 5.0  # seconds that it waits then for users' code
 
 
 class _State(Enum):
@@ -35,15 +36,14 @@ class _State(Enum):
     STOPPED = "stopped"
 
 
-_running: set[Service] = set()  # a service that nobody holds runs on until the process ends
-
-
 class Service:
     """Start and end of a server on the shared loop, behind a facade. All methods may be called from any thread.
 
     A subclass gives `_open`, `_close`, `_exposed` and `_join_strands`, and may raise in `check_may_wait`. `name` is
     that of the facade's class, for messages.
     """
+
+    stays = False  # whether it keeps its process alive until it is shut down
 
     def __init__(self, options: ServiceOptions, name: str, log: logging.Logger) -> None:
         self.options = options
@@ -56,14 +56,22 @@ class Service:
         self._down = Waiters()
         self._joining: list[asyncio.Future[None]] = []  # who waits for the end on the loop
         self._loop: Loop | None = None
+        self._leaving: set[asyncio.Task[None]] = set()  # what is done before the end
+        self._exiting: asyncio.Task[None] | None = None
 
     @property
     def mine(self) -> bool:
         """Whether this process started it, rather than one that it was forked from."""
         return self._loop is not None and self._loop.pid == os.getpid()
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and is not shut down."""
+        return self._state is _State.RUNNING
+
     def start(self) -> None:
         """As `Facade.start()`."""
+        reserve.prepare()
         with self._transition:
             self._check_new()
             try:
@@ -104,7 +112,7 @@ class Service:
         self.port = await self._open(loop)
         self._loop = loop
         self._state = _State.RUNNING
-        _running.add(self)
+        process_end.running.add(self)
         address = join_host(self.options.host, self.port)
         self._log.info("%s listens at %s", self._name, address)
         exposed = None if is_loopback(self.options.host) else self._exposed()
@@ -122,8 +130,38 @@ class Service:
                 except RequestException:  # the loop was stopped before
                     self._state = _State.STOPPED
                     self._stopped()
-            if self._is_down:
-                shared_loop.release(self)
+        self._let_go_when_down()
+
+    def _let_go_when_down(self) -> None:
+        """Wait for the end, which may be on its way by other means."""
+        if self._state is _State.STOPPED:
+            while not self._down.wait_for(self._has_ended, _LOOK):
+                pass  # where a signal came as this began to wait, Python runs its handler only afterwards
+            shared_loop.release(self)
+
+    def _has_ended(self) -> bool:
+        return self._is_down
+
+    def leave(self, first: Callable[[], Awaitable[object]]) -> bool:
+        """Have the loop do that, and then shut this down. Returns at once; False where it does not run.
+
+        May be called from a signal handler, at any point, and starts no thread.
+        """
+        loop = self._loop
+        return self.mine and loop is not None and self.runs and loop.call(self._leave, first)
+
+    def _leave(self, first: Callable[[], Awaitable[object]]) -> None:
+        leaving = asyncio.ensure_future(self._leave_after(first))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _leave_after(self, first: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await first()
+        except Exception:  # noqa: BLE001 - it is asked to end, and does
+            self._log.exception("%s did not leave as it should", self._name)
+        await self._close_on()
+        shared_loop.release(self)
 
     async def shutdown_here(self) -> None:
         """As `shutdown()`, where it was started by `start_here()`."""
@@ -136,13 +174,15 @@ class Service:
         if self._state is not _State.RUNNING:  # another thread was faster
             return
         self._state = _State.STOPPED
+        for leaving in self._leaving - {asyncio.current_task()}:
+            leaving.cancel()
         try:
             await self._close()
         finally:
             self._stopped()
 
     def _stopped(self) -> None:
-        _running.discard(self)
+        process_end.running.discard(self)
         forks.leave(self)
         self._is_down = True
         self._down.notify_all()
@@ -162,7 +202,18 @@ class Service:
 
     def exit(self) -> None:
         """The process ends, and nobody has shut this down."""
-        self.shutdown()
+        loop = self._loop
+        if loop is None or not loop.call(self._exit):
+            return
+        if not self._down.wait_for(self._has_ended, _EXIT_PATIENCE):
+            self._log.warning("%s is not shut down within %g s, and is left as it is", self._name, _EXIT_PATIENCE)
+            return
+        late = self._join_strands(_CALLBACK_PATIENCE)
+        if late:
+            self._log.warning("the process ends before all of its user's code: %s", ", ".join(late))
+
+    def _exit(self) -> None:
+        self._exiting = asyncio.ensure_future(self._close_on())
 
     def join(self) -> None:
         """As `Facade.join()`."""
@@ -170,11 +221,14 @@ class Service:
         if self._state is _State.NEW:
             return
         self._running_loop().check_process()
-        while not self._down.wait_for(
-            lambda: self._is_down, _LOOK
-        ):  # where a signal came as this began, Python runs its handler only afterwards
-            pass
-        self._join_strands()
+        while not self._down.wait_for(self._has_ended, _LOOK):
+            pass  # as above
+        self._let_go_when_down()
+        self._join_strands(None)
+
+    def stay(self) -> None:
+        """Wait for the end, which nobody else waits for: the program has ended."""
+        self.join()
 
     async def join_here(self) -> None:
         """Wait until it is shut down, where it was started by `start_here()`."""
@@ -236,21 +290,6 @@ class Service:
         """Raise RuntimeError on a thread that `join()` would wait for."""
         raise NotImplementedError
 
-    def _join_strands(self) -> None:
-        """Wait for users' code."""
+    def _join_strands(self, patience: float | None) -> list[str]:
+        """Wait for users' code, at most so many seconds. Returns what has not come to its end."""
         raise NotImplementedError
-
-
-def _shut_down_at_exit() -> None:
-    """What nobody closed does not keep the process alive, and its peers are told."""
-    shown = logging.raiseExceptions
-    logging.raiseExceptions = False  # a stream that was closed before, as pytest does, is no news now
-    try:
-        for service in list(_running):
-            if service.mine:
-                service.exit()
-    finally:
-        logging.raiseExceptions = shown
-
-
-atexit.register(_shut_down_at_exit)

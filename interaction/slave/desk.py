@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -29,6 +28,7 @@ from interaction.exception import (
 from interaction.rpc.convert import LANGUAGE, SizedReport
 from interaction.rpc.loop import Loop
 from interaction.rpc.master_client import MasterClient
+from interaction.slave.departure import Departure
 from interaction.slave.heartbeat import Heart
 from interaction.slave.intake import Intake
 from interaction.slave.pacemaker import Pacemaker
@@ -78,6 +78,7 @@ class Desk:
         self._pacemaker: Pacemaker | None = None
         self._drained = False
         self._settled = asyncio.Event()  # something has come to its end that draining may wait for
+        self._departure = Departure(self._tenancy, self._settled)
 
     def start(self, loop: Loop) -> None:
         """Work on this loop, the running one, from now on."""
@@ -313,20 +314,13 @@ class Desk:
         """Hand back what has not begun, and wait for the rest. False where that took more than `timeout`."""
         _log.info("draining")
         self._intake.take_no_more("the slave drains")
-        await self._wait_until(lambda: self._tenancy.drained, timeout)
-        self._drained = self._tenancy.drained
-        if not self._drained:
-            _log.warning("not drained within %g s", timeout)
+        self._drained = await self._departure.drained(timeout)
         return self._drained and not len(self._outbox)
 
-    async def _wait_until(self, done: Callable[[], bool], timeout: float | None) -> None:
-        async def settle() -> None:
-            while not done():
-                self._settled.clear()
-                await self._settled.wait()
-
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(settle(), timeout)
+    @property
+    def begun(self) -> list[str]:
+        """The ids of the tasks that run, or that the user is being asked about. From any thread."""
+        return self._departure.begun
 
     async def shut_down(self) -> None:
         """Take nothing more, report what is there, and leave the session."""
@@ -334,7 +328,7 @@ class Desk:
         self._intake.take_no_more("the slave shuts down")  # on a stream that is open, too
         session = self._session
         if session is not None:
-            await self._wait_until(lambda: session.reporter.settled, _FLUSH_PATIENCE)
+            await self._departure.wait_until(lambda: session.reporter.settled, _FLUSH_PATIENCE)
             self._engagement.end()
             reason = "the slave has drained" if self._drained else "the slave shuts down"
             await session.heart.leave(reason, _LEAVE_PATIENCE, drained=self._drained)

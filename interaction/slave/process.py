@@ -189,10 +189,11 @@ class ProcessWorkplace:
         """End the child, and what it runs."""
         self._stopping.ring()
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> bool:
         """Wait for the end of the child."""
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, child.SIGNALS)  # as the child inherits, until it has handlers

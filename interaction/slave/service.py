@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sys
 from functools import partial
 from typing import Any
 
+from interaction.address import join_host
 from interaction.config import SlaveOptions
+from interaction.exception import RequestException
+from interaction.rpc import exit as process_end
+from interaction.rpc.interrupt import Interrupts, say
 from interaction.rpc.loop import Loop
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
@@ -21,12 +26,14 @@ from interaction.slave.user import SlaveHooks
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]  # those of a constructor
 
 _log = logging.getLogger("interaction.slave")
+_GRACE = 0.2  # seconds within which what is left behind may still come to its end
 
 
 class SlaveService(Service):
     """One slave. `hooks` are its user's, and `default` is the class of those that are not overridden."""
 
     options: SlaveOptions
+    stays = True
 
     def __init__(self, options: SlaveOptions, hooks: SlaveHooks, default: type[SlaveHooks], made_of: Arguments) -> None:
         super().__init__(options, type(hooks).__name__, _log)
@@ -35,6 +42,7 @@ class SlaveService(Service):
         process = partial(ProcessWorkplace, self._kind, *made_of)
         self._desk = Desk(hooks, options, secrets.token_hex(16), default, process)
         self._server: Server | None = None
+        self._left_behind = False  # what runs is not waited for: its thread can't be taken from it
 
     def start(self) -> None:
         """As `Facade.start()`."""
@@ -47,9 +55,52 @@ class SlaveService(Service):
         super().shutdown()
 
     def join(self) -> None:
-        """As `Facade.join()`."""
+        """As `Facade.join()`. On the main thread Ctrl-C is answered meanwhile."""
         check_not_in_child(self._kind)
-        super().join()
+        with Interrupts(_leave_all, _end_all):
+            super().join()
+
+    def stay(self) -> None:
+        """As `Service.stay()`."""
+        if getattr(sys, "last_type", None) is KeyboardInterrupt and not self._leaving:  # that ended the program
+            _leave_all()
+        elif not self._leaving:
+            _log.warning(
+                "the program has ended; its process lives on for %s at %s, until Ctrl-C, SIGTERM or shutdown()",
+                self._name,
+                join_host(self.options.host, self.port),
+            )
+        self.join()
+
+    def finish(self) -> None:
+        """Drain, however long that takes, where it runs. Ctrl-C meanwhile ends it at once."""
+        check_not_in_child(self._kind)
+        self.check_may_wait()
+        try:
+            if self.runs:
+                self.drain(None)
+        except (RuntimeError, RequestException):
+            if self.runs:
+                raise
+            _log.debug("%s was shut down before it had drained", self._name)
+        except KeyboardInterrupt:
+            self.end_at_once()
+            raise
+
+    def end_at_once(self) -> None:
+        """Shut down, and leave behind what runs."""
+        begun = self._desk.begun
+        if self.runs and begun:
+            _log.warning("%s ends at once, and leaves behind what it runs: %s", self._name, ", ".join(begun))
+        self._left_behind = True
+        self.shutdown()
+
+    def leave_well(self, timeout: float | None = None) -> bool:
+        """Have it drain, and then shut down. Returns at once; False where it does not run in this process.
+
+        May be called from a signal handler.
+        """
+        return self.leave(partial(self._drain, timeout))
 
     def ping(self) -> bool:
         """As `Facade.ping()`."""
@@ -65,7 +116,9 @@ class SlaveService(Service):
     async def _drain(self, timeout: float | None) -> bool:
         assert self._server is not None, "it runs"
         await self._server.drain()
-        return await self._desk.drain(timeout)
+        drained = await self._desk.drain(timeout)
+        self._left_behind = self._left_behind or bool(self._desk.begun)
+        return drained
 
     def _exposed(self) -> str | None:
         tls = self.options.tls
@@ -98,6 +151,32 @@ class SlaveService(Service):
         self._desk.hooks_strand.check_not_mine()
         self._desk.workplace.check_not_mine()
 
-    def _join_strands(self) -> None:
-        self._desk.hooks_strand.join()
-        self._desk.workplace.join()
+    def exit(self) -> None:
+        """As `Service.exit()`: a task that runs is not waited for."""
+        self._left_behind = True
+        super().exit()
+
+    def _join_strands(self, patience: float | None) -> list[str]:
+        if self._left_behind:
+            patience = _GRACE
+        ended = {"a hook": self._desk.hooks_strand.join(patience), "a task": self._desk.workplace.join(patience)}
+        return [what for what, over in ended.items() if not over]
+
+
+def _all() -> list[SlaveService]:
+    return [service for service in process_end.staying() if isinstance(service, SlaveService)]
+
+
+def _leave_all() -> None:
+    """The first Ctrl-C, which is meant for the process: all its slaves drain."""
+    leaving = [service for service in _all() if service.leave_well()]
+    tasks = sum(len(service._desk.begun) for service in leaving)
+    names = ", ".join(service._name for service in leaving) or "interaction"
+    finishes = f"finishes {tasks} task(s), then leaves" if tasks else "leaves"
+    say(f"{names}: interrupted; {finishes}. Ctrl-C again ends it at once")
+
+
+def _end_all() -> None:
+    """The second Ctrl-C."""
+    for service in _all():
+        service.end_at_once()

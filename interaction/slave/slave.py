@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import logging
-import signal
-import threading
 from collections.abc import Mapping, Sequence
-from types import FrameType
+from types import TracebackType
 from typing import Any, TypeVar
 
 from interaction.config import (
@@ -26,15 +23,13 @@ from interaction.config import (
     allow_list,
     given,
 )
-from interaction.exception import RequestException
 from interaction.rpc.coroutines import check_hooks
 from interaction.rpc.facade import Facade, not_made
+from interaction.slave import sigterm
 from interaction.slave.service import Arguments, SlaveService
 from interaction.slave.user import HOOKS
 
 _Self = TypeVar("_Self", bound="Slave")
-
-_log = logging.getLogger("interaction.slave")
 
 
 class _Unmade:
@@ -205,20 +200,41 @@ class Slave(Facade):
         self.shutdown()
         return drained
 
+    def close(self) -> None:
+        """Shut down when the tasks that run have ended and their results are acknowledged, and join.
+
+        As `drain()` without a timeout: nothing new is taken, and the log says after a while what it waits for. The end
+        of `with` is the same, unless an exception ends the block: then what runs is left behind, and its master loses
+        it. Harmless when repeated. Raises RuntimeError as `join()` does, and then does nothing.
+        """
+        self._interaction.finish()
+        super().close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None and self._interaction.mine:
+            self._interaction.check_may_wait()
+            self._interaction.end_at_once()
+        super().__exit__(kind, error, traceback)
+
+    def join(self) -> None:
+        """Wait until it is shut down and all has ended: the server, hooks, tasks. Returns at once if never started.
+
+        What a drain has left behind is not waited for. On the main thread, and where nobody else handles SIGINT,
+        Ctrl-C has all slaves of the process drain, which a line on standard error says. A second Ctrl-C ends them at
+        once; then this raises KeyboardInterrupt, which a program that does not catch it ends with exit code 130.
+
+        Raises:
+            RuntimeError: called by code that it would wait for, such as a task.
+        """
+        super().join()
+
     def drain_at_sigterm(self, timeout: float | None = None) -> None:
         """Drain when the process is asked to end by SIGTERM; `join()` returns then. A second SIGTERM ends it at once.
 
+        Of several slaves in a process all drain that have asked for it. Where none of them runs, the process ends.
+
         Raises ValueError outside of the main thread, where Python takes no signal handlers.
         """
-
-        def work() -> None:
-            try:
-                self.drain(timeout)
-            except (RuntimeError, RequestException) as error:  # it was shut down meanwhile
-                _log.info("not drained: %s", error)
-
-        def asked(number: int, frame: FrameType | None) -> None:
-            signal.signal(number, signal.SIG_DFL)
-            threading.Thread(target=work, name="interaction-drain").start()
-
-        signal.signal(signal.SIGTERM, asked)
+        sigterm.drain_at_sigterm(self._interaction, timeout)

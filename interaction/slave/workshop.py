@@ -90,8 +90,8 @@ class Workplace(Protocol):
     def stop(self) -> None:
         """The slave shuts down."""
 
-    def join(self) -> None:
-        """Wait until all that was submitted has ended."""
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until all that was submitted has ended; False where the timeout (seconds) passes first."""
 
 
 class ThreadWorkplace:
@@ -121,9 +121,9 @@ class ThreadWorkplace:
         """A task that runs can't be ended: it is left alone, and its thread ends with it."""
         self._strand.rest()
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> bool:
         """Wait for the tasks."""
-        self._strand.join()
+        return self._strand.join(timeout)
 
 
 class Lanes:
@@ -185,10 +185,9 @@ class Lanes:
         for lane in self._lanes:
             lane.stop()
 
-    def join(self) -> None:
-        """Wait for the tasks."""
-        for lane in self._lanes:
-            lane.join()
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the tasks; the timeout is each lane's."""
+        return all(lane.join(timeout) for lane in self._lanes)
 
 
 def workplace_of(lanes: Sequence[Workplace]) -> Workplace:

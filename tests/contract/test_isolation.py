@@ -22,6 +22,7 @@ from interaction.slave import service
 from interaction.slave.process import ProcessWorkplace
 from tests.contract.conftest import MakeMaster, MakeSlave
 from tests.contract.isolated_slave import Isolated
+from tests.contract.test_drain import wait_until_it_drains
 from tests.contract.test_pacemaker import exists, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +153,7 @@ def test_a_task_that_holds_the_gil_is_no_matter(make_master: MakeMaster, isolate
 def test_the_child_ends_with_the_slave_also_in_a_task(connection: SlaveConnectionProxy, isolated: Isolated) -> None:
     child = do(connection, "tell").result["pid"]
     connection.new_task({"do": "hold", "seconds": 600}).start()
-    isolated.close()
+    isolated.shutdown()
     wait_until(lambda: not exists(child))
 
 
@@ -272,11 +273,14 @@ def test_draining_waits_for_the_task(master: Master, process: Process, send: Cal
     wait_until(lambda: not exists(child))
 
 
-def test_ctrl_c_ends_both(master: Master, process: Process) -> None:
+def test_the_second_ctrl_c_ends_both(master: Master, process: Process) -> None:
     connection = master.new_connection("conn", "127.0.0.1", process.port)
     connection.connect()
     task = connection.new_task({"do": "wait", "seconds": 600.0}).start()
     child = int(process.line().removeprefix("running "))
+    os.killpg(process.process.pid, signal.SIGINT)
+    wait_until_it_drains(connection)
+    assert exists(child)
     os.killpg(process.process.pid, signal.SIGINT)
     assert task.join(WAIT).status is TaskStatus.LOST
     process.process.wait(WAIT)
@@ -294,8 +298,20 @@ def test_a_slave_that_nobody_closed_leaves_no_child(tmp_path: Path) -> None:
         "    slave.start()\n"
         "    print(slave.ping(), flush=True)\n"
     )
-    done = subprocess.run([sys.executable, str(script)], cwd=ROOT, capture_output=True, text=True, timeout=WAIT)
-    assert (done.returncode, done.stdout) == (0, "True\n")
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "True\n"
+            process.terminate()
+            process.communicate(timeout=WAIT)  # to the end of all that could print
+        finally:
+            process.kill()
 
 
 UNGUARDED = """
@@ -359,6 +375,7 @@ def test_a_script_that_cant_be_read_once_more_is_the_cause_that_is_told(
         error = error_of(connection.new_task({}).start().join(WAIT))
         assert error.type == "ProcessDied"
         assert cause in error.message
+        process.terminate()
         assert errors in process.communicate(timeout=WAIT)[1]
     finally:
         process.kill()

@@ -23,9 +23,10 @@ class Queue:
     def submit(self, work: Callable[[], object]) -> None:
         self.work.append(work)
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> bool:
         while self.work:
             self.work.pop(0)()
+        return True
 
     def check_not_mine(self) -> None: ...
 
