@@ -71,7 +71,8 @@ class Distant:
     def _report(self) -> None:
         self.master.tell("report")
         told = self.master.take("report", 2 * PATIENCE)["findings"]
-        found = Findings(**{**told, "ended": Counter(told["ended"]), "reasons": Counter(told["reasons"])})
+        counted = {name: Counter(told[name]) for name in ("ended", "reasons", "children")}
+        found = Findings(**{**told, **counted})
         self.findings.add(found)
         code = self.master.finish()
         if code != 0:

@@ -9,6 +9,7 @@ from tests.chaos.clocks import move_clocks
 from tests.chaos.descriptors import exhaust_master, exhaust_slaves
 from tests.chaos.failpoints import die_at_failpoints
 from tests.chaos.findings import Findings
+from tests.chaos.forks import fork_everywhere
 from tests.chaos.kills import kill_slaves
 from tests.chaos.master_kills import kill_masters
 from tests.chaos.master_stops import stop_master
@@ -27,4 +28,5 @@ FAULTS: dict[str, Callable[[Path, int], Findings]] = {
     "descriptors": exhaust_slaves,
     "master-descriptors": exhaust_master,
     "clocks": move_clocks,
+    "forks": fork_everywhere,
 }

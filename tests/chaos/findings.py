@@ -28,6 +28,7 @@ class Findings:
     stale_accepted: int = 0
     known_after: list[float] = field(default_factory=list)  # seconds from each strike until its loss was known
     margins: list[float] = field(default_factory=list)  # seconds by which the slave let go before its master did
+    children: Counter[str] = field(default_factory=Counter)  # that were started and have ended, by the way of it
     wrong: list[str] = field(default_factory=list)  # what else must not be, in sentences
     seconds: float = 0.0
 

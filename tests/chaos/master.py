@@ -2,8 +2,9 @@
 
 python -m tests.chaos.master OPTIONS
 
-Options: `slaves`, their names with host and port; `seed`, `longest`, and `padding` of the tasks; all others are the
-master's own. It tells `ready`, `connected`, `known` for each loss, and, asked for it, `report`: the findings.
+Options: `slaves`, their names with host and port; `seed`, `longest`, and `padding` of the tasks; `forks`: whether it
+starts processes in every way meanwhile, and tells `children`; all others are the master's own. It tells `ready`,
+`connected`, `known` for each loss, and, asked for it, `report`: the findings.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 
 from interaction import RequestException
 from interaction.exception import SlaveResponseException
+from tests.chaos.children import start_until
 from tests.chaos.load import Load, Mourning, quick
 from tests.chaos.program import commands, log_errors, move_clock, options, say
 
@@ -50,6 +52,7 @@ def main() -> None:
     log_errors()
     load = Load(given.pop("seed"), given.pop("longest"), given.pop("padding", 0))
     slaves, over = given.pop("slaves"), threading.Event()
+    forks = given.pop("forks", False)
     with quick(Telling, **given) as master:
         assert isinstance(master, Telling)
 
@@ -60,6 +63,8 @@ def main() -> None:
                 thread.join()
 
         threads = [threading.Thread(target=keep_busy, args=(master, load, *slave, over)) for slave in slaves]
+        if forks:
+            threads.append(threading.Thread(target=start_until, args=(over,)))
         for thread in threads:
             thread.start()
         say("ready", port=master.port)

@@ -34,8 +34,11 @@ def say(event: str, **fields: object) -> None:
 
 def commands() -> Iterator[dict[str, Any]]:
     """What the program is told, until whoever started it lets go of it."""
-    for line in sys.stdin:
-        yield json.loads(line)
+    rest = b""
+    while part := os.read(0, 65536):  # a child of multiprocessing's would wait for the lock of who reads sys.stdin
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            yield json.loads(line)
 
 
 def log_errors() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.children import WAYS
 from tests.chaos.clocks import move_clocks
 from tests.chaos.descriptors import exhaust_master, exhaust_slaves
 from tests.chaos.failpoints import MAY_END, die_at_failpoints
 from tests.chaos.findings import Findings
+from tests.chaos.forks import KINDS, fork_everywhere
 from tests.chaos.kills import kill_slaves
 from tests.chaos.master_kills import kill_masters
 from tests.chaos.master_stops import stop_master
@@ -84,6 +86,13 @@ def test_a_master_without_descriptors_goes_on_and_recovers(tmp_path: Path) -> No
 
 def test_clocks_are_moved_by_hours(tmp_path: Path) -> None:
     judged(move_clocks(tmp_path, SEED, slaves=1), 4)
+
+
+def test_everybody_forks_and_no_child_dies_or_hangs_or_hides_the_end_of_a_slave(tmp_path: Path) -> None:
+    found = judged(fork_everywhere(tmp_path, SEED, kills=1, at_once=5.0), len(KINDS))
+    assert set(found.children) == set(WAYS)
+    assert found.reasons.keys() <= {"EXITED"}
+    assert len(found.known_after) == len(KINDS)
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
