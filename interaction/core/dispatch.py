@@ -66,9 +66,10 @@ class _Member(Generic[M]):
     def takes(self) -> bool:
         """Whether it is to be given a job."""
         extra = self.depth.extra
-        if self.has >= self.slots + extra:
+        room = self.slots + extra - self.has
+        if room <= 0:
             self.filling = False
-        elif self.has <= self.slots + extra - max(1, extra // BATCH_SHARE):
+        elif room >= extra // BATCH_SHARE:
             self.filling = True
         return self.filling and not self.resting
 
@@ -197,22 +198,22 @@ class Dispatcher(Generic[M, J]):
 
     def next(self, now: float) -> tuple[M, J] | None:
         """The next job, and the slave that it goes to; None while there is no job, or no place."""
-        self._wake(now)
+        if self._resting or self._pausing:
+            self._wake(now)
         if self._suspects or self._ward is not None:
             found = self._next_suspect(now)
             if found is not None:
                 return found
-        job = self._first(self._queue)
-        member = None if job is None else self._least_loaded()
-        if job is None or member is None:
-            return None
-        self._queue.popleft()
-        return self._give(member, job, now)
+        queue = self._queue
+        while queue and not queue[0].waits:
+            queue.popleft()
+        member = self._least_loaded() if queue else None
+        return None if member is None else self._give(member, queue.popleft(), now)
 
     def _give(self, member: _Member[M], job: J, now: float) -> tuple[M, J]:
         member.has += 1
-        self._waits_no_more(job)
-        job.member, job.place, job.since = member, member.has, now
+        self.waiting -= 1
+        job.waits, job.member, job.place, job.since = False, member, member.has, now
         self._offer(member)
         return member.who, job
 

@@ -10,6 +10,7 @@ from itertools import count
 import pytest
 
 from interaction.core.again import Failures
+from interaction.core.depth import CAREFUL_STEP
 from interaction.core.dispatch import Dispatcher, Job
 from interaction.core.outcomes import QUICK
 from interaction.core.task import TaskStatus
@@ -107,7 +108,14 @@ def test_a_slave_at_any_distance_is_kept_busy(seconds: float, way: float) -> Non
     jobs = int(20 / seconds)
     jobs = min(jobs, 50_000)
     machine = Machine(seconds, backlog=10_000, way=way)
-    assert run([machine], jobs) <= 1.1 * jobs * seconds + 50 * way
+    assert run([machine], jobs) <= 1.1 * jobs * seconds + 80 * way
+
+
+def test_a_slave_that_is_not_known_yet_is_given_little_however_quick_it_is() -> None:
+    """Whatever kills it takes with it what waits there: of a hundred jobs, few."""
+    machine = Machine(0.00002, backlog=50)
+    run([machine], 100)
+    assert machine.most <= 1 + 100 // CAREFUL_STEP
 
 
 def test_a_late_slave_finds_work() -> None:
