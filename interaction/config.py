@@ -226,13 +226,20 @@ def _text(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a string, not {value!r}")
 
 
+def integer_of(value: object) -> int | None:
+    """The integer that a value is, of whatever kind; None where it is none, as a truth value is, NumPy's too."""
+    if type(value).__name__.startswith("bool"):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # what is none raises
+    except TypeError:
+        return None
+
+
 def whole(name: str, value: object, low: int, high: int) -> int:
     """Read an integer, of whatever kind, such as NumPy's. Raises TypeError and ValueError, which name it."""
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]  # what is none raises
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
+    number = integer_of(value)
+    if number is None:
         raise TypeError(f"{name} must be an integer, not {value!r:.80}")
     if not low <= number <= high:
         raise ValueError(f"{name} must be {low} to {high}, not {number}")

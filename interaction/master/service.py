@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import operator
 import time
 import weakref
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from functools import partial
 from typing import Generic, TypeVar, cast
 
 from interaction.address import Endpoint, check_host, is_any, parse_address
-from interaction.config import DEFAULT_MASTER_PORT, DEFAULT_SLAVE_PORT, MasterOptions, whole
+from interaction.config import DEFAULT_MASTER_PORT, DEFAULT_SLAVE_PORT, MasterOptions, integer_of, whole
 from interaction.core.journal import SessionRecord, Snapshot, TaskRecord
 from interaction.journal import Journal
 from interaction.master.archive import Archive
@@ -265,10 +264,8 @@ def _name_of(name: object) -> str | None:
     """A connection's name; that of an integer are its digits. None for what is no name."""
     if isinstance(name, str):
         return name
-    try:
-        return None if isinstance(name, bool) else str(operator.index(name))  # type: ignore[arg-type]
-    except TypeError:
-        return None
+    number = integer_of(name)
+    return None if number is None else str(number)
 
 
 def _endpoint_of(record: SessionRecord) -> Endpoint:

@@ -357,14 +357,14 @@ def test_a_number_may_be_a_name(master: Master, slave: Worker, number: Any) -> N
     assert number not in master
 
 
-@pytest.mark.parametrize("name", [None, True, 1.5, b"conn", ("a",)])
+@pytest.mark.parametrize("name", [None, True, np.bool_(True), 1.5, b"conn", ("a",)])
 def test_what_is_no_name_is_refused(master: Master, name: Any) -> None:
     with pytest.raises(TypeError, match="name must be a string"):
         master.new_connection(name, "127.0.0.1", 1)
     assert name not in master
 
 
-@pytest.mark.parametrize("port", [True, 1.0, "80", np.float64(1), np.array([1, 2])])
+@pytest.mark.parametrize("port", [True, np.bool_(True), 1.0, "80", np.float64(1), np.array([1, 2])])
 def test_what_is_no_port_is_refused(master: Master, port: Any) -> None:
     with pytest.raises(TypeError, match="port must be an integer"):
         master.new_connection("conn", "127.0.0.1", port)
