@@ -8,8 +8,10 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import TypeVar
 
+from interaction.rpc.insist import insist
 from interaction.rpc.loop import CallersLoop
 from interaction.rpc.telling import log_exception
 from interaction.waiters import Waiters
@@ -90,18 +92,22 @@ class LoopRunner:
         """Have `work` called soon, after all that was submitted before. From any thread."""
         assert self._loop is not None, "attached"
         self._open.append(None)
-        if not self._loop.call(self._take, work):
-            self._open.pop()
-            self._idle.notify_all()
+        taken = False
+        try:
+            taken = self._loop.call(self._take, work)
+        finally:
+            if not taken:
+                self._open.pop()
+                self._idle.notify_all()
 
     def _take(self, work: Callable[[], object]) -> None:
         self._work.append(work)
-        self._schedule()
+        insist(self._schedule)
 
     def _schedule(self) -> None:
         if not self._scheduled and self._running is None:
+            asyncio.get_running_loop().call_soon(insist, self._run)
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
         self._scheduled = False
@@ -113,8 +119,9 @@ class LoopRunner:
             else:
                 if inspect.isawaitable(answer):
                     self._running = asyncio.ensure_future(self._wait(answer))
+                    self._running.add_done_callback(partial(insist, self._waited))
                     return
-            self._called()
+            insist(self._called)
 
     async def _wait(self, answer: Awaitable[object]) -> None:
         _runner.set(self)
@@ -124,16 +131,20 @@ class LoopRunner:
             raise
         except BaseException as error:  # noqa: BLE001 - as above
             log_exception(_log, logging.ERROR, error, "an exception in user code")
-        finally:
+
+    def _waited(self, running: asyncio.Future[None]) -> None:
+        if self._running is running:
             self._running = None
-            self._called()
-            self._schedule()
+            if not running.cancelled():
+                running.exception()
+            insist(self._called)
+        self._schedule()
 
     def _called(self) -> None:
         self._open.pop()
         if not self._open:
-            self._idle.notify_all()
-            self._change.notify_all()
+            insist(self._idle.notify_all)
+            insist(self._change.notify_all)
 
     async def idle(self) -> None:
         """Wait until all has been called."""

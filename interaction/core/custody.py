@@ -116,13 +116,14 @@ class Custody(Generic[T]):
 
     def recorded(self, result: TaskResult) -> Acknowledgement:
         """The result is written down, or there is nothing to write it in: its task ends."""
-        acknowledgement = self._recording.pop(result.task_id).finish(result)
+        acknowledgement = self._recording[result.task_id].finish(result)
         self._tasks.close(result.task_id, by_result=acknowledgement is Acknowledgement.RECORDED)
+        del self._recording[result.task_id]
         return acknowledgement
 
     def not_recorded(self, task_id: str) -> TaskLost | None:
         """The result can't be written down: as if it had not come. A session that has ended meanwhile ends the task."""
-        del self._recording[task_id]
+        self._recording.pop(task_id, None)
         return self._late_loss
 
     # After a restart of the master.
@@ -156,19 +157,17 @@ class Custody(Generic[T]):
 
     def end(self, reason: LossReason | None, message: str, *, asked: bool) -> Ending[T] | None:
         """The session ends, by the will of either side. None where it was over before."""
-        return self.close(reason, message, asked=asked) if self.session.end(reason) else None
+        self.session.end(reason)
+        return self.close(reason, message, asked=asked)
 
-    def close(self, reason: LossReason | None, message: str, *, asked: bool) -> Ending[T]:
-        """The session has ended, as it has decided itself: its tasks end with it."""
-        self.over_because = message
-        unfinished = [task for task in self._tasks.take_all() if task.id not in self._recording]
+    def close(self, reason: LossReason | None, message: str, *, asked: bool) -> Ending[T] | None:
+        """The session has ended, as it has decided itself: its tasks end with it. None where they have before."""
+        if self._late_loss is not None:
+            return None
         error = TaskLost(reason or LossReason.DISCONNECTED, f"connection {self.name!r} is lost: {message}")
-        self._late_loss = error
-        return Ending(
-            reason,
-            message,
-            asked,
-            error,
-            lost=[task for task in unfinished if task.status is not TaskStatus.STARTING],
-            unsent=[task for task in unfinished if task.status is TaskStatus.STARTING],
-        )
+        unfinished = [task for task in self._tasks if task.id not in self._recording]
+        lost = [task for task in unfinished if task.status is not TaskStatus.STARTING]
+        unsent = [task for task in unfinished if task.status is TaskStatus.STARTING]
+        self._tasks.take_all()
+        self.over_because, self._late_loss = message, error
+        return Ending(reason, message, asked, error, lost, unsent)

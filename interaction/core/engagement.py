@@ -91,12 +91,12 @@ class Engagement:
 
     def connect(self, token: str, previous: str | None) -> Verdict:
         """A master wants to open a session, or with `previous` to resume one."""
+        if self._refusal(token) is not None:
+            return Verdict.REPEAT
         if any(same_token(token, ended) for ended in self._ended):
             raise SlaveMasterTokenInvalid("the session of this token has ended; connect with a new one")
         if self.asking and same_token(token, self.asking):
             return Verdict.WAIT
-        if self._refusal(token) is not None:
-            return Verdict.REPEAT
         if self.token and same_token(token, self.token):
             if self.open:
                 return Verdict.REPEAT
@@ -130,6 +130,23 @@ class Engagement:
         """The user refuses the connection. A duplicate of the call gets the same answer."""
         self._refusals.append((self.asking, error))
         self.asking = ""
+
+    def not_opened(self, token: str, error: ResponseException) -> None:
+        """The session could not be begun: it is refused, whatever there was of it."""
+        if self.token and same_token(token, self.token):
+            self.end()
+        if self._refusal(token) is None:
+            self._refusals.append((token, error))
+        if same_token(token, self.asking):
+            self.asking = ""
+
+    def not_resumed(self, token: str, previous: str) -> None:
+        """The session could not go on under that token: its lease is over, and its master may resume it again."""
+        if self.token not in (token, previous):
+            return
+        if previous in self._ended:
+            self._ended.remove(previous)
+        self.state, self.token, self.lease, self._answer = EngagementState.OVER, previous, None, None
 
     def resumed(self, token: str, answer: ConnectAnswer, lease: float, now: float) -> None:
         """The session goes on under a new token."""

@@ -157,6 +157,8 @@ class Ledger(Generic[T]):
     def take_all(self) -> list[T]:
         """Close all tasks that are open, for the session is over. Returns them in the order in which they came."""
         tasks = list(self._open.values())
-        for task_id in list(self._open):
-            self.close(task_id, by_result=False)
+        self._closed.update((task_id, Acknowledgement.STALE) for task_id in self._open)
+        while len(self._closed) > REMEMBERED_TASKS:
+            self._closed.popitem(last=False)
+        self._open.clear()
         return tasks

@@ -71,6 +71,16 @@ class Tenancy(Generic[T]):
         self.admission.new_session()
         self.outbox.clear()
 
+    def not_opened(self, token: str, error: ResponseException) -> None:
+        """What was to open this session has failed half-way: as if the user had refused it."""
+        self.engagement.not_opened(token, error)
+
+    def not_resumed(self, token: str, previous: str, now: float) -> None:
+        """What was to resume the session has failed half-way: as if its lease had run out. It may be tried again."""
+        self.admission.hand_over(token, previous)
+        self.outbox.hand_over(token, previous, now)
+        self.engagement.not_resumed(token, previous)
+
     def held(self) -> list[HeldTask]:
         """The session's tasks that have no acknowledged result: those that wait or run, then those that have ended."""
         token = self.engagement.token

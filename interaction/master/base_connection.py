@@ -23,6 +23,7 @@ from interaction.master.roster import Names, Roster
 from interaction.rpc import convert, payload
 from interaction.rpc.coroutines import refuse_left
 from interaction.rpc.encoded import Encoded, check_size
+from interaction.rpc.insist import or_else
 from interaction.rpc.loop import Loop
 from interaction.rpc.retry import Policy
 from interaction.rpc.slave_client import SlaveClient
@@ -211,7 +212,7 @@ class BaseConnection:
         """Have a task sent. The task learns what comes of it."""
         link = self._living()
         loop, _ = self._home.running()
-        if not loop.call(self._send, link, task, data):
+        if not loop.call(or_else, partial(link.delivery.broke, task), self._send, link, task, data):
             raise RequestException("the master was shut down meanwhile", "CANCELLED")
 
     def _send(self, link: Link, task: BaseTask, data: Encoded) -> None:
@@ -227,7 +228,7 @@ class BaseConnection:
         except (SlaveSlaveNotConnected, PayloadTooLarge) as error:
             task.fail_to_start(error)
         else:
-            link.delivery.send(task, data)
+            or_else(partial(link.delivery.broke, task), link.delivery.send, task, data)
 
     def withdraw(self, task: BaseTask, error: BaseException) -> None:
         """Who started a task was interrupted, perhaps before it was handed over: it is START_FAILED, soon."""

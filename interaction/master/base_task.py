@@ -17,6 +17,7 @@ from interaction.master.ids import new_id
 from interaction.rpc import payload
 from interaction.rpc.coroutines import check_callback, refuse_left
 from interaction.rpc.encoded import Encoded
+from interaction.rpc.insist import as_work, insist
 from interaction.rpc.telling import log_exception
 
 Callback = Callable[[Mapping[str, Any], Any], object]
@@ -231,19 +232,19 @@ class BaseTask:
     def fail_to_start(self, error: BaseException) -> None:
         """It was not sent, or refused."""
         if self._machine.fail_to_start(error):
-            self._end()
+            insist(self._end)
 
     def finish(self, result: TaskResult) -> Acknowledgement:
         """A result came."""
         acknowledgement = self._machine.finish(result)
         if acknowledgement is Acknowledgement.RECORDED:
-            self._end()
+            insist(self._end)
         return acknowledgement
 
     def lose(self, error: BaseException) -> None:
         """The slave is gone."""
         if self._machine.lose(error):
-            self._end()
+            insist(self._end)
 
     def mark(self) -> bool:
         """Its end is being written down. Says whether its owner will have had it."""
@@ -255,7 +256,10 @@ class BaseTask:
         self._watcher = watcher
 
     def _end(self) -> None:
-        """Wake who waits, and have the callbacks run. A callback that comes from now on is seen to by who adds it."""
+        """Wake who waits, and have the callbacks run. A callback that comes from now on is seen to by who adds it.
+
+        Harmless when repeated from the middle.
+        """
         concerned = any(self._concerns(good) for good, _ in self._callbacks)
         unconcerned = bool(self._callbacks) and not concerned
         if concerned:
@@ -264,7 +268,7 @@ class BaseTask:
             self._settled = True
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
-            watcher(self)
+            insist(watcher, self)
         if unconcerned or watcher is not None:
             self._forget()
         self._changes.notify_all()
@@ -272,9 +276,10 @@ class BaseTask:
     def _deliver(self) -> None:
         """Have the callbacks called, once it is written down that they are. Harmless when repeated."""
         if self._marked or not self._road.diary.keeps:
-            self._road.runner.submit(self._call_back)
+            self._road.runner.submit(as_work(self._road.runner.submit, self._call_back))
         elif not self._marking:
-            self._road.diary.delivering(self.id, partial(self._road.runner.submit, self._written))
+            written = as_work(self._road.runner.submit, self._written)
+            self._road.diary.delivering(self.id, partial(self._road.runner.submit, written))
             self._marking = True
 
     def _written(self) -> Awaitable[object] | None:
@@ -303,12 +308,14 @@ class BaseTask:
         """Call callbacks until none is left, or one is to be awaited."""
         said = None
         while self._callbacks and said is None:
-            good, callback = self._callbacks.pop(0)
-            if self._concerns(good):
-                said = self._call(callback)
+            if self._concerns(self._callbacks[0][0]):
+                said = self._call_first()
+            else:
+                self._callbacks.pop(0)
         return said
 
-    def _call(self, callback: Callback) -> Awaitable[object] | None:
+    def _call_first(self) -> Awaitable[object] | None:
+        _, callback = self._callbacks.pop(0)  # and now it is called, whatever else may be raised here
         try:
             said = callback(self._data, self._machine.result)
             if self._awaits and inspect.isawaitable(said):

@@ -18,6 +18,7 @@ from interaction.master.fast_road import FastRoad, Packed
 from interaction.master.notes import Notes
 from interaction.rpc.convert import Report
 from interaction.rpc.encoded import ENVELOPE_BYTES, Encoded
+from interaction.rpc.insist import attempt, insist
 from interaction.rpc.retry import Policy
 from interaction.rpc.slave_client import SlaveClient
 
@@ -103,7 +104,13 @@ class Delivery:
     def _call(self, task: BaseTask, data: Encoded, policy: Policy) -> None:
         calling = asyncio.ensure_future(self._new_task(task, data, policy))
         self._calls.add(calling)
-        calling.add_done_callback(self._calls.discard)
+        calling.add_done_callback(partial(insist, self._called, task))
+
+    def _called(self, task: BaseTask, calling: asyncio.Task[None]) -> None:
+        self._calls.discard(calling)
+        error = None if calling.cancelled() else calling.exception()
+        if error is not None:
+            self.broke(task, error)
 
     async def _new_task(self, task: BaseTask, data: Encoded, policy: Policy) -> None:
         owner = self._owner
@@ -117,9 +124,16 @@ class Delivery:
     def not_started(self, task: BaseTask, error: BaseException) -> None:
         """A task was refused, or got no answer."""
         ends, ending = self._custody.not_started(task, error)
-        self._owner.over(ending)
+        if ending is not None:
+            insist(self._owner.over, ending)
         if ends:
-            self._notes.not_started(task.id, partial(task.fail_to_start, error))
+            insist(self._notes.not_started, task.id, partial(task.fail_to_start, error))
+
+    def broke(self, task: BaseTask, error: BaseException) -> None:
+        """Something of our own was raised on the way of a task to its slave: that is its end, unless it has begun."""
+        self.not_started(task, error)
+        if task.id not in self._recording:
+            task.fail_to_start(error)
 
     def withdraw(self, task: BaseTask, error: BaseException) -> None:
         """Who started a task was interrupted, and does not wait for the slave's answer; it may not have come here."""
@@ -164,27 +178,35 @@ class Delivery:
             self._recording[task.id].append(answer)
         else:
             self._recording[task.id] = [answer]
-            self._notes.ended(task, result, report, partial(self._recorded, task, result))
+            try:
+                self._notes.ended(task, result, report, partial(self._recorded, task, result))
+            except BaseException:
+                if task.id in self._recording:  # as if it had not come: the slave reports it again
+                    insist(self._not_recorded, task)
+                raise
 
     def _recorded(self, task: BaseTask, result: TaskResult, failure: JournalError | None) -> None:
-        answers = self._recording.pop(task.id)
+        answers = self._recording[task.id]
+        said: list[Acknowledgement | JournalError]
         if failure is None:
-            acknowledgement = self._custody.recorded(result)
-            answers[0](acknowledgement)
-            for answer in answers[1:]:
-                answer(Acknowledgement.DUPLICATE)
-            return
+            said = [self._custody.recorded(result), *[Acknowledgement.DUPLICATE] * (len(answers) - 1)]
+            del self._recording[task.id]
+        else:
+            said = [failure] * len(answers)
+            self._not_recorded(task)
+        attempt(*(partial(answer, word) for answer, word in zip(answers, said, strict=True)))
+
+    def _not_recorded(self, task: BaseTask) -> None:
         lost = self._custody.not_recorded(task.id)
+        self._recording.pop(task.id, None)
         if lost is not None:
             self._notes.lost([(task, lost)])
         else:
             task.accept({})  # nobody waits for the disk to know that
-        for answer in answers:
-            answer(failure)
 
     def close(self) -> None:
         """The session is over, or left alone: nothing more goes out."""
         for call in self._calls:
             call.cancel()
         if self._fast is not None:
-            self._fast.close()
+            insist(self._fast.close)

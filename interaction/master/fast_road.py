@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from interaction.core.model import Outcome
@@ -13,6 +14,7 @@ from interaction.exception import RequestException, ResponseException
 from interaction.master.base_task import BaseTask
 from interaction.rpc.convert import Report
 from interaction.rpc.encoded import Encoded
+from interaction.rpc.insist import insist, or_else
 from interaction.rpc.work_call import WorkCall
 
 _log = logging.getLogger("interaction.master")
@@ -31,6 +33,9 @@ class RoadOwner(Protocol):
     def not_started(self, task: BaseTask, error: BaseException) -> None:
         """A task got no answer in time."""
 
+    def broke(self, task: BaseTask, error: BaseException) -> None:
+        """Something of our own was raised on its way."""
+
     def call(self, task: BaseTask, data: Encoded, deadline: float) -> None:
         """Hand over by a call what the stream has left over."""
 
@@ -48,6 +53,7 @@ class FastRoad:
         self._loop = asyncio.get_running_loop()
         self._serving: asyncio.Task[None] | None = None
         self._call: WorkCall | None = None
+        self._reading: asyncio.Future[None] | None = None
         self._news: asyncio.Future[None] | None = None  # the writer waits
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._closed = False
@@ -59,7 +65,7 @@ class FastRoad:
         self._road.offer(task.id, (task, data), data.size, self._loop.time())
         if self._serving is None:
             self._serving = asyncio.ensure_future(self._serve())
-            self._serving.add_done_callback(_heard)
+            self._serving.add_done_callback(partial(insist, self._served))
         self._ring()
         deadline = self._road.next_deadline
         if deadline is not None:
@@ -83,20 +89,28 @@ class FastRoad:
 
     async def _serve(self) -> None:
         call = self._call = self._open_call()
-        reading = asyncio.ensure_future(self._read(call))
+        reading = self._reading = asyncio.ensure_future(self._read(call))
         reading.add_done_callback(self._read_to_the_end)
         self._at(self._loop.time() + IDLE, self._look)
-        try:
-            await self._write(call, reading)
-            await asyncio.wait({reading})
-        finally:
+        await self._write(call, reading)
+        await asyncio.wait({reading})
+
+    def _served(self, serving: asyncio.Task[None]) -> None:
+        """The stream has ended, whatever has ended it. Harmless when repeated."""
+        call, reading = self._call, self._reading
+        if call is not None:
             call.cancel()
+        if reading is not None:
             reading.cancel()
-            self._call = self._serving = None
-        if reading.cancelled():
-            self._left_over(RequestException("it was hung up", "CANCELLED"))
-        else:  # not raised: it would hold on to this frame, and with it to the socket
-            self._left_over(reading.exception())
+        why = None if serving.cancelled() else serving.exception()
+        if why is None and reading is not None:
+            if reading.done() and not reading.cancelled():
+                why = reading.exception()  # not raised: it would hold on to its frame, and with it to the socket
+            else:
+                why = RequestException("it was hung up", "CANCELLED")
+        if not self._closed:
+            self._left_over(why)
+        self._call = self._reading = self._serving = None
 
     def _read_to_the_end(self, reading: asyncio.Future[None]) -> None:
         if not reading.cancelled():
@@ -130,8 +144,8 @@ class FastRoad:
         try:
             while (outcomes := await call.receive()) is not None:
                 for outcome, report in outcomes:
-                    self._road.answered(outcome.task_id)
                     self._owner.outcome(outcome, report, self._recorded)
+                    self._road.answered(outcome.task_id)
         except BaseException:
             call.cancel()
             raise
@@ -152,16 +166,17 @@ class FastRoad:
         elif why is not None:
             _log.error("a stream of tasks failed", exc_info=why)
         for awaited in left:
-            self._owner.call(*awaited.task, awaited.deadline)
+            task, data = awaited.task
+            or_else(partial(self._owner.broke, task), self._owner.call, task, data, awaited.deadline)
 
     # Timers: one of a kind.
 
     def _at(self, moment: float, what: Callable[[], None]) -> None:
         if what not in self._timers:
-            self._timers[what] = self._loop.call_at(moment, self._due, what)
+            self._timers[what] = self._loop.call_at(moment, insist, self._due, what)
 
     def _due(self, what: Callable[[], None]) -> None:
-        del self._timers[what]
+        self._timers.pop(what, None)
         what()
 
     def _acknowledge_now(self) -> None:
@@ -170,9 +185,8 @@ class FastRoad:
 
     def _overdue(self) -> None:
         for task, _ in self._road.overdue(self._loop.time()):
-            self._owner.not_started(
-                task, RequestException("the slave did not answer within the deadline", "DEADLINE_EXCEEDED")
-            )
+            late = RequestException("the slave did not answer within the deadline", "DEADLINE_EXCEEDED")
+            insist(self._owner.not_started, task, late)
         deadline = self._road.next_deadline
         if deadline is not None:
             self._at(deadline, self._overdue)
@@ -184,9 +198,3 @@ class FastRoad:
         if not self._road.look(busy=self._owner.busy):
             self._at(self._loop.time() + IDLE, self._look)
         self._ring()
-
-
-def _heard(serving: asyncio.Task[None]) -> None:
-    error = None if serving.cancelled() else serving.exception()
-    if error is not None:
-        _log.error("a stream of tasks failed", exc_info=error)

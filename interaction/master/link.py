@@ -30,6 +30,7 @@ from interaction.master.heartbeat import LATE, HeartbeatStream
 from interaction.master.notes import Notes
 from interaction.rpc.convert import Report
 from interaction.rpc.encoded import Encoded
+from interaction.rpc.insist import attempt, insist
 from interaction.rpc.retry import Policy
 from interaction.rpc.slave_client import SlaveClient
 
@@ -90,6 +91,8 @@ class Link:
         self._policy = policy
         self._lost = lost
         self._calls: set[asyncio.Task[object]] = set()  # under way: the end of the session ends them
+        self._ending: Ending[BaseTask] | None = None
+        self._let_go = False
         self._end_stream: _End | None = None
         self._stream_awaited: asyncio.Future[None] | None = None
 
@@ -107,10 +110,10 @@ class Link:
         """Open the session. Where that fails the session is over."""
         try:
             answer = await self._call(self._open(address))
+            self.opened(answer)
         except BaseException:
-            self.over(self.custody.end(None, "the connection was not made", asked=True))
+            self._conclude(partial(self.custody.end, None, "the connection was not made", asked=True))
             raise
-        self.opened(answer)
         return answer
 
     async def _open(self, address: str) -> ConnectAnswer:
@@ -155,7 +158,7 @@ class Link:
         try:
             answer = await self._call(self.client.disconnect(self.token, data, self._policy))
         except ResponseException as refusal:
-            self.over(self.custody.disconnect_refused(refusal))
+            self._conclude(partial(self.custody.disconnect_refused, refusal))
             raise
         finally:
             self.session.parting(False)
@@ -270,7 +273,7 @@ class Link:
                 _log.info("connection %r: no heartbeat stream; asking who is there", self.name)
             self._owner.ask_after(self, decision)
         elif isinstance(decision, Lose):
-            self.over(self.custody.close(decision.reason, decision.message, asked=False))
+            self._conclude(partial(self.custody.close, decision.reason, decision.message, asked=False))
 
     def end_stream(self, why: str) -> None:
         """Tell the slave that the session it beats for is over."""
@@ -282,12 +285,12 @@ class Link:
 
     def end(self, reason: LossReason, message: str, *, asked: bool = True) -> None:
         """The session ends here, by the will of either side; a slave that is still there is told."""
-        self.over(self.custody.end(reason, message, asked=asked))
+        self._conclude(partial(self.custody.end, reason, message, asked=asked))
 
     def left(self, why: str, drained: bool) -> None:
         """The slave has ended the session, and with it the stream: there is nothing to tell."""
         self._end_stream = None
-        self.over(self.custody.left(why, drained))
+        self._conclude(partial(self.custody.left, why, drained))
 
     def abandon(self) -> None:
         """Let go of everything, and leave the session as it is, for the next master on the same journal."""
@@ -297,41 +300,44 @@ class Link:
         self.delivery.close()
         self._owner.in_background(self.client.close())
 
+    def _conclude(self, close: Callable[[], Ending[BaseTask] | None]) -> None:
+        """The session has come to its end. Raises nothing: nobody would come back for its tasks."""
+        insist(lambda: self.over(self._ending or close()))
+
     def over(self, ending: Ending[BaseTask] | None, *, keep_client: bool = False) -> None:
-        """Let go of everything. The slave is told at once, and the owners of the tasks when it is written down."""
-        if ending is None:
+        """Let go of everything. The slave is told at once, and the owners of the tasks when it is written down.
+
+        Harmless when repeated from the middle.
+        """
+        if ending is None or self._let_go:
             return
+        self._ending = ending
         self.ended_at = time.monotonic()
-        self._owner.link_over(self)
-        self.end_stream(ending.message)
-        self._await_stream_no_longer()
+        attempt(partial(self._owner.link_over, self), partial(self.end_stream, ending.message))
+        attempt(self._await_stream_no_longer, self._end_calls, self.delivery.close)
+        if ending.reason is not None:
+            asked = ending.reason in (LossReason.DISCONNECTED, LossReason.DRAINED)
+            told = (self.name, ending.reason.name, ending.message, len(ending.unfinished))
+            _log.log(logging.INFO if asked else logging.WARNING, "%s: lost (%s): %s; unfinished tasks: %d", *told)
+            self._notes.over(self.token, ending, partial(self._tell, ending))
+        self._let_go = True
+        if not keep_client:
+            attempt(lambda: self._owner.in_background(self.client.close()))
+
+    def _end_calls(self) -> None:
         current = asyncio.current_task()
         for call in self._calls:
             if call is not current:
                 call.cancel()
-        self.delivery.close()
-        if ending.reason is not None:
-            in_order = ending.reason in (LossReason.DISCONNECTED, LossReason.DRAINED) and not ending.unfinished
-            _log.log(
-                logging.INFO if in_order or ending.asked else logging.WARNING,
-                "connection %r is lost (%s): %s; unfinished tasks: %d",
-                self.name,
-                ending.reason.name,
-                ending.message,
-                len(ending.unfinished),
-            )
-            self._notes.over(self.token, ending, partial(self._tell, ending))
-        if not keep_client:
-            self._owner.in_background(self.client.close())
 
     def _tell(self, ending: Ending[BaseTask]) -> None:
         """The owners of the tasks learn of their end, then who watches the slaves."""
         for task in ending.unsent:
-            task.fail_to_start(self.is_over())
+            insist(task.fail_to_start, self.is_over())
         for task in ending.lost:
-            task.lose(copy(ending.error))  # where it is raised it gathers a traceback of its own
+            insist(task.lose, copy(ending.error))  # where it is raised it gathers a traceback of its own
         if not ending.asked and ending.reason is not None:
-            self._lost(ending.reason)
+            insist(self._lost, ending.reason)
 
 
 def _settle(answered: asyncio.Future[Acknowledgement], answer: Acknowledgement | JournalError) -> None:

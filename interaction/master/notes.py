@@ -26,6 +26,7 @@ from interaction.master.base_task import BaseTask
 from interaction.rpc import convert
 from interaction.rpc.convert import Report
 from interaction.rpc.encoded import Encoded
+from interaction.rpc.insist import insist
 from interaction.rpc.loop import Loop
 
 Written = Callable[["JournalError | None"], object]
@@ -104,7 +105,7 @@ class Notes:
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         """On the loop."""
         assert self._loop is not None, "there is a journal"
-        self._loop.call(function, *arguments)
+        self._loop.call(insist, function, *arguments)
 
     async def flush(self) -> None:
         """Wait until all that was to be written has been tried."""

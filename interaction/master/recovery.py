@@ -15,6 +15,7 @@ from interaction.exception import JournalError, LossReason, PayloadError, Reques
 from interaction.master.link import Link
 from interaction.master.notes import Notes
 from interaction.rpc.retry import Policy
+from interaction.rpc.telling import log_exception
 
 _log = logging.getLogger("interaction.master")
 _LOUD_EVERY = 60.0  # seconds between two warnings that say the same
@@ -96,6 +97,8 @@ class Comeback:
             _log.info("connection %r: not resumed yet: %s", link.name, error)
         except ResponseException as refusal:
             self._refused(link, refusal)
+        except Exception as error:  # noqa: BLE001 - else nobody would come back to it, or give it up
+            log_exception(_log, logging.ERROR, error, "%s: could not be resumed; trying again", link.name)
         if link.session.over or link not in self._recovery:
             self._recovery.settled(link)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from interaction.core.model import Acknowledgement, TaskResult
@@ -14,6 +15,8 @@ from interaction.exception import LossReason, MasterSlaveTokenInvalid, RequestEx
 from interaction.master.heartbeat import HeartbeatStream
 from interaction.master.link import Link
 from interaction.rpc.convert import Report
+from interaction.rpc.insist import attempt
+from interaction.rpc.telling import log_exception
 
 T = TypeVar("T")
 U = TypeVar("U", contravariant=True)
@@ -229,6 +232,9 @@ class Roster(Generic[T]):
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            for link, decision in self._registry.tick(loop.time()):
-                link.do(decision)
+            try:
+                for link, decision in self._registry.tick(loop.time()):
+                    attempt(partial(link.do, decision))
+            except Exception as error:  # noqa: BLE001 - else nobody would be found silent any more
+                log_exception(_log, logging.ERROR, error, "a look at the sessions has failed; the next one follows")
             await asyncio.sleep(self._check_span)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -29,6 +30,7 @@ from interaction.exception import (
 from interaction.rpc.metadata import Credentials, read_metadata
 from interaction.rpc.reading import lenient
 from interaction.rpc.status import Context, abort
+from interaction.rpc.telling import name_of
 
 _UNREADABLE = "the message can't be parsed"
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
@@ -104,6 +106,8 @@ class Guard(grpc.aio.ServerInterceptor):
                 self._check(method, read_metadata(handler_call_details.invocation_metadata))
         except ResponseException as refusal:
             return _refusing(handler, refusal)
+        except BaseException as error:  # noqa: BLE001 - it is raised
+            raise _answerable(error)  # noqa: B904 - mostly it is the same
         known = self._checked.get(handler_call_details.method)
         if known is None:
             known = _checking(handler, self._refusals.malformed_message)
@@ -143,7 +147,10 @@ def _of_one(behave: Callable[[Any, Context], Awaitable[Any]], malformed: type[Re
     async def check(request: object, context: Context) -> object:
         if request is None:
             await abort(context, malformed(_UNREADABLE))
-        return await behave(request, context)
+        try:
+            return await behave(request, context)
+        except BaseException as error:  # noqa: BLE001 - it is raised
+            raise _answerable(error)  # noqa: B904 - mostly it is the same
 
     return check
 
@@ -165,8 +172,19 @@ def _of_stream(behave: Callable[[Any, Context], Any], malformed: type[ResponseEx
                 await answers
         except malformed as refusal:
             await abort(context, refusal)
+        except BaseException as error:  # noqa: BLE001 - as above
+            raise _answerable(error)  # noqa: B904 - as above
 
     return check
+
+
+def _answerable(error: BaseException) -> BaseException:
+    """What a handler may raise: gRPC answers UNKNOWN to any Exception, and to others not at all."""
+    if isinstance(error, (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit)):
+        return error
+    failure = RuntimeError(f"{name_of(error)} in a handler")
+    failure.__cause__ = error
+    return failure
 
 
 def _refusing(handler: _Handler, refusal: ResponseException) -> _Handler:

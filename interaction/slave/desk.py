@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
 
 from interaction.address import Endpoint
 from interaction.config import SlaveOptions
@@ -22,17 +21,15 @@ from interaction.exception import (
     SlaveRequestInvalid,
     SlaveSlaveConnectionRefused,
     SlaveSlaveDisconnectionRefused,
-    SlaveSlaveNotConnected,
     SlaveSystemShuttingDown,
 )
 from interaction.rpc.convert import LANGUAGE, SizedReport
+from interaction.rpc.insist import attempt, insist
 from interaction.rpc.loop import Loop
-from interaction.rpc.master_client import MasterClient
+from interaction.slave.decisions import Decisions, failed
 from interaction.slave.departure import Departure
-from interaction.slave.heartbeat import Heart
 from interaction.slave.intake import Intake
 from interaction.slave.pacemaker import Pacemaker
-from interaction.slave.reporter import Reporter
 from interaction.slave.session import Session
 from interaction.slave.user import SlaveHooks, User
 from interaction.slave.work import WorkStream
@@ -40,7 +37,6 @@ from interaction.slave.workshop import Ready, ThreadWorkplace, Workplace, workpl
 from interaction.version import __version__
 
 _log = logging.getLogger("interaction.slave")
-_T = TypeVar("_T")
 _LEAVE_PATIENCE = 0.5  # seconds that a shutdown waits for the master to know
 _FLUSH_PATIENCE = 2.0  # seconds that it waits for results to be acknowledged
 
@@ -73,8 +69,8 @@ class Desk:
         make = process if options.isolation == "process" else partial(ThreadWorkplace, hooks._process_task)
         self.workplace = workplace_of([make(self.ready) for _ in range(slots)])
         self._intake = Intake(self, user, self._tenancy, self.workplace)
-        self._deciding: dict[str, asyncio.Task[Any]] = {}  # by token: what the user is being asked
-        self._background: set[asyncio.Task[None]] = set()
+        self._decisions = Decisions()
+        self._background: set[asyncio.Future[None]] = set()
         self._pacemaker: Pacemaker | None = None
         self._drained = False
         self._settled = asyncio.Event()  # something has come to its end that draining may wait for
@@ -121,10 +117,11 @@ class Desk:
         if verdict is Verdict.RESUME:
             return self._resume(offer, master)
         if verdict is Verdict.ASK:
-            return await self._decide(offer.token, self._ask_to_connect(offer, master))
+            asking = self._decisions.begin(offer.token, self._not_opened, self._ask_to_connect, offer, master)
+            return await self._decisions.heard(asking, SlaveSlaveConnectionRefused)
         if verdict is Verdict.WAIT:
-            answer: ConnectAnswer = await self._heard(self._deciding[offer.token])
-            return answer
+            asking = self._decisions.under_way(offer.token)
+            return await self._decisions.heard(asking, SlaveSlaveConnectionRefused)
         return self._engagement.answer_to(offer.token)
 
     async def _ask_to_connect(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
@@ -144,14 +141,29 @@ class Desk:
         _log.info("connected to the master at %s", offer.master_address)
         return answer
 
+    def _not_opened(self, token: str, error: BaseException) -> None:
+        """Something of our own was raised half-way through Connect: there is no session that nobody has."""
+        self._tenancy.not_opened(token, failed(SlaveSlaveConnectionRefused, error))
+        self._end_session_of(token)
+
     def _resume(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
-        self._end_session()
-        held = self._tenancy.held()
-        answer = self._answer({}, held)
-        self._tenancy.resumed(offer.token, answer, offer.lease, self._loop.time())
-        self._begin(offer, master)
+        previous = self._engagement.token
+        try:
+            self._end_session()
+            held = self._tenancy.held()
+            answer = self._answer({}, held)
+            self._tenancy.resumed(offer.token, answer, offer.lease, self._loop.time())
+            self._begin(offer, master)
+        except BaseException:  # its master may try again
+            insist(self._not_resumed, offer.token, previous)
+            raise
         _log.info("the master at %s has resumed its session; tasks held: %d", offer.master_address, len(held))
         return answer
+
+    def _not_resumed(self, token: str, previous: str) -> None:
+        self._tenancy.not_resumed(token, previous, self._loop.time())
+        self._end_session_of(token)
+        self._loop.call_later(RETENTION, insist, self._expire)
 
     def _answer(self, said: Data, held: list[HeldTask] | None = None) -> ConnectAnswer:
         return ConnectAnswer(
@@ -167,27 +179,29 @@ class Desk:
     def _begin(self, offer: ConnectOffer, master: Endpoint) -> None:
         options, lease = self._options, self._engagement.lease
         assert lease is not None, "the engagement is open"
-        client = MasterClient(master, options.tls, options.channel, offer.token, options.max_message_bytes)
-        if self._pacemaker is not None:
-            self._pacemaker.begin(offer, master, options, lease)
-        heart = Heart(
-            client, lease, self._intake.take_turns, self.let_go_if_due, self._ended_by_master, self._pacemaker
+        self._session = Session(
+            offer,
+            master,
+            options,
+            lease,
+            self._outbox,
+            self._pacemaker,
+            self._intake.take_turns,
+            self.let_go_if_due,
+            self._ended_by_master,
+            self._settled.set,
         )
-        reporter = Reporter(
-            self._outbox, offer.token, client, options.request_timeout, self._settled.set, self._ended_by_master
-        )
-        self._session = Session(offer, client, heart, reporter)
-        self._intake.take_turns()
-        reporter.poke()
+        attempt(self._intake.take_turns, self._session.reporter.poke)
 
     async def disconnect(self, token: str, data: Data) -> Data:
         """The master wants to end the session."""
         verdict = self._tenancy.disconnect(token)
         if verdict is Verdict.ASK:
-            return await self._decide(token, self._ask_to_disconnect(token, data))
+            asking = self._decisions.begin(token, self._not_closed, self._ask_to_disconnect, token, data)
+            return await self._decisions.heard(asking, SlaveSlaveDisconnectionRefused)
         if verdict is Verdict.WAIT:
-            answer: Data = await self._heard(self._deciding[token])
-            return answer
+            asking = self._decisions.under_way(token)
+            return await self._decisions.heard(asking, SlaveSlaveDisconnectionRefused)
         return self._engagement.farewell
 
     async def _ask_to_disconnect(self, token: str, data: Data) -> Data:
@@ -202,6 +216,12 @@ class Desk:
             _log.info("disconnected by the master")
         return said
 
+    def _not_closed(self, token: str, error: BaseException) -> None:
+        """The same half-way through Disconnect: the session goes on, or is over."""
+        self._engagement.stays(token)
+        if not self._engagement.owns(token):
+            self._end_session_of(token)
+
     # The end of the session by other ways.
 
     def let_go_if_due(self) -> None:
@@ -211,8 +231,8 @@ class Desk:
         lease = self._engagement.lease
         if self._engagement.lease_over(self._loop.time()):
             assert lease is not None, "an open engagement has a lease"
-            self._loop.call_later(RETENTION, self._expire)
-            self._lost(LeaseExpired(f"no heartbeat was acknowledged within the lease of {lease.duration:g} s"))
+            self._loop.call_later(RETENTION, insist, self._expire)
+            insist(self._lost, LeaseExpired(f"no heartbeat was acknowledged within the lease of {lease.duration:g} s"))
 
     def _expire(self) -> None:
         for task_id in self._outbox.expire(self._loop.time()):
@@ -224,7 +244,7 @@ class Desk:
         if lease is not None and lease.expired(heard_at):
             self.let_go_if_due()
         if self._tenancy.ended_by_master(self._engagement.token):
-            self._lost(error)
+            insist(self._lost, error)
 
     def _lost(self, error: Exception) -> None:
         session = self._session
@@ -234,14 +254,16 @@ class Desk:
 
     def _end_session(self) -> None:
         session, self._session = self._session, None
-        self._settled.set()
-        self._intake.take_turns()
+        attempt(self._settled.set, self._intake.take_turns)
         if session is not None:
-            session.heart.stop()
-            session.reporter.stop(SlaveSlaveNotConnected("the session is over"))
-            closing = asyncio.ensure_future(session.client.close())
-            self._background.add(closing)
-            closing.add_done_callback(self._background.discard)
+            session.stop()
+            if session.closing is not None:
+                self._background.add(session.closing)
+                session.closing.add_done_callback(self._background.discard)
+
+    def _end_session_of(self, token: str) -> None:
+        if self._session is not None and self._session.token == token:
+            self._end_session()
 
     # Tasks.
 
@@ -269,7 +291,11 @@ class Desk:
             self._settled.set,
             session.reporter.closed,
         )
-        session.reporter.opened(stream)
+        try:
+            session.reporter.opened(stream)
+        except BaseException:
+            stream.close()
+            raise
         return stream
 
     def task_ended(self, *, wanted: bool) -> None:
@@ -278,32 +304,7 @@ class Desk:
         if wanted and self._session is not None:
             self._session.reporter.poke()
         elif wanted:
-            self._loop.call_later(RETENTION, self._expire)
-
-    # What the user decides.
-
-    async def _decide(self, key: str, decision: Coroutine[Any, Any, _T]) -> _T:
-        """Come to a decision once, whether or not the call that asked for it lives to hear it."""
-        deciding = asyncio.ensure_future(decision)
-        self._deciding[key] = deciding
-        deciding.add_done_callback(partial(self._decided, key))
-        return await self._heard(deciding)
-
-    def _decided(self, key: str, deciding: asyncio.Task[Any]) -> None:
-        """A refusal that nobody heard is no accident; anything else that was raised is."""
-        self._deciding.pop(key, None)
-        error = None if deciding.cancelled() else deciding.exception()
-        if error is not None and not isinstance(error, ResponseException):
-            _log.error("a decision failed", exc_info=error)
-
-    async def _heard(self, deciding: asyncio.Task[_T]) -> _T:
-        """The decision, once it has been made."""
-        try:
-            return await asyncio.shield(deciding)
-        except asyncio.CancelledError:
-            if self.closing and deciding.cancelled():
-                raise SlaveSystemShuttingDown("shutting down") from None
-            raise
+            self._loop.call_later(RETENTION, insist, self._expire)
 
     @property
     def room(self) -> int:
@@ -337,7 +338,6 @@ class Desk:
         if self._pacemaker is not None:
             self._pacemaker.stop()
         self._intake.stop()
-        for task in list(self._deciding.values()):  # who waits for the user's answer is told that there will be none
-            task.cancel()
+        self._decisions.stop()
         if self._background:
             await asyncio.wait(set(self._background), timeout=_LEAVE_PATIENCE)

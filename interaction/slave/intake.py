@@ -83,20 +83,23 @@ class Intake:
         else:
             asking = asyncio.ensure_future(self._ask(ticket, ask))
             self._asking.add(asking)
-            asking.add_done_callback(self._asking.discard)
+            asking.add_done_callback(partial(insist, self._asked_user, ticket))
 
     async def _ask(self, ticket: Ticket, ask: Asking) -> None:
         said: Data | ResponseException
         try:
-            try:
-                said = await ask(ticket.offer.data)
-            except ResponseException as refusal:
-                said = refusal
-            except asyncio.CancelledError:
-                said = SlaveSystemShuttingDown("shutting down")
-            self._owner.let_go_if_due()  # while the user was asked
-            self._decided(ticket, said)
-        except BaseException as error:  # noqa: BLE001 - as above
+            said = await ask(ticket.offer.data)
+        except ResponseException as refusal:
+            said = refusal
+        except asyncio.CancelledError:
+            said = SlaveSystemShuttingDown("shutting down")
+        self._owner.let_go_if_due()  # while the user was asked
+        self._decided(ticket, said)
+
+    def _asked_user(self, ticket: Ticket, asking: asyncio.Task[None]) -> None:
+        self._asking.discard(asking)
+        error: BaseException | None = asyncio.CancelledError() if asking.cancelled() else asking.exception()
+        if error is not None:
             self._broke(ticket, error)
 
     def _decided(self, ticket: Ticket, said: Data | ResponseException) -> None:

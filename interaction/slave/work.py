@@ -13,7 +13,7 @@ from interaction.core.outcomes import QUICK, Outcomes, Tempo
 from interaction.exception import ResponseException
 from interaction.rpc.convert import SizedReport
 from interaction.rpc.encoded import ENVELOPE_BYTES
-from interaction.rpc.insist import attempt, insist
+from interaction.rpc.insist import attempt, insist, or_else
 from interaction.rpc.telling import log_exception
 from interaction.rpc.work_stream import Said, size_of
 from interaction.slave.intake import Intake
@@ -60,7 +60,7 @@ class WorkStream:
         now = self._loop.time()
         for task_id in task_ids:
             if self._outcomes.acknowledged(task_id, now):
-                self._outbox.acknowledged(task_id)
+                insist(self._outbox.acknowledged, task_id)
         self._settled()
 
     def offer(self, offer: TaskOffer) -> None:
@@ -68,19 +68,17 @@ class WorkStream:
         if self._outcomes.keeps(offer.task_id, quick=self._tempo.quick):
             self._intake.workshop.expect(offer.task_id)
         try:
-            self._intake.offer(self._token, offer, partial(self._answer, offer.task_id))
+            answer = partial(or_else, self._break, self._answer, offer.task_id)  # what breaks it is said by calls
+            self._intake.offer(self._token, offer, answer)
         except ResponseException as refusal:
             self.refuse(offer.task_id, refusal)
 
     def _answer(self, task_id: str, said: Data | ResponseException) -> None:
-        try:
-            if isinstance(said, ResponseException):
-                self.refuse(task_id, said)
-            else:
-                self._outcomes.accepted(task_id, said, _ANSWER + size_of(said))
-                self._wake()
-        except BaseException as error:  # noqa: BLE001 - its master learns by a call what becomes of it
-            self._break(error)
+        if isinstance(said, ResponseException):
+            self.refuse(task_id, said)
+            return
+        self._outcomes.accepted(task_id, said, _ANSWER + size_of(said))
+        self._wake()
 
     def refuse(self, task_id: str, refusal: ResponseException) -> None:
         """A task is not taken."""
@@ -132,7 +130,7 @@ class WorkStream:
     def written(self, said: Sequence[Said]) -> None:
         """That has been sent: tasks that are accepted thereby may begin."""
         for task_id in self._outcomes.sent(said, self._loop.time()):
-            self._intake.workshop.told(task_id)
+            insist(self._intake.workshop.told, task_id)
         _settle(self._relieved)
 
     def _wake(self) -> None:

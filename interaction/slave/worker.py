@@ -13,7 +13,7 @@ from interaction.rpc import payload
 from interaction.rpc.convert import SizedReport, write_result
 from interaction.rpc.coroutines import refuse_left
 from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, cut
-from interaction.rpc.insist import insist_here
+from interaction.rpc.insist import as_work, insist, insist_here
 from interaction.rpc.loop import Loop
 from interaction.rpc.strand import Strand
 from interaction.rpc.telling import log_exception, name_of, text_of, traceback_of
@@ -135,10 +135,10 @@ async def ask(
 
     def work() -> None:
         said = _ask(hook, data, refusal, room)
-        insist_here(lambda: loop.call(_settle, answer, said))
+        insist_here(lambda: loop.call(insist, _settle, answer, said))
 
     try:
-        strand.submit(work)
+        strand.submit(as_work(strand.submit, work))
     except BaseException as error:  # noqa: BLE001 - such as a RuntimeError: can't start new thread
         log_exception(_log, logging.ERROR, error, "a hook can't be called, which refuses the request")
         raise refusal(f"the slave can't call its hook: {name_of(error)}: {text_of(error)}") from None

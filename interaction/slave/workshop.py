@@ -44,7 +44,7 @@ class Run:
 
     def __del__(self) -> None:
         """Nobody has it any more: an exception from another thread, say, has come between two lines of the above."""
-        if self._done:
+        if getattr(self, "_done", None):
             self.fail(RuntimeError("whoever was to run it has let go of it"))
 
     def then(self, freed: Callable[[], object]) -> None:
