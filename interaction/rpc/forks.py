@@ -179,7 +179,10 @@ def _after_in_child() -> None:
 
 
 def _sockets() -> list[int]:
-    """The sockets of our channels and servers."""
+    """The sockets of our servers and channels, in that order.
+
+    A slave's heartbeat, which goes by a channel, is the last to break: who asks then who is there finds nobody.
+    """
     if _MARKED_BY is None:
         return []
     found = []
@@ -187,11 +190,12 @@ def _sockets() -> list[int]:
         with suppress(OSError):  # it is no socket, or not of TCP, or was that of the listing
             looked_at = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=int(name))
             try:
-                if looked_at.getsockopt(socket.IPPROTO_TCP, _MARKED_BY) in _MARKS:
-                    found.append(int(name))
+                mark = looked_at.getsockopt(socket.IPPROTO_TCP, _MARKED_BY)
+                if mark in _MARKS:
+                    found.append((-mark, int(name)))
             finally:
                 looked_at.detach()
-    return found
+    return [descriptor for _, descriptor in sorted(found)]
 
 
 def _pipes() -> list[int]:
