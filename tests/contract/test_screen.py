@@ -232,6 +232,7 @@ master = Master("127.0.0.1", 0)
 master.start()
 connection = master.new_connection("conn", "127.0.0.1", slave.port)
 connection.connect()
+slave.close()  # which would keep the process alive
 stream.close()
 """)
     assert shown == ""
