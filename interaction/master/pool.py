@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -20,8 +19,6 @@ from interaction.master.pool_future import PoolFuture
 from interaction.master.progress import Bar, check_progress, progress_bar
 from interaction.rpc import forks
 from interaction.rpc.strand import Strand
-
-_log = logging.getLogger("interaction.master")
 
 
 class SlavePool(BasePool):

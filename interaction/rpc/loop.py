@@ -181,14 +181,26 @@ class LoopThread(Loop):
     """A loop that runs on a thread. Use :func:`acquire` and :func:`release`; this class keeps no count of its users."""
 
     def __init__(self) -> None:
-        super().__init__(asyncio.new_event_loop())
+        self._ready = False
+        self._changed = Waiters()
         self._ran = False  # it only tidies up now
         self._beside = ThreadPoolExecutor(thread_name_prefix="asyncio")
         self.loop.set_default_executor(self._beside)
         self._thread = threading.Thread(target=self._run, name="interaction-loop", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Return when it runs. Harmless when repeated: also where it was interrupted. Raises RuntimeError."""
+        try:
+            self._thread.start()
+        except RuntimeError:
+            if self._thread.ident is None:  # no thread can be had; else it was started before
+                raise
+        self._changed.wait_for(lambda: self._ready)
 
     def _run(self) -> None:
+        super().__init__(asyncio.new_event_loop())  # here, where nobody interrupts
+        self._ready = True
+        self._changed.notify_all()
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
@@ -270,8 +282,10 @@ def acquire(user: object) -> LoopThread:
     global _shared
     forks.check()
     with _lock:
-        _shared = _users[user] = _shared or LoopThread()
-        return _shared
+        thread = _shared = _shared or LoopThread()
+        thread.start()
+        _users[user] = thread
+        return thread
 
 
 def release(user: object) -> None:

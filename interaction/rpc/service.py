@@ -77,7 +77,7 @@ class Service:
             try:
                 thread = shared_loop.acquire(self)
                 forks.enter(self)
-                thread.run(self._open_on(thread))
+                thread.run(self._open_on(thread), to_the_end=True)  # gRPC leaves a server half started behind
             except BaseException:  # also Ctrl-C, at any step
                 self.shutdown()
                 shared_loop.release(self)

@@ -15,7 +15,9 @@ WAIT = 10.0
 
 @pytest.fixture
 def thread() -> LoopThread:
-    return LoopThread()
+    thread = LoopThread()
+    thread.start()
+    return thread
 
 
 async def forever() -> None:

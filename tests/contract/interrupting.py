@@ -1,0 +1,54 @@
+"""Ctrl-C, or something else that runs in the main thread, at a chosen line of the package."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import interaction
+
+PACKAGE = str(Path(interaction.__file__).parent)
+
+
+def at_line(number: int, then: Callable[[], object], call: Callable[[], object]) -> int:
+    """Make a call, and do `then` before its n-th line that is the package's. Returns how many lines came up to that.
+
+    Only what this thread runs counts. `then` may raise: that comes out of the line, as Ctrl-C does.
+    """
+    seen = 0
+
+    def local(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal seen
+        if event == "line":
+            seen += 1
+            if seen == number:
+                sys.settrace(None)
+                then()
+        return local
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        return local if frame.f_code.co_filename.startswith(PACKAGE) else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return seen
+
+
+def interrupt() -> None:
+    """As Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def interrupted_at(number: int, call: Callable[[], object]) -> bool:
+    """Make a call that is interrupted at its n-th line. False: it had fewer, and has come to its end."""
+    try:
+        return at_line(number, interrupt, call) >= number
+    except KeyboardInterrupt:
+        return True
