@@ -11,6 +11,19 @@ import threading
 import time
 from collections.abc import Callable
 
+_here = threading.local()
+
+
+def never_wait_here() -> None:
+    """On this thread, the loop's, nothing is to be waited for from now on: it would wait for itself."""
+    _here.never = True
+
+
+def check_may_wait() -> None:
+    """Raise RuntimeError where nothing is to be waited for: in a `__del__`, say, that happens to run on the loop."""
+    if getattr(_here, "never", False):
+        raise RuntimeError("this would wait for the loop on the loop's own thread; await it there instead")
+
 
 class Waiters:
     """Threads that wait until something is so.
@@ -38,9 +51,10 @@ class Waiters:
             bell.release()
 
     def wait_for(self, reached: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Wait until it is so, or the timeout (seconds) passes. Says whether it is."""
+        """Wait until it is so, or the timeout (seconds) passes. Says whether it is. Raises as `check_may_wait()`."""
         due = None if timeout is None else time.monotonic() + timeout
         while not reached():
+            check_may_wait()
             bell = threading.Lock()
             bell.acquire()
             self._bells.append(bell)

@@ -19,6 +19,7 @@ from interaction.master.pool_future import PoolFuture
 from interaction.master.progress import Bar, check_progress, progress_bar
 from interaction.rpc import forks
 from interaction.rpc.strand import Strand
+from interaction.waiters import check_may_wait
 
 
 class SlavePool(BasePool):
@@ -221,6 +222,8 @@ class _AsCompleted:
         self._futures.add(self._pool._submit(data, self._ended))
 
     def next(self) -> PoolFuture:
+        if self._ended.empty():
+            check_may_wait()
         future = self._ended.get()
         self._futures.remove(future)
         return future

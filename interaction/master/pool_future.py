@@ -17,6 +17,7 @@ from interaction.rpc import forks
 from interaction.rpc.coroutines import check_callback, refuse_left
 from interaction.rpc.strand import Strand
 from interaction.rpc.telling import log_exception
+from interaction.waiters import check_may_wait
 
 _log = logging.getLogger("interaction.master")
 
@@ -64,6 +65,8 @@ class PoolFuture(Future[Any]):
         return super().exception(timeout)
 
     def _check_may_come(self) -> None:
+        if not self.done():
+            check_may_wait()
         if forks.inherited():
             forks.check_may_wait(self.done())
 

@@ -19,7 +19,7 @@ from interaction.master.waiting import (
 )
 from interaction.rpc import forks
 from interaction.rpc.strand import on_a_strand
-from interaction.waiters import Waiters
+from interaction.waiters import Waiters, check_may_wait
 
 __all__ = ["Callback", "Task", "TaskStatus"]
 
@@ -59,6 +59,7 @@ class Task(BaseTask):
 
         After an exception the task is START_FAILED, no callback runs, and `error` is that exception.
         """
+        check_may_wait()
         hooks, starter = self._road.hooks, object()
         try:
             self.begin(starter)

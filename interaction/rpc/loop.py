@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from interaction.exception import RequestException
 from interaction.rpc import forks
-from interaction.waiters import Waiters
+from interaction.waiters import Waiters, check_may_wait, never_wait_here
 
 T = TypeVar("T")
 
@@ -202,6 +202,7 @@ class LoopThread(Loop):
         self._ready = True
         self._changed.notify_all()
         asyncio.set_event_loop(self.loop)
+        never_wait_here()
         try:
             self.loop.run_forever()
             self._ran = True
@@ -222,10 +223,12 @@ class LoopThread(Loop):
             RuntimeError: called on the loop's own thread, which would wait for itself, or in a forked child.
             RequestException: the loop was stopped before the coroutine ended.
         """
-        if threading.get_ident() == self._thread.ident or self.pid != os.getpid():
-            work.close()
+        try:
             self.check_process()
-            raise RuntimeError("this would wait for the loop on the loop's own thread; await it there instead")
+            check_may_wait()
+        except RuntimeError:
+            work.close()
+            raise
         call = _Call(work)
         try:
             begins = self.call(call.begin)

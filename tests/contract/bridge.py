@@ -74,7 +74,6 @@ class Bridge:
 
         mine = [name for name in HOOKS if getattr(type(outer), name) is not getattr(MasterHooks, name)]
         self.home = LoopThread()
-        self.home.start()
         self.inner: aio.Master = type(type(outer).__name__, (aio.Master,), {name: hook(name) for name in mine})(
             *arguments, **options
         )

@@ -126,7 +126,6 @@ def look(scene: Scene) -> None:
     assert "first" in scene.master
     assert scene.master["first"] is scene.connection
     assert task.id
-    scene.master.tasks()
     scene.master.task(task.id).join(WAIT)
 
 
@@ -175,7 +174,8 @@ def with_a_connection(connection: SlaveConnectionProxy) -> None:
 def test_whoever_is_interrupted_as_a_session_begins_or_ends_can_begin_another(
     call: Callable[[SlaveConnectionProxy], None], make_master: MakeMaster, make_slave: MakeSlave
 ) -> None:
-    master, slave = make_master(request_retries=0), make_slave()
+    master: Master = make_master(request_retries=0)
+    slave: Worker = make_slave()
     connection = master.new_connection("first", "127.0.0.1", slave.port)
 
     def again() -> None:

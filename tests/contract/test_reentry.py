@@ -15,7 +15,8 @@ from contextlib import contextmanager
 import pytest
 
 from interaction import SlavePool
-from tests.contract.conftest import MakeMaster, MakeSlave
+from interaction.rpc.facade import Facade
+from tests.contract.conftest import MakeMaster, MakeSlave, Worker
 from tests.contract.interrupting import at_line
 from tests.contract.test_interrupts import (
     CALLS,
@@ -65,14 +66,14 @@ def test_a_handler_may_call_anything_in_the_middle_of_anything(call: Callable[[S
 def test_a_handler_may_call_anything_as_something_starts_and_ends(
     kind: str, scene: Scene, make_slave: MakeSlave, make_master: MakeMaster
 ) -> None:
-    other = make_slave()
+    other: Worker = make_slave()
 
     def call() -> None:
         if kind == "a connection":
             with scene.master.new_connection("second", "127.0.0.1", other.port):
                 pass
         else:
-            service = make_master() if kind == "a master" else make_slave()
+            service: Facade = make_master() if kind == "a master" else make_slave()
             service.close()
 
     number = 1
@@ -94,7 +95,7 @@ def signals(handler: Callable[[], object]) -> Iterator[list[int]]:
     over = threading.Event()
 
     def send() -> None:
-        draw = random.Random(1)  # noqa: S311 - not a secret
+        draw = random.Random(1)
         while not over.wait(draw.uniform(0.0005, 0.005)):
             os.kill(os.getpid(), signal.SIGUSR1)
 
@@ -192,6 +193,10 @@ def test_the_garbage_collector_may_call_anything_in_the_middle_of_anything(scene
 
 
 def test_an_interrupt_of_the_main_thread_by_another_thread_is_one_too(scene: Scene) -> None:
+    def call() -> None:
+        _thread.interrupt_main()
+        scene.pool.submit(DATA).result(WAIT)
+
     with pytest.raises(KeyboardInterrupt):
-        go_on_for(WAIT, lambda: (_thread.interrupt_main(), scene.pool.submit(DATA).result(WAIT)))
+        go_on_for(WAIT, call)
     scene.check()
