@@ -185,7 +185,6 @@ class LoopThread(Loop):
         self._changed = Waiters()
         self._ran = False  # it only tidies up now
         self._beside = ThreadPoolExecutor(thread_name_prefix="asyncio")
-        self.loop.set_default_executor(self._beside)
         self._thread = threading.Thread(target=self._run, name="interaction-loop", daemon=True)
 
     def start(self) -> None:
@@ -199,6 +198,7 @@ class LoopThread(Loop):
 
     def _run(self) -> None:
         super().__init__(asyncio.new_event_loop())  # here, where nobody interrupts
+        self.loop.set_default_executor(self._beside)
         self._ready = True
         self._changed.notify_all()
         asyncio.set_event_loop(self.loop)
