@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.contract import bridge
 from tests.contract.bridge import Bridge
 from tests.contract.recording_master import RecordingMaster, recording_master
 from tests.contract.scripted_slave import Beats, ScriptedSlave, scripted_slave
-from tests.contract.slave_programs import ISOLATED, NODE, PYTHON, Programs, SlaveProgram
+from tests.contract.slave_programs import ISOLATED, NODE, PYTHON, Implementation, Programs, SlaveProgram
 from tests.contract.wire import NO_PROXY, Caller, refused_or_done
 from tests.installing import install_node_example
 
@@ -230,8 +231,43 @@ def program(request: pytest.FixtureRequest, programs: Programs) -> Iterator[Slav
     """A slave of each implementation."""
     if request.param is NODE:
         request.getfixturevalue("node_example")
-    with programs.lend(request.param) as program:
+    with programs.lend(foreign_slave(request.config) or request.param) as program:
         yield program
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("a slave of yours, asked by the suite of the contract")
+    group.addoption("--slave-at", metavar="HOST:PORT", help="one that runs on this machine, with channel 7")
+    group.addoption("--slave-command", help="one that is started, with --port 0 --channel 7 behind")
+
+
+def foreign_slave(config: pytest.Config) -> Implementation | None:
+    """The slave that the suite is run for, where that is none of ours."""
+    address, command = config.getoption("slave_at", None), config.getoption("slave_command", None)
+    if not address and not command:
+        return None
+    return Implementation("yours", None, tuple(shlex.split(command or "")), Path.cwd(), None, None, address or "")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For a slave that is none of ours there are the tests that any slave is asked, once each."""
+    foreign = foreign_slave(config)
+    if foreign is None:
+        return
+    asked = [item for item in items if _implementation_of(item) is PYTHON]
+    config.hook.pytest_deselected(items=[item for item in items if item not in asked])
+    items[:] = asked
+
+
+def _implementation_of(item: pytest.Item) -> object:
+    if (
+        not isinstance(item, pytest.Function)
+        or "test_slave_service" not in item.nodeid
+        or not hasattr(item, "callspec")
+    ):
+        return None
+    return item.callspec.params.get("program")
 
 
 @pytest.fixture
@@ -242,10 +278,12 @@ def recorder() -> Iterator[RecordingMaster]:
 
 
 @pytest.fixture
-def caller(program: SlaveProgram, recorder: RecordingMaster) -> Iterator[Caller]:
+def caller(request: pytest.FixtureRequest, program: SlaveProgram, recorder: RecordingMaster) -> Iterator[Caller]:
     """Calls the slave in the name of the recorder."""
-    with grpc.insecure_channel(f"127.0.0.1:{program.port}", NO_PROXY) as channel:
+    with grpc.insecure_channel(program.address, NO_PROXY) as channel:
         caller = Caller(channel, recorder)
+        if "_work" in request.node.nodeid and foreign_slave(request.config) and "work" not in caller.ping().features:
+            pytest.skip("its features lack `work`")
         yield caller
         program.free = caller.leaves_it_free()
 

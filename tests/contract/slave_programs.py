@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
+from typing import NoReturn
 
 import pytest
 
+from interaction.v1.task_pb2 import TaskError
 from tests.installing import NODE_EXAMPLE, ROOT
 
 CHANNEL = 7
@@ -22,14 +24,28 @@ WAIT = 20.0  # seconds, for what comes at once or never
 
 @dataclass(frozen=True)
 class Implementation:
-    """One implementation. `source` is the file of its work, and `holds_all` says that it reads all of a payload."""
+    """One implementation. `source` is the file of its work, and `holds_all` says that it reads all of a payload.
+
+    Of one that is not ours neither is known, nor its language; one that runs already has an address, and no command.
+    """
 
     name: str
-    language: str
+    language: str | None
     command: tuple[str, ...]
     folder: Path
-    source: str
-    holds_all: bool
+    source: str | None
+    holds_all: bool | None
+    address: str = ""
+
+    def assert_says_why(self, error: TaskError) -> None:
+        """What the contract says of it is for people; what ours say is known."""
+        if self.source is not None:
+            assert (error.type, error.message) == ("TypeError", "the data lacks a or b")
+            assert self.source in error.traceback
+
+    def holds(self, tried: Callable[[], bool]) -> bool:
+        """Whether it can hold what some languages can't. Where that is not known it is tried."""
+        return tried() if self.holds_all is None else self.holds_all
 
 
 _PYTHON = (sys.executable, "-m", "tests.contract.python_slave")
@@ -59,6 +75,7 @@ class SlaveProgram:
         self._reader.start()
         try:
             self.port = int(self.wait_for(r"listening on 127\.0\.0\.1:(\d+)")[1])
+            self.address = f"127.0.0.1:{self.port}"
         except BaseException:
             self.close()
             raise
@@ -94,6 +111,25 @@ class SlaveProgram:
         self.process.stdout.close()
 
 
+class RunningSlave:
+    """A slave that somebody else has started, and that is known by its address alone."""
+
+    def __init__(self, implementation: Implementation) -> None:
+        self.implementation = implementation
+        self.address = implementation.address
+        self.free = False
+
+    @property
+    def process(self) -> NoReturn:
+        """What a test needs that stops or ends it."""
+        pytest.skip("the slave is no process of this suite's")
+
+    @property
+    def output(self) -> NoReturn:
+        """What a test needs that looks at what it prints."""
+        pytest.skip("the slave is no process of this suite's")
+
+
 def _move(output: Iterable[str], lines: Queue[str]) -> None:
     for line in output:
         lines.put(line)
@@ -118,6 +154,9 @@ class Programs:
     @contextmanager
     def lend(self, implementation: Implementation) -> Iterator[SlaveProgram]:
         """A slave for one test. It is kept for the next where the test has said that it is free again."""
+        if implementation.address:
+            yield RunningSlave(implementation)  # type: ignore[misc]  # it has what tests ask for, or skips them
+            return
         program = self._free.pop(implementation, None) or SlaveProgram(implementation)
         program.free = False
         program.forget_lines()

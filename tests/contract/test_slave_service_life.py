@@ -13,10 +13,8 @@ from interaction.v1 import master_service_pb2 as messages
 from tests.contract.recording_master import Failure
 from tests.contract.slave_programs import WAIT, SlaveProgram
 from tests.contract.wire import (
-    ENDED_BY_MASTER,
     FORBIDDEN,
     GONE,
-    LEASE_OVER,
     NOT_CONNECTED,
     SUM,
     Caller,
@@ -59,12 +57,12 @@ def test_an_acknowledgement_stands_for_all_beats_before_it(caller: Caller) -> No
 
 
 @pytest.mark.parametrize("unanswered", ["all beats", "all but the first"])
-def test_without_acknowledgements_the_lease_ends(caller: Caller, program: SlaveProgram, unanswered: str) -> None:
+def test_without_acknowledgements_the_lease_ends(caller: Caller, unanswered: str) -> None:
     caller.master.silent = unanswered == "all beats"
     # An older sequence renews nothing that was not.
     caller.master.acknowledged = lambda sequence: 1
     caller.connect(lease=0.4)
-    program.wait_for(LEASE_OVER)
+    caller.until_over()
     assert refused(caller.new_task, {}) == NOT_CONNECTED
     assert caller.master.ended.get(timeout=WAIT) == caller.token  # it does not talk on
     caller.connect()
@@ -81,17 +79,17 @@ def test_a_slave_that_stood_still_until_its_lease_was_over_beats_no_more(caller:
         caller.master.beats.queue.clear()
     finally:
         program.process.send_signal(signal.SIGCONT)
-    program.wait_for(LEASE_OVER)
+    caller.until_over()
     assert caller.master.ended.get(timeout=WAIT) == caller.token
     assert caller.master.beats.empty()
 
 
-def test_the_master_may_change_the_lease(caller: Caller, program: SlaveProgram) -> None:
+def test_the_master_may_change_the_lease(caller: Caller) -> None:
     caller.master.beat_answers.append(messages.HeartbeatResponse(lease=duration_of(0.4)))
     caller.connect(lease=300.0)
     assert [caller.beat() for _ in range(4)] == [1, 2, 3, 4]
     caller.master.silent = True
-    program.wait_for(LEASE_OVER)
+    caller.until_over()
 
 
 def test_a_longer_lease_counts_from_the_beat_that_it_answers(caller: Caller) -> None:
@@ -123,22 +121,22 @@ def test_a_broken_stream_is_opened_again_and_the_beats_count_on(caller: Caller) 
     assert caller.value() == {"sum": 3}
 
 
-def test_a_slave_whose_stream_gave_way_to_a_newer_one_opens_no_other(caller: Caller, program: SlaveProgram) -> None:
+def test_a_slave_whose_stream_gave_way_to_a_newer_one_opens_no_other(caller: Caller) -> None:
     caller.master.beat_answers.append(Failure(grpc.StatusCode.ABORTED))
     caller.connect(lease=1.0)
     assert caller.beat() == 1
     caller.new_task(SUM)  # the session goes on, by the newer stream
     assert caller.value() == {"sum": 3}
-    program.wait_for(LEASE_OVER)  # which is not there in this test
+    caller.until_over()  # which is not there in this test
     assert caller.stream() == caller.token
     assert caller.master.streams.empty()
 
 
 @pytest.mark.parametrize("end", [*ENDS.values(), CLOSING], ids=[*ENDS, "closing"])
-def test_the_master_can_end_the_session(caller: Caller, program: SlaveProgram, end: Failure) -> None:
+def test_the_master_can_end_the_session(caller: Caller, end: Failure) -> None:
     caller.master.beat_answers.append(end)
-    caller.connect()
-    program.wait_for(ENDED_BY_MASTER)
+    caller.connect(lease=300.0)
+    caller.until_over()
     assert refused(caller.new_task, {}) == NOT_CONNECTED
     caller.connect()  # free at once
     caller.new_task(SUM)
@@ -146,19 +144,19 @@ def test_the_master_can_end_the_session(caller: Caller, program: SlaveProgram, e
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_the_answer_to_a_report_can_end_the_session(caller: Caller, program: SlaveProgram, end: Failure) -> None:
-    caller.connect()
+def test_the_answer_to_a_report_can_end_the_session(caller: Caller, end: Failure) -> None:
+    caller.connect(lease=300.0)
     caller.master.report_answers.append(end)
     caller.new_task(SUM)
-    program.wait_for(ENDED_BY_MASTER)
+    caller.until_over()
     assert refused(caller.new_task, {}) == NOT_CONNECTED
     assert list(caller.connect(caller.token).held) == []  # nothing is left to resume
 
 
-def test_a_master_that_answers_nothing_is_left_when_the_lease_is_over(caller: Caller, program: SlaveProgram) -> None:
+def test_a_master_that_answers_nothing_is_left_when_the_lease_is_over(caller: Caller) -> None:
     caller.connect(address="127.0.0.1:1", lease=0.4)
     caller.new_task(SUM)
-    program.wait_for(LEASE_OVER)
+    caller.until_over()
     answer = caller.connect(caller.token)
     assert [task.ended for task in answer.held] == [True]
     assert caller.value() == {"sum": 3}

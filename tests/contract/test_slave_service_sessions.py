@@ -11,12 +11,10 @@ from google.protobuf.duration_pb2 import Duration
 from interaction.v1 import slave_service_pb2 as messages
 from interaction.v1.payload_pb2 import Payload
 from tests.contract.recording_master import Failure
-from tests.contract.slave_programs import CHANNEL, WAIT, SlaveProgram
+from tests.contract.slave_programs import CHANNEL, WAIT
 from tests.contract.wire import (
     ALREADY_CONNECTED,
-    ENDED_BY_MASTER,
     GONE,
-    LEASE_OVER,
     NO_MAPPINGS,
     NOT_CONNECTED,
     REQUEST_INVALID,
@@ -36,19 +34,19 @@ from tests.contract.wire import (
 pytestmark = pytest.mark.timeout(60, func_only=True)  # the first build of a program has a limit of its own
 
 
-def lose(caller: Caller, program: SlaveProgram, lease: float = 0.3) -> None:
+def lose(caller: Caller, lease: float = 0.3) -> None:
     """Let the session's lease run out."""
     caller.master.silent = True
     caller.connect(lease=lease)
-    program.wait_for(LEASE_OVER)
+    caller.until_over()
     caller.master.silent = False
 
 
-def end_by_master(caller: Caller, program: SlaveProgram) -> None:
+def end_by_master(caller: Caller) -> None:
     """Open a session that the master ends."""
     caller.master.beat_answers.append(Failure(GONE, "SYSTEM_SHUTTING_DOWN"))
-    caller.connect()
-    program.wait_for(ENDED_BY_MASTER)
+    caller.connect(lease=300.0)
+    caller.until_over()
 
 
 def test_a_session_beats_at_once_with_its_metadata(caller: Caller) -> None:
@@ -185,11 +183,11 @@ def test_a_resumed_session_is_one_of_its_own_and_inherits_what_runs(caller: Call
     assert caller.report().result.task_id != running
 
 
-def test_a_session_whose_lease_ran_out_takes_no_task_and_can_be_resumed(caller: Caller, program: SlaveProgram) -> None:
+def test_a_session_whose_lease_ran_out_takes_no_task_and_can_be_resumed(caller: Caller) -> None:
     caller.master.silent = True
     caller.connect(lease=0.3)
-    running = caller.new_task({"seconds": 0.9, **SUM})
-    program.wait_for(LEASE_OVER)
+    running = caller.new_task({"seconds": 2.0, **SUM})
+    caller.until_over()
     first = caller.token
     assert refused(caller.new_task, {}) == NOT_CONNECTED
     caller.master.silent = False
@@ -201,16 +199,14 @@ def test_a_session_whose_lease_ran_out_takes_no_task_and_can_be_resumed(caller: 
 
 
 @pytest.mark.parametrize("lease_over", [False, True])
-def test_a_result_that_found_no_master_is_reported_to_the_one_that_resumes(
-    caller: Caller, program: SlaveProgram, lease_over: bool
-) -> None:
+def test_a_result_that_found_no_master_is_reported_to_the_one_that_resumes(caller: Caller, lease_over: bool) -> None:
     caller.master.unavailable = True
     caller.master.silent = lease_over
     caller.connect(lease=0.5 if lease_over else 10.0)
     ended = caller.new_task(SUM)
     assert caller.report().token == caller.token
     if lease_over:
-        program.wait_for(LEASE_OVER)
+        caller.until_over()
     caller.master.obey()
     answer = caller.connect(caller.token)
     held = [(task.task_id, task.ended) for task in answer.held]
@@ -233,9 +229,7 @@ def test_a_session_that_was_acknowledged_everything_holds_nothing(caller: Caller
     assert [task.task_id for task in held] == [last]
 
 
-def test_nothing_is_resumed_by_the_token_of_another_session_than_the_last(
-    caller: Caller, program: SlaveProgram
-) -> None:
+def test_nothing_is_resumed_by_the_token_of_another_session_than_the_last(caller: Caller) -> None:
     caller.connect()
     caller.new_task(SUM)
     assert caller.report(), "from now on it works quickly, also where a process had to start for it"
@@ -245,7 +239,7 @@ def test_nothing_is_resumed_by_the_token_of_another_session_than_the_last(
     caller.connect(lease=0.3)
     first = caller.token
     caller.new_task(SUM)
-    program.wait_for(LEASE_OVER)
+    caller.until_over()
     caller.master.obey()
     for previous in ([new_token()], ["short"], [first, first]):
         assert list(caller.connect(*previous).held) == []
@@ -257,21 +251,21 @@ def test_nothing_is_resumed_by_the_token_of_another_session_than_the_last(
 
 
 @pytest.mark.parametrize("end", ["disconnected", "ended by the master", "lease over, then disconnected"])
-def test_a_session_that_has_ended_otherwise_cant_be_resumed(caller: Caller, program: SlaveProgram, end: str) -> None:
+def test_a_session_that_has_ended_otherwise_cant_be_resumed(caller: Caller, end: str) -> None:
     caller.master.unavailable = True
     if end == "ended by the master":
         caller.connect(lease=1.5)  # so that the next beat comes soon
         caller.new_task(SUM)
         assert caller.report()
         caller.master.beat_answers.append(Failure(GONE, "SYSTEM_SHUTTING_DOWN"))
-        program.wait_for(ENDED_BY_MASTER)
+        caller.until_over()
     else:
         caller.master.silent = end != "disconnected"
         caller.connect(lease=0.4 if caller.master.silent else 10.0)
         caller.new_task(SUM)
         assert caller.report()
         if caller.master.silent:
-            program.wait_for(LEASE_OVER)
+            caller.until_over()
         caller.disconnect()
     caller.master.obey()
     assert list(caller.connect(caller.token).held) == []
@@ -280,10 +274,8 @@ def test_a_session_that_has_ended_otherwise_cant_be_resumed(caller: Caller, prog
     assert caller.report().result.task_id == last
 
 
-def test_disconnect_succeeds_with_the_last_sessions_token_however_that_has_ended(
-    caller: Caller, program: SlaveProgram
-) -> None:
-    for end in (caller.connect, lambda: lose(caller, program), lambda: end_by_master(caller, program)):
+def test_disconnect_succeeds_with_the_last_sessions_token_however_that_has_ended(caller: Caller) -> None:
+    for end in (caller.connect, lambda: lose(caller), lambda: end_by_master(caller)):
         end()
         for _ in range(3):
             caller.disconnect()
@@ -296,12 +288,12 @@ def test_disconnect_succeeds_with_the_last_sessions_token_however_that_has_ended
     assert caller.value() == {"sum": 3}
 
 
-def test_the_token_of_an_ended_session_opens_no_other(caller: Caller, program: SlaveProgram) -> None:
+def test_the_token_of_an_ended_session_opens_no_other(caller: Caller) -> None:
     ended = []
     for end in (
         lambda: (caller.connect(), caller.disconnect()),
-        lambda: lose(caller, program),
-        lambda: end_by_master(caller, program),
+        lambda: lose(caller),
+        lambda: end_by_master(caller),
     ):
         end()
         ended.append(caller.token)

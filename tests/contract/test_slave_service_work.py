@@ -87,8 +87,7 @@ def test_a_result_says_what_the_task_gave(stream: Stream) -> None:
 def test_a_failing_task_says_why_and_the_next_one_runs(stream: Stream, program: SlaveProgram, data: Any) -> None:
     result = stream.result(stream.task(data)).result
     assert result.status == TASK_RESULT_STATUS_FAILED
-    assert (result.error.type, result.error.message) == ("TypeError", "the data lacks a or b")
-    assert program.implementation.source in result.error.traceback
+    program.implementation.assert_says_why(result.error)
     assert stream.value(stream.task(SUM)) == {"sum": 3}
 
 
@@ -202,7 +201,7 @@ def test_an_id_that_is_no_uuid_ends_the_stream(stream: Stream, caller: Caller, t
 @served
 def test_what_is_no_message_ends_the_stream(caller: Caller, program: SlaveProgram) -> None:
     caller.connect()
-    with grpc.insecure_channel(f"127.0.0.1:{program.port}", NO_PROXY) as channel:
+    with grpc.insecure_channel(program.address, NO_PROXY) as channel:
         work = channel.stream_stream("/interaction.v1.SlaveService/Work", bytes, bytes)
         call = work(iter([b"\xff\xff"]), metadata=metadata_of(caller.token), timeout=WAIT)
         assert refused(lambda: list(call)) == REQUEST_INVALID
@@ -219,7 +218,7 @@ def test_data_that_is_no_mapping_is_refused_and_its_id_is_new_when_it_comes_agai
     stream.say(task_of(data, task))
     refusal = stream.next("refused", task).refused
     assert refusal.reason == "TASK_DATA_INVALID"
-    assert "data" in refusal.message
+    assert refusal.message
     stream.task(SUM, task)
     assert stream.value(task) == {"sum": 3}
 

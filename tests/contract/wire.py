@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Callable
 from queue import Empty
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
@@ -38,10 +40,6 @@ TASK_ALREADY_EXIST = (FULL, "TASK_ALREADY_EXIST")
 TASK_DATA_INVALID = (ILLEGAL, "TASK_DATA_INVALID")
 
 SUM = {"a": 1, "b": 2}  # a task whose result is {"sum": 3}
-
-# What a slave prints.
-LEASE_OVER = "session over: its lease ran out"
-ENDED_BY_MASTER = "session over: (SYSTEM_SHUTTING_DOWN|SLAVE_TOKEN_INVALID|the master closed it)"
 
 CHANNEL_GIVEN = ("channel", str(CHANNEL))
 NO_PROXY = [("grpc.enable_http_proxy", 0)]
@@ -189,6 +187,14 @@ class Caller:
     def value(self) -> Any:
         """What the next result gives."""
         return json.loads(self.report().result.result.json)
+
+    def until_over(self) -> None:
+        """Wait until the slave says that it has no session; while it has one it says that this is no task."""
+        over_at = time.monotonic() + WAIT
+        metadata = metadata_of(self.token)
+        while refused(self.stub.NewTask, messages.NewTaskRequest(), metadata=metadata, timeout=WAIT) != NOT_CONNECTED:
+            assert time.monotonic() < over_at, "the session does not end"
+            Event().wait(0.01)
 
     def beat(self) -> int:
         """The sequence of the next beat of the newest session."""
