@@ -180,7 +180,7 @@ def _of_stream(behave: Callable[[Any, Context], Any], malformed: type[ResponseEx
 
 def _answerable(error: BaseException) -> BaseException:
     """What a handler may raise: gRPC answers UNKNOWN to any Exception, and to others not at all."""
-    if isinstance(error, (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit)):
+    if isinstance(error, (Exception, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)):
         return error
     failure = RuntimeError(f"{name_of(error)} in a handler")
     failure.__cause__ = error

@@ -35,11 +35,7 @@ class Decisions:
     ) -> asyncio.Task[_T]:
         """Come to a decision, whether or not the call that asked for it lives to hear it. Where anything but a refusal
         is raised on the way, it is undone."""
-        try:
-            deciding = asyncio.ensure_future(decide(*arguments, **named))
-        except BaseException as error:
-            insist(undo, token, error)
-            raise
+        deciding = asyncio.ensure_future(decide(*arguments, **named))
         self._deciding[token] = deciding
         deciding.add_done_callback(partial(insist, self._decided, token, undo))
         return deciding
@@ -63,6 +59,8 @@ class Decisions:
         except asyncio.CancelledError:
             if self._stopped and deciding.cancelled():
                 raise SlaveSystemShuttingDown("shutting down") from None
+            raise
+        except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - as a refusal
             raise failed(refusal, error) from None

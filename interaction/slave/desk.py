@@ -117,7 +117,11 @@ class Desk:
         if verdict is Verdict.RESUME:
             return self._resume(offer, master)
         if verdict is Verdict.ASK:
-            asking = self._decisions.begin(offer.token, self._not_opened, self._ask_to_connect, offer, master)
+            try:
+                asking = self._decisions.begin(offer.token, self._not_opened, self._ask_to_connect, offer, master)
+            except BaseException as error:
+                insist(self._not_opened, offer.token, error)
+                raise
             return await self._decisions.heard(asking, SlaveSlaveConnectionRefused)
         if verdict is Verdict.WAIT:
             asking = self._decisions.under_way(offer.token)
@@ -197,7 +201,11 @@ class Desk:
         """The master wants to end the session."""
         verdict = self._tenancy.disconnect(token)
         if verdict is Verdict.ASK:
-            asking = self._decisions.begin(token, self._not_closed, self._ask_to_disconnect, token, data)
+            try:
+                asking = self._decisions.begin(token, self._not_closed, self._ask_to_disconnect, token, data)
+            except BaseException as error:
+                insist(self._not_closed, token, error)
+                raise
             return await self._decisions.heard(asking, SlaveSlaveDisconnectionRefused)
         if verdict is Verdict.WAIT:
             asking = self._decisions.under_way(token)
@@ -256,10 +264,7 @@ class Desk:
         session, self._session = self._session, None
         attempt(self._settled.set, self._intake.take_turns)
         if session is not None:
-            session.stop()
-            if session.closing is not None:
-                self._background.add(session.closing)
-                session.closing.add_done_callback(self._background.discard)
+            session.stop(self._background)
 
     def _end_session_of(self, token: str) -> None:
         if self._session is not None and self._session.token == token:

@@ -55,10 +55,13 @@ class Session:
             undo.pop_all()
         self.closing: asyncio.Future[None] | None = None  # once it has stopped
 
-    def stop(self) -> None:
-        """It is over. Results that are not acknowledged stay in the outbox."""
+    def stop(self, background: set[asyncio.Future[None]]) -> None:
+        """It is over; what takes a while is in the background. Results that are not acknowledged stay in the outbox."""
         why = SlaveSlaveNotConnected("the session is over")
         attempt(self.heart.stop, partial(self.reporter.stop, why), self._close)
+        if self.closing is not None:
+            background.add(self.closing)
+            self.closing.add_done_callback(background.discard)
 
     def _close(self) -> None:
         self.closing = asyncio.ensure_future(self.client.close())

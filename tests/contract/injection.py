@@ -24,7 +24,8 @@ PACKAGE = str(Path(interaction.__file__).parent)
 WAIT = 8.0  # seconds; what has not ended by then hangs
 # The last resort: what is called where something was raised, and what calls what must not be let go of.
 GUARDS = ("rpc/insist.py", "rpc/telling.py")
-LOOP = ("rpc/loop.py", "_deliver")  # by which all comes to the loop: without it there is none
+# By which all comes to the loop, and threads hear of its end: without them there is none.
+LOOP = {("rpc/loop.py", name) for name in ("_deliver", "begin", "_over")} | {("waiters.py", "notify_all")}
 Call = tuple[str, int]  # a function, by its place, and which of its calls in one life
 
 
@@ -62,7 +63,7 @@ class Watch:
         place = None
         if code.co_filename.startswith(PACKAGE):
             file = code.co_filename[len(PACKAGE) + 1 :]
-            mine = not file.startswith("v1/") and file not in GUARDS and (file, code.co_name) != LOOP
+            mine = not file.startswith("v1/") and file not in GUARDS and (file, code.co_name) not in LOOP
             if mine and code.co_name not in ("__del__", "<genexpr>"):
                 place = f"{file}:{code.co_firstlineno} {code.co_name}"
         self._places[code] = place
@@ -243,6 +244,34 @@ class Scene:
             self._judge(task, called)
         return calls
 
+    def live_session(self, at: Call | None, kind: type[BaseException] = Injected) -> Counter[str]:
+        """One session, from Connect to Disconnect. Returns the calls that were seen."""
+        self.leave()
+        self._names += 1
+        name = f"slave-{self._names}"
+        self.connection = self.home.do(lambda: self.home.master.new_connection(name, "127.0.0.1", self.slave.port))
+        with self._watch.life(at, kind) as calls:
+            for step in (self.connection.connect, self.connection.disconnect):
+                try:
+                    self.home.do(step)
+                except Hang:
+                    raise
+                except BaseException:  # noqa: BLE001 - what is left then is looked at by who goes on
+                    pass
+        return calls
+
+    def leave(self) -> None:
+        """End the session, where there is one."""
+
+        def left() -> bool:
+            try:
+                self.home.do(self.connection.close)
+            except (ResponseException, RequestException):
+                return False
+            return not self.connection.is_connected
+
+        until(left, "the connection can't be closed")
+
     def _task(self, called: list[str]) -> Any:
         task = self.connection.new_task({"number": self._number})
         task.on_complete(lambda *_: called.append("completed")).on_fail(lambda *_: called.append("failed"))
@@ -294,9 +323,9 @@ class Scene:
         until(runs, "no further task runs")
 
 
-def every_call(scene: Scene, most: int) -> list[Call]:
-    """The calls of a task's life: each function, and which of its calls, the first `most`."""
+def every_call(live: Callable[[None], Counter[str]], most: int) -> list[Call]:
+    """The calls of a life: each function, and which of its calls, the first `most`."""
     seen: Counter[str] = Counter()
     for _ in range(5):
-        seen |= scene.live(None)
+        seen |= live(None)
     return [(place, number) for place in sorted(seen) for number in range(1, min(seen[place], most) + 1)]

@@ -61,7 +61,7 @@ SCENES = [
 @pytest.mark.parametrize("scene", SCENES, ids="-".join, indirect=True)
 def test_a_task_has_one_end_whatever_call_of_its_life_raises(scene: tuple[Watch, Scene], part: int) -> None:
     watch, stage = scene
-    calls = every_call(stage, most=3)
+    calls = every_call(stage.live, most=3)
     assert len(calls) > 150
     hit = 0
     for index, call in enumerate(calls[part::PARTS]):
@@ -74,3 +74,27 @@ def test_a_task_has_one_end_whatever_call_of_its_life_raises(scene: tuple[Watch,
             raise AssertionError(f"{kind.__name__} at {call}: {error}") from error
     assert hit > len(calls) / PARTS / 2
     assert stage.connects < hit / 5
+
+
+@pytest.mark.filterwarnings(
+    "ignore:coroutine .* was never awaited:RuntimeWarning"
+)  # what was to await it was raised at
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("part", range(2))
+@pytest.mark.parametrize("scene", SCENES[:1], ids="-".join, indirect=True)
+def test_no_session_is_left_that_nobody_has_whatever_call_of_its_life_raises(
+    scene: tuple[Watch, Scene], part: int
+) -> None:
+    watch, stage = scene
+    calls = every_call(stage.live_session, most=2)
+    assert len(calls) > 100
+    hit = 0
+    for index, call in enumerate(calls[part::2]):
+        kind = Harsh if index % 3 == 0 else Injected
+        try:
+            stage.live_session(call, kind)
+            hit += watch.raised
+            stage.go_on()  # within less than a lease
+        except AssertionError as error:
+            raise AssertionError(f"{kind.__name__} at {call}: {error}") from error
+    assert hit > len(calls) / 4
