@@ -79,11 +79,14 @@ class Run:
             self.master.disconnect(slave)
         else:
             self.master.connect(slave)
-            for _ in range(draw.choice(BATCHES)):
-                self._tasks += 1
-                self.master.start_task(slave, f"task-{self._tasks}")
+            self._start(slave, draw.choice(BATCHES))
         if self.world.now < TROUBLE:
             self.world.on(self.master, self.world.now + draw.expovariate(2.0), self._work)
+
+    def _start(self, slave: SimSlave, count: int) -> None:
+        for _ in range(count):
+            self._tasks += 1
+            self.master.start_task(slave, f"task-{self._tasks}")
 
     # Faults.
 
@@ -101,11 +104,23 @@ class Run:
 
     def _kill(self, slave: SimSlave) -> None:
         if slave.up and self.world.random.random() < 0.3:
-            slave.drain(self.world.random.choice((0.1, 2.0, 10.0)))
-            self._replace_when_gone(slave)
+            self._drain(slave, self.world.now + 5.0)
         elif slave.up:
             slave.kill()
             self.world.at(self.world.now + self.world.random.choice((0.01, 1.0, 10.0)), lambda: self._revive(slave))
+
+    def _drain(self, slave: SimSlave, latest: float) -> None:
+        """When something waits there, or at the latest then."""
+        tenancy = slave.tenancy
+        if slave.up and not tenancy.admission.draining:
+            waits = len(tenancy.admission.running(tenancy.engagement.token)) > tenancy.admission.slots
+            if waits or self.world.now >= latest:
+                slave.drain(self.world.random.choice((0.1, 2.0, 10.0)))
+                self._replace_when_gone(slave)
+                return
+            if self.master.up:
+                self._start(slave, BATCHES[-1])
+            self.world.at(self.world.now + 0.1, lambda: self._drain(slave, latest))
 
     def _revive(self, slave: SimSlave) -> None:
         if not slave.up:
