@@ -15,8 +15,12 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
+_CALLBACK_PATIENCE = 5.0  # seconds that the end of the process waits for users' code
 _log = logging.getLogger("interaction")
 
 
@@ -36,6 +40,9 @@ class Running(Protocol):
 
     def exit(self) -> None:
         """The process ends: shut it down, soon, whatever runs."""
+
+    def settle(self, patience: float) -> None:
+        """Wait then for users' code, at most so many seconds."""
 
 
 running: set[Running] = set()  # whom nobody holds runs on until the process ends
@@ -71,16 +78,20 @@ def _shut_down_all() -> None:
     shown = logging.raiseExceptions
     logging.raiseExceptions = False  # a stream that was closed before, as pytest does, is no news now
     try:
-        for service in list(running):
-            _shut_down(service)
+        services = list(running)
+        for service in services:
+            _shut_down(service.exit, service)
+        until = time.monotonic() + _CALLBACK_PATIENCE
+        for service in services:
+            _shut_down(partial(service.settle, max(0.0, until - time.monotonic())), service)
     finally:
         logging.raiseExceptions = shown
 
 
-def _shut_down(service: Running) -> None:
+def _shut_down(step: Callable[[], object], service: Running) -> None:
     try:
         if service.mine:
-            service.exit()
+            step()
     except Exception:  # noqa: BLE001 - the others are shut down all the same
         _log.exception("what still ran could not be shut down")
 

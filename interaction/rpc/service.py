@@ -26,7 +26,6 @@ from interaction.waiters import Waiters
 _T = TypeVar("_T")
 _LOOK = 1.0  # seconds between two looks of the main thread for signals
 _EXIT_PATIENCE = 10.0  # seconds that the end of the process waits for one to be shut down
-_CALLBACK_PATIENCE = 5.0  # seconds that it waits then for users' code
 
 
 class _State(Enum):
@@ -207,8 +206,10 @@ class Service:
             return
         if not self._down.wait_for(self._has_ended, _EXIT_PATIENCE):
             self._log.warning("%s is not shut down within %g s, and is left as it is", self._name, _EXIT_PATIENCE)
-            return
-        late = self._join_strands(_CALLBACK_PATIENCE)
+
+    def settle(self, patience: float) -> None:
+        """Wait for users' code when this is shut down as the process ends, at most so many seconds."""
+        late = self._join_strands(patience) if self._is_down else []
         if late:
             self._log.warning("the process ends before all of its user's code: %s", ", ".join(late))
 

@@ -380,6 +380,7 @@ for master in masters:
     connection.connect()
     {before}
     connection.new_task({{"wait": 1}}).on_fail({callback}).start()
+print("over", flush=True)
 """
 
 
@@ -404,7 +405,8 @@ def test_a_callback_that_hangs_holds_the_end_of_its_process_for_a_moment_and_is_
     program = run(MASTERS.format(callback="lambda *_: threading.Event().wait()", before=""))
     for slave in (make_slave(Worker), make_slave(Worker)):
         program.say(str(slave.port))
-    code, errors = program.end(2 * 5 + GRACE)
+    program.wait_for("over")
+    code, errors = program.end(5 + GRACE)  # for both
     assert code == 0
     assert "the process ends before all of its user's code: callbacks of connection 'conn'" in errors
 
