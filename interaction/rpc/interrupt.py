@@ -32,31 +32,42 @@ class Interrupts:
         self._first = first
         self._second = second
         self._interrupted = False
-        self._installed = False
+        self._within: FrameType | None = None  # the frame of the `with`
 
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._asked)
-            self._installed = True
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            return
+        self._within = sys._getframe(1)
+        signal.signal(signal.SIGINT, self._asked)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
+        if not self._active(frame):  # its end was interrupted before this was no handler any more
+            signal.signal(number, signal.default_int_handler)
+            raise KeyboardInterrupt
         if self._interrupted:
             signal.signal(number, signal.SIG_DFL)  # a third ends the process as it is
             raise KeyboardInterrupt if interactive() else Interrupted
         self._interrupted = True
         self._first()
 
+    def _active(self, frame: FrameType | None) -> bool:
+        """Whether what is interrupted runs in this context."""
+        while frame is not None and frame is not self._within:
+            frame = frame.f_back
+        return frame is not None
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not self._installed:
+        if self._within is None:
             return
         try:
             if isinstance(error, KeyboardInterrupt):
                 self._second()
         finally:
+            self._within = None  # first: what comes now interrupts as ever
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

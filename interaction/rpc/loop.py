@@ -292,15 +292,18 @@ def acquire(user: object) -> LoopThread:
 
 
 def release(user: object) -> None:
-    """One user less; the loop stops with the last. Harmless when repeated."""
+    """One user less; the loop stops with the last. Harmless when repeated: also where it was interrupted."""
     global _shared
     with _lock:
-        thread = _users.pop(user, None)
-        if thread is None or thread in _users.values():
+        thread = _users.get(user)
+        if any(other is thread for key, other in _users.items() if key is not user):
+            _users.pop(user, None)
             return
         if _shared is thread:
             _shared = None
-    thread.stop()
+    if thread is not None:
+        thread.stop()
+    _users.pop(user, None)
 
 
 def call_later(seconds: float, function: Callable[[], object]) -> bool:
