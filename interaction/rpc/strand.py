@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 
 from interaction.rpc import reserve
 from interaction.rpc.loop import call_later
+from interaction.rpc.telling import log_exception
 from interaction.waiters import Waiters
 
 _log = logging.getLogger("interaction.strand")
@@ -152,8 +153,8 @@ class Strand:
                 return
             try:
                 work()
-            except BaseException:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included; it is logged
-                _log.exception("%s: an exception in user code", self._name)
+            except BaseException as error:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
+                log_exception(_log, logging.ERROR, error, "%s: an exception in user code", self._name)
             del work  # else its data would live until the next comes
 
 

@@ -253,7 +253,7 @@ def test_hooks_may_be_plain_functions(slave: Worker) -> None:
             await asyncio.to_thread(slave.close)
             await become(lambda: not connection.is_connected)
             assert await connection.connect() == "UNAVAILABLE"
-            await become(lambda: "lost one DISCONNECTED" in dict(master.calls))
+            await become(lambda: "lost one DRAINED" in dict(master.calls))
         assert [name for name, _ in master.calls[:8]] == [
             *("before connect", "after connect", "before new task", "after new task", "before new task"),
             *("before disconnect", "after disconnect", "before connect"),
@@ -488,7 +488,7 @@ def test_a_master_goes_on_where_a_journal_ends(slave: Worker, make_slave: MakeSl
             assert {one.name for one in await master.wait_until_resumed(WAIT)} == {"one", "other"}
             await asyncio.to_thread(other.close)  # it has had no task: no user has touched its connection yet
             await become(lambda: master.losses)
-            assert master.losses == [("other", LossReason.DISCONNECTED)]
+            assert master.losses == [("other", LossReason.DRAINED)]
             (task,) = master.tasks()
             results: list[Any] = []
             task.on_complete(lambda _, result: results.append(result))
