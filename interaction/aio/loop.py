@@ -157,7 +157,7 @@ class LoopRunner:
     def check_not_mine(self) -> None:
         """Raise RuntimeError in a callback that is a coroutine function: it would wait for its own end."""
         if _runner.get() is self:
-            raise RuntimeError("a callback can't wait for its own end; shutdown() does not wait")
+            raise RuntimeError("a callback can't wait for its own end; shutdown() and close(wait=False) don't wait")
 
 
 _runner: ContextVar[LoopRunner | None] = ContextVar("_runner", default=None)  # whose callback this is

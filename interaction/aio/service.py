@@ -21,6 +21,7 @@ class LoopService(MasterService[SlaveConnectionProxy, Task]):
 
     def __init__(self, options: MasterOptions, hooks: MasterHooks) -> None:
         super().__init__(options, hooks, SlaveConnectionProxy)
+        self._advice = "`await start()`, or use `async with`"
 
     def check_here(self) -> None:
         """Raise RuntimeError on another loop than that on which the master was started."""

@@ -57,6 +57,12 @@ class Ending(Generic[T]):
     unsent: Sequence[T] = ()
 
     @property
+    def not_taken(self) -> bool:
+        """Whether those that were on their way are known not to have begun: a slave has drained when every result of
+        what it took is acknowledged."""
+        return self.reason is LossReason.DRAINED
+
+    @property
     def unfinished(self) -> Sequence[T]:
         """All tasks that the end of the session ends."""
         return [*self.lost, *self.unsent]

@@ -101,6 +101,8 @@ class BasePool:
     @staticmethod
     def _job(data: Mapping[str, Any] | None, prepared: Mapping[str, Any] | None, sink: Sink) -> PoolJob:
         """Raises TypeError and PayloadError: what can't be sent is refused where it is submitted."""
+        if callable(data):
+            raise TypeError(f"data must be a mapping, and not the function {data!r:.60}{_WORK}")
         return PoolJob(data, payload.encode_mapping(prepared, "data"), sink)
 
     def _limit(self, in_flight: int | None) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from interaction.core.again import Failures
 from interaction.core.dispatch import Dispatcher, Job
 from interaction.core.task import TaskStatus
-from interaction.exception import NoSlave
+from interaction.exception import NoSlave, RequestException
 from interaction.master.base_connection import BaseConnection
 from interaction.master.base_task import BaseTask
 from interaction.rpc.encoded import Encoded
@@ -86,7 +86,8 @@ class Crew:
     def lack(self) -> str:
         """That there is no slave, in words."""
         if not self._living:
-            return "this pool has no slave: its master has no living one"
+            wanted = f", and it takes those of {self._wanted}" if self._wanted else ""
+            return f"this pool has no slave: its master has no living one{wanted}"
         return f"this pool has no slave: of the {len(self._living)} that its master has none fits {self._wanted}"
 
     def submit(self, job: PoolJob) -> None:
@@ -173,6 +174,10 @@ class Crew:
     def closed(self, error: BaseException) -> None:
         """Nothing more is to be done: the master has shut down, or the pool's user has closed it. What no slave has
         yet ends with that error, and so does what comes later."""
+        if self._unfinished and self.over is None and isinstance(error, RequestException):
+            _log.warning(
+                "the master is shut down with %d unfinished task(s) of a pool: close it first", self._unfinished
+            )
         self.over = self.over or error
         self._clear(error)
         if self._timer is not None:

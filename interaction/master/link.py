@@ -23,6 +23,7 @@ from interaction.exception import (
     ResponseException,
     SlaveMasterTokenInvalid,
     SlaveSlaveNotConnected,
+    SlaveSystemShuttingDown,
 )
 from interaction.master.base_task import BaseTask
 from interaction.master.delivery import Delivery
@@ -238,6 +239,9 @@ class Link:
         """That the session is over, as an exception."""
         return RequestException(f"connection {self.name!r} is over: {self.custody.over_because}", "CANCELLED")
 
+    def _drained(self) -> SlaveSystemShuttingDown:
+        return SlaveSystemShuttingDown(f"connection {self.name!r}: the slave has drained, and takes no task any more")
+
     # The heartbeat.
 
     def open_heartbeat(self, token: str, end: _End) -> HeartbeatStream:
@@ -316,9 +320,10 @@ class Link:
         attempt(partial(self._owner.link_over, self), partial(self.end_stream, ending.message))
         attempt(self._await_stream_no_longer, self._end_calls, self.delivery.close)
         if ending.reason is not None:
-            asked = ending.reason in (LossReason.DISCONNECTED, LossReason.DRAINED)
+            orderly = ending.reason in (LossReason.DISCONNECTED, LossReason.DRAINED)
+            quiet = orderly and (ending.asked or not ending.lost)
             told = (self.name, ending.reason.name, ending.message, len(ending.unfinished))
-            _log.log(logging.INFO if asked else logging.WARNING, "%s: lost (%s): %s; unfinished tasks: %d", *told)
+            _log.log(logging.INFO if quiet else logging.WARNING, "%s: lost (%s): %s; unfinished tasks: %d", *told)
             self._notes.over(self.token, ending, partial(self._tell, ending))
         self._let_go = True
         if not keep_client:
@@ -333,7 +338,7 @@ class Link:
     def _tell(self, ending: Ending[BaseTask]) -> None:
         """The owners of the tasks learn of their end, then who watches the slaves."""
         for task in ending.unsent:
-            insist(task.fail_to_start, self.is_over())
+            insist(task.fail_to_start, self._drained() if ending.not_taken else self.is_over())
         for task in ending.lost:
             insist(task.lose, copy(ending.error))  # where it is raised it gathers a traceback of its own
         if not ending.asked and ending.reason is not None:

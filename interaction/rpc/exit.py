@@ -8,7 +8,7 @@ this: some versions of Python (3.12.0 and 3.12.1) start none from the program's 
 from __future__ import annotations
 
 import atexit
-import concurrent.futures.thread  # noqa: F401 - its end has to come after the one here, which uses its threads
+import concurrent.futures.thread  # its end has to come after the one here, which uses its threads
 import logging
 import multiprocessing.util  # noqa: F401 - its exit handler waits for children: it has to run after the one here
 import os
@@ -46,6 +46,7 @@ class Running(Protocol):
 
 
 running: set[Running] = set()  # whom nobody holds runs on until the process ends
+joining: set[threading.Thread] = set()  # that wait for the end of one
 
 
 def staying() -> list[Running]:
@@ -65,12 +66,22 @@ def _stay() -> None:
     try:
         while services := staying():
             services[0].stay()
+        if _only_joining():
+            _shut_down_all()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         _shut_down_all()
         os.kill(os.getpid(), signal.SIGINT)
     except SystemExit:  # of a signal handler of the user's, to whom the end of the program is what he asked for
         _log.info("asked to end")
+
+
+def _only_joining() -> bool:
+    """Whether all threads that Python waits for now wait for an end themselves: nobody is left who would bring it."""
+    idle = getattr(concurrent.futures.thread, "_threads_queues", ())  # workers, whose end Python sees to
+    alive = [thread for thread in threading.enumerate() if not thread.daemon and thread not in idle]
+    waiting = {thread for thread in alive if thread is not threading.main_thread()}
+    return bool(waiting) and waiting <= joining
 
 
 def _shut_down_all() -> None:

@@ -48,6 +48,7 @@ class Service:
         self.options = options
         self.port = options.port
         self._name = name
+        self._advice = "start(), or use `with`"
         self._log = log
         self._state = _State.NEW
         self._transition = threading.RLock()
@@ -71,17 +72,22 @@ class Service:
     def start(self) -> None:
         """As `Facade.start()`."""
         reserve.prepare()
+        failure = None
         with self._transition:
             self._check_new()
             try:
                 thread = shared_loop.acquire(self)
                 forks.enter(self)
                 thread.run(self._open_on(thread), to_the_end=True)  # gRPC leaves a server half started behind
-            except BaseException:  # also Ctrl-C, at any step
+            except BaseException as error:  # also Ctrl-C, at any step
                 self.shutdown()
                 shared_loop.release(self)
                 forks.leave(self)
-                raise
+                if not isinstance(error, Exception):
+                    raise
+                failure = error.with_traceback(None)  # of the loop's dozen frames none is the caller's
+        if failure is not None:
+            raise failure
 
     async def start_here(self) -> None:
         """As `start()`, on the running loop, which is the caller's."""
@@ -222,8 +228,13 @@ class Service:
         if self._state is _State.NEW:
             return
         self._running_loop().check_process()
-        while not self._down.wait_for(self._has_ended, _LOOK):
-            pass  # as above
+        thread = threading.current_thread()
+        process_end.joining.add(thread)
+        try:
+            while not self._down.wait_for(self._has_ended, _LOOK):
+                pass  # as above
+        finally:
+            process_end.joining.discard(thread)
         self._let_go_when_down()
         self._join_strands(None)
 
@@ -255,7 +266,7 @@ class Service:
     def _running_loop(self) -> Loop:
         """The loop. Raises RuntimeError unless the service runs, or did."""
         if self._loop is None:
-            raise RuntimeError(f"this {self._name} has not been started; call start(), or use `with`")
+            raise RuntimeError(f"this {self._name} has not been started; call {self._advice}")
         return self._loop
 
     def check_running(self) -> Loop:

@@ -47,9 +47,9 @@ class Beats:
         self.send(sequence)
         return next(self.call).sequence
 
-    def leave(self, reason: str) -> None:
+    def leave(self, reason: str, drained: bool = False) -> None:
         """Say that the slave leaves."""
-        leaving = master_messages.HeartbeatLeaving(reason=reason)
+        leaving = master_messages.HeartbeatLeaving(reason=reason, drained=drained)
         self._requests.put(master_messages.HeartbeatRequest(sequence=99, leaving=leaving))
 
     def end(self) -> None:

@@ -341,3 +341,26 @@ def test_protobuf_in_pure_python_is_refused_with_the_remedy() -> None:
     )
     assert done.returncode == 1
     assert "RuntimeError: protobuf runs in pure Python here: unset PROTOCOL_BUFFERS" in done.stderr
+
+
+JOINING = """
+import threading
+from interaction import Master
+
+master = Master("127.0.0.1", 0)
+master.start()
+
+def join():
+    master.join()
+    print("joined", flush=True)
+
+threading.Thread(target=join).start()
+"""
+
+
+def test_a_thread_that_waits_for_a_master_does_not_hold_up_the_end_of_the_program() -> None:
+    """Python waits for the thread, and the thread for somebody to shut the master down: nobody is left who would."""
+    done = subprocess.run(
+        [sys.executable, "-c", JOINING], cwd=ROOT, capture_output=True, text=True, timeout=WAIT, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("joined\n", "", 0)

@@ -180,3 +180,20 @@ def test_a_master_that_was_killed_knows_that_a_task_was_handed_back(
     (task,) = make_master(Master, journal=journal).tasks()
     assert task.id == task_id
     assert reason_of(task) is LossReason.RETURNED
+
+
+def test_what_was_on_its_way_to_a_slave_that_has_drained_is_done_elsewhere_at_no_cost(
+    scripted: ScriptedSlave, make_master: MakeMaster, make_slave: MakeSlave, make_pool: MakePool
+) -> None:
+    """It has said that every result of what it took is acknowledged: so it has not taken this one."""
+    scripted.features = ["work"]
+    master: Master = make_master()
+    master.new_connection("leaving", "127.0.0.1", scripted.port).connect()
+    beats = scripted.heartbeat()
+    beats.beat(1)
+    other: Worker = make_slave()
+    future = make_pool(master).submit({"a": 1, "b": 2})  # no retries
+    scripted.work().task()  # it has come there, and is not answered
+    master.new_connection("other", "127.0.0.1", other.port).connect()
+    beats.leave("drained", drained=True)
+    assert future.result(WAIT) == {"sum": 3}
