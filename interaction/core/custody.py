@@ -16,9 +16,11 @@ from interaction.core.session import Session
 from interaction.core.task import TaskStatus
 from interaction.exception import (
     LossReason,
+    RequestException,
     ResponseException,
     SlaveMasterTokenInvalid,
     SlaveSlaveNotConnected,
+    SlaveSystemShuttingDown,
     TaskLost,
 )
 
@@ -45,8 +47,8 @@ T = TypeVar("T", bound=Charge)
 class Ending(Generic[T]):
     """How a session ended. `reason` is None where it had never begun; `asked`: the master wanted it.
 
-    `lost` are the tasks that were accepted, `unsent` those that were still on their way: each gets `error` once that is
-    written.
+    `lost` are the tasks that were accepted, and each gets `error` once that is written; `unsent` those that were still
+    on their way, which get `not_started`.
     """
 
     reason: LossReason | None
@@ -57,10 +59,11 @@ class Ending(Generic[T]):
     unsent: Sequence[T] = ()
 
     @property
-    def not_taken(self) -> bool:
-        """Whether those that were on their way are known not to have begun: a slave has drained when every result of
-        what it took is acknowledged."""
-        return self.reason is LossReason.DRAINED
+    def not_started(self) -> ResponseException | RequestException:
+        """A slave has drained when what it took is acknowledged as ended: it did not take what was on its way."""
+        if self.reason is LossReason.DRAINED:
+            return SlaveSystemShuttingDown(f"{self.error.message}: it took the task no more")
+        return RequestException(f"{self.error.message}; it is not known whether the slave took the task", "CANCELLED")
 
     @property
     def unfinished(self) -> Sequence[T]:

@@ -23,7 +23,6 @@ from interaction.exception import (
     ResponseException,
     SlaveMasterTokenInvalid,
     SlaveSlaveNotConnected,
-    SlaveSystemShuttingDown,
 )
 from interaction.master.base_task import BaseTask
 from interaction.master.delivery import Delivery
@@ -60,7 +59,7 @@ class LinkOwner(Protocol):
 
 
 class Link:
-    """One session, from `connect()` until its end. All is called on the loop.
+    """One session, from `connect()` until its end, on the loop.
 
     `policy` is that of its requests. `record` is what is written down of it; the slave's incarnation is empty there
     until it is known. `lost` is called when the session has ended otherwise than by the master's own will, after its
@@ -239,9 +238,6 @@ class Link:
         """That the session is over, as an exception."""
         return RequestException(f"connection {self.name!r} is over: {self.custody.over_because}", "CANCELLED")
 
-    def _drained(self) -> SlaveSystemShuttingDown:
-        return SlaveSystemShuttingDown(f"connection {self.name!r}: the slave has drained, and takes no task any more")
-
     # The heartbeat.
 
     def open_heartbeat(self, token: str, end: _End) -> HeartbeatStream:
@@ -309,10 +305,7 @@ class Link:
         insist(lambda: self.over(self._ending or close()))
 
     def over(self, ending: Ending[BaseTask] | None, *, keep_client: bool = False) -> None:
-        """Let go of everything. The slave is told at once, and the owners of the tasks when it is written down.
-
-        Harmless when repeated from the middle.
-        """
+        """Let go of everything: the slave is told at once, the tasks' owners when it is written. May be repeated."""
         if ending is None or self._let_go:
             return
         self._ending = ending
@@ -320,14 +313,17 @@ class Link:
         attempt(partial(self._owner.link_over, self), partial(self.end_stream, ending.message))
         attempt(self._await_stream_no_longer, self._end_calls, self.delivery.close)
         if ending.reason is not None:
-            orderly = ending.reason in (LossReason.DISCONNECTED, LossReason.DRAINED)
-            quiet = orderly and (ending.asked or not ending.lost)
-            told = (self.name, ending.reason.name, ending.message, len(ending.unfinished))
-            _log.log(logging.INFO if quiet else logging.WARNING, "%s: lost (%s): %s; unfinished tasks: %d", *told)
+            self._log_loss(ending, ending.reason)
             self._notes.over(self.token, ending, partial(self._tell, ending))
         self._let_go = True
         if not keep_client:
             attempt(lambda: self._owner.in_background(self.client.close()))
+
+    def _log_loss(self, ending: Ending[BaseTask], reason: LossReason) -> None:
+        in_order = reason in (LossReason.DISCONNECTED, LossReason.DRAINED) and not ending.unfinished
+        level = logging.INFO if in_order or ending.asked else logging.WARNING
+        told = (self.name, reason.name, ending.message, len(ending.unfinished))
+        _log.log(level, "connection %r is lost (%s): %s; unfinished tasks: %d", *told)
 
     def _end_calls(self) -> None:
         current = asyncio.current_task()
@@ -338,7 +334,7 @@ class Link:
     def _tell(self, ending: Ending[BaseTask]) -> None:
         """The owners of the tasks learn of their end, then who watches the slaves."""
         for task in ending.unsent:
-            insist(task.fail_to_start, self._drained() if ending.not_taken else self.is_over())
+            insist(task.fail_to_start, copy(ending.not_started))
         for task in ending.lost:
             insist(task.lose, copy(ending.error))  # where it is raised it gathers a traceback of its own
         if not ending.asked and ending.reason is not None:

@@ -91,9 +91,8 @@ class Strand:
     def check_not_mine(self) -> None:
         """Raise RuntimeError in the strand's own work."""
         if getattr(_here, "strand", None) is self:
-            raise RuntimeError(
-                f"code that runs on {self._name} can't wait for its own end; shutdown() and close(wait=False) don't wait"
-            )
+            advice = "shutdown() and close(wait=False) don't wait"
+            raise RuntimeError(f"code that runs on {self._name} can't wait for its own end; {advice}")
 
     def _see_to_it(self) -> None:
         """Have a thread work, unless one does: who ends its work looks once more whether there is some."""

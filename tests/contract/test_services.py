@@ -73,7 +73,7 @@ def test_logs_tell_the_life_of_a_session_and_never_its_token_or_its_data(
     lines = [record.getMessage() for record in caplog.records]
     for event in (
         "connection 'conn': connected",
-        "conn: lost (DISCONNECTED)",
+        "connection 'conn' is lost (DISCONNECTED)",
         "connected to the master",
     ):
         assert any(event in line for line in lines)
