@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +17,19 @@ PACKAGE = str(Path(interaction.__file__).parent)
 def at_line(number: int, then: Callable[[], object], call: Callable[[], object]) -> int:
     """Make a call, and do `then` before its n-th line that is the package's. Returns how many lines came up to that.
 
-    Only what this thread runs counts. `then` may raise: that comes out of the line, as Ctrl-C does.
+    Only what this thread runs counts. `then` may raise: that comes out of the line, as Ctrl-C does. Python comes back
+    to a `with` as it leaves it, and handles no signal between that and the `__exit__` of a lock: nothing is done there.
     """
     seen = 0
+    entered: set[tuple[FrameType, int]] = set()
 
     def local(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal seen
         if event == "line":
+            if linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with "):
+                if (frame, frame.f_lineno) in entered:
+                    return local
+                entered.add((frame, frame.f_lineno))
             seen += 1
             if seen == number:
                 sys.settrace(None)

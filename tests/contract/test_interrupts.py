@@ -70,7 +70,10 @@ def every_line(call: Callable[[], object], check: Callable[[], object]) -> int:
     while interrupted_at(number, call):
         check()
         number += 1
-    check()
+    elsewhere = threading.Thread(target=check)  # for no lock is left with this thread, which it alone could take again
+    elsewhere.start()
+    elsewhere.join(WAIT)
+    assert not elsewhere.is_alive()
     return number - 1
 
 
