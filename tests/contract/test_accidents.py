@@ -102,7 +102,8 @@ def test_it_is_there_after_a_restart_of_the_master_too(make_slave: MakeSlave, tm
         wait_until(lambda: bool(task.status.ended))
     finally:
         master._interaction.exit()  # as its process does
-        master.shutdown()  # which lets go of the loop that the process would have ended
+        master.shutdown()
+        master.join()  # lets go of the loop and the journal, as the end of the process would
     with Master("127.0.0.1", 0, channel=slave.channel, journal=journal) as master:
         shows_where(screen(master.task(task.id).error), "test_accidents.py")
 

@@ -10,11 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from interaction.core.admission import Admission, Ticket
+from interaction.core.custody import Ending
 from interaction.core.journal import Entry, SessionKept, SessionRecord
 from interaction.core.lease import Lease
 from interaction.core.model import Acknowledgement, TaskOffer, TaskResult
 from interaction.core.session import Lose, Probe, ProbeAnswer
 from interaction.core.task import TaskMachine
+from interaction.exception import LossReason
 from tests.sim.journal import Done, SimJournal
 from tests.sim.master import SimLink, SimMaster
 from tests.sim.planting import each_journal, each_lease, each_link, each_machine, each_slave, nothing, put
@@ -156,7 +158,13 @@ def ended_tasks_are_lost(master: SimMaster, link: SimLink) -> None:
 
 def lost_tasks_not_told(master: SimMaster, link: SimLink) -> None:
     """The end of a session does not end its tasks."""
-    put(link.custody._tasks, "take_all", list)
+    close = link.custody.close
+
+    def closing(reason: LossReason | None, message: str, *, asked: bool) -> Ending[SimTask] | None:
+        ending = close(reason, message, asked=asked)
+        return None if ending is None else replace(ending, lost=(), unsent=())
+
+    put(link.custody, "close", closing)
 
 
 def never_silent(master: SimMaster, link: SimLink) -> None:
