@@ -63,7 +63,15 @@ def waiting_task_dropped_with_the_lease(slave: SimSlave) -> None:
     """A task of the backlog is dropped while its master may come back for it."""
     tenancy = slave.tenancy
     turn = tenancy.turn
-    put(tenancy, "turn", lambda ticket, now: Turn.DROP if turn(ticket, now) is not Turn.BEGIN else Turn.BEGIN)
+
+    def dropping(ticket: Ticket, now: float) -> Turn:
+        decision = turn(ticket, now)
+        if decision is not Turn.WAIT:
+            return decision
+        ticket.session = ""  # nobody's: it is not handed back, either
+        return Turn.DROP
+
+    put(tenancy, "turn", dropping)
 
 
 def result_forgotten_when_said(slave: SimSlave, outcomes: Outcomes[TaskResult]) -> None:
