@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import os
 import threading
 from collections import deque
@@ -23,6 +24,7 @@ from interaction.waiters import Waiters, check_may_wait, never_wait_here
 T = TypeVar("T")
 
 _EXIT_PATIENCE = 2.0  # seconds that the interpreter's exit waits for the loop to end
+_GRPC_PATIENCE = 0.1  # seconds that the end of a loop waits for gRPC's calls to come to theirs
 _UNDO_PATIENCE = 2.0  # seconds that who was interrupted waits for the end of what it had begun
 
 
@@ -206,6 +208,7 @@ class LoopThread(Loop):
         try:
             self.loop.run_forever()
             self._ran = True
+            self.loop.run_until_complete(_let_grpc_end())
             while tasks := asyncio.all_tasks(self.loop):
                 self.loop.run_until_complete(_cancelled(tasks))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
@@ -263,6 +266,13 @@ class LoopThread(Loop):
     def _stop(self) -> None:
         if not self._ran:
             self.loop.stop()
+
+
+async def _let_grpc_end() -> None:
+    """Wait, not long, for what is gRPC's own: it prints a traceback where it is cancelled, also in its last moment."""
+    own = {task for task in asyncio.all_tasks() if not inspect.iscoroutine(task.get_coro())}
+    if own:
+        await asyncio.wait(own, timeout=_GRPC_PATIENCE)
 
 
 async def _cancelled(tasks: set[asyncio.Task[Any]]) -> None:
