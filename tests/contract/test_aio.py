@@ -745,7 +745,9 @@ except KeyboardInterrupt:
 
 def test_ctrl_c(make_slave: MakeSlave) -> None:
     slave = make_slave(Worker, backlog=2)
-    assert ends(INTERRUPTED, str(slave.port), interrupt=True) == (0, "interrupted\n", "")
+    code, output, errors = ends(INTERRUPTED, str(slave.port), interrupt=True)
+    assert (code, output) == (0, "interrupted\n")
+    assert not errors or sys.version_info < (3, 11)  # there asyncio raises it in whatever task runs, and complains of it
     assert slave.lost == []
 
 
