@@ -229,6 +229,7 @@ class MasterService(Service, Generic[C, T]):
         await self._roster.stop()
         if self._server is not None:
             await self._server.stop()
+            self._server = None  # whoever holds this object is not to hold gRPC's: a fork waits until it is gone
         await self._roster.settle()
         await self.notes.flush()
         if self.notes.journal is not None:  # callbacks that run still have something to write

@@ -145,6 +145,7 @@ class SlaveService(Service):
         await self._desk.shut_down()
         if self._server is not None:
             await self._server.stop()
+            self._server = None  # whoever holds this object is not to hold gRPC's: a fork waits until it is gone
 
     def check_may_wait(self) -> None:
         """Raise RuntimeError on a thread that `join()` would wait for."""

@@ -747,7 +747,7 @@ def test_ctrl_c(make_slave: MakeSlave) -> None:
     slave = make_slave(Worker, backlog=2)
     code, output, errors = ends(INTERRUPTED, str(slave.port), interrupt=True)
     assert (code, output) == (0, "interrupted\n")
-    assert not errors or sys.version_info < (3, 11)  # there asyncio raises it in whatever task runs, and complains of it
+    assert not errors or sys.version_info < (3, 11)  # there asyncio raises it in any task, and complains
     assert slave.lost == []
 
 

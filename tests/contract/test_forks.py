@@ -233,3 +233,31 @@ def test_the_port_of_a_master_that_is_killed_is_free_though_a_child_of_it_lives_
 def test_a_fork_while_the_pacemaker_starts_does_not_hold_it_up() -> None:
     """Its pipe for errors, which is read to its end, would be kept by the child."""
     assert forking("races") == "started forked\n"
+
+
+HELD = """
+import multiprocessing
+from interaction import Master, Slave
+
+class Idle(Slave):
+    def _process_task(self, task):
+        return None
+
+def child():
+    with Master("127.0.0.1", 0):
+        print("started", flush=True)
+
+with {kind}("127.0.0.1", 0) as held:
+    pass
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join()
+"""
+
+
+@pytest.mark.parametrize("kind", ["Master", "Idle"])
+def test_what_is_closed_and_still_held_is_not_in_the_way_of_a_child(kind: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HELD.replace("{kind}", kind)], cwd=ROOT, capture_output=True, text=True, timeout=WAIT
+    )
+    assert (done.stdout, done.returncode) == ("started\n", 0), done.stderr
