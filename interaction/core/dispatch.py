@@ -153,7 +153,7 @@ class Dispatcher(Generic[M, J]):
         while self._pausing and self._pausing[0][0] <= now:
             job = heapq.heappop(self._pausing)[2]
             if job.waits:
-                self._queue.appendleft(job)
+                self._queue_again(job)
 
     # Jobs.
 
@@ -317,7 +317,11 @@ class Dispatcher(Generic[M, J]):
             job.failures += 1
             self._count += 1
             heapq.heappush(self._pausing, (now + pause_after(job.failures), self._count, job))
-        elif job.deaths >= SUSPECT:
+        else:
+            self._queue_again(job)
+
+    def _queue_again(self, job: J) -> None:
+        if job.deaths >= SUSPECT:
             self._suspects.append(job)
         else:
             self._queue.appendleft(job)

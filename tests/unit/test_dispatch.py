@@ -449,6 +449,19 @@ def test_a_slave_that_is_kept_for_suspects_may_leave_or_have_no_place() -> None:
     assert given(pool, FIRST_REST) == [("a", 99)]
 
 
+def test_a_suspect_that_fails_is_still_one_after_its_pause() -> None:
+    pool = pool_of(9, retry_failed=True)
+    suspect = died_twice(pool)
+    join(pool, "a", 1, 1)
+    assert given(pool) == [("a", 99)]
+    assert not pool.ended(suspect, TaskStatus.FAILED, FAILED, 0.0)
+    (job,) = add(pool, 1)
+    assert given(pool) == [("a", 0)]
+    assert given(pool, FIRST_PAUSE) == [], "it would be beside another"
+    assert pool.ended(job, *END, FIRST_PAUSE)
+    assert given(pool, FIRST_PAUSE) == [("a", 99)]
+
+
 def test_what_was_lost_otherwise_is_no_suspect() -> None:
     pool = pool_of(9, a=(1, 1))
     jobs = add(pool, 2)

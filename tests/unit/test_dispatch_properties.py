@@ -150,7 +150,7 @@ class Machine(RuleBasedStateMachine):
             assert 0 <= slave.extra <= slave.backlog
         for entry in sorted(entry for entry in self.pausing if entry[0] <= self.now):
             self.pausing.remove(entry)
-            self.waiting.insert(0, entry[2])
+            self._queue_again(entry[2])
         awake = [slave for slave in self.members.values() if slave.rests_until is None]
         rooms = {slave.who: len(slave.jobs) / slave.slots for slave in awake if slave.has_room}
         found = self.pool.next(self.now)
@@ -214,7 +214,11 @@ class Machine(RuleBasedStateMachine):
             work.fails += 1
             self.counted += 1
             self.pausing.append((self.now + pause_after(work.fails), self.counted, work))
-        elif work.kills >= SUSPECT:
+        else:
+            self._queue_again(work)
+
+    def _queue_again(self, work: Work) -> None:
+        if work.kills >= SUSPECT:
             self.suspects.append(work)
         else:
             self.waiting.insert(0, work)
