@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import linecache
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import interaction
 
+POP_EXCEPT = dis.opmap["POP_EXCEPT"]
 PACKAGE = str(Path(interaction.__file__).parent)
 
 
@@ -19,6 +21,8 @@ def at_line(number: int, then: Callable[[], object], call: Callable[[], object])
 
     Only what this thread runs counts. `then` may raise: that comes out of the line, as Ctrl-C does. Python comes back
     to a `with` as it leaves it, and handles no signal between that and the `__exit__` of a lock: nothing is done there.
+    Nor is anything done where an `except` is about to be left, for no signal is handled there either, and what is
+    raised there stays the thread's current exception for ever.
     """
     seen = 0
     entered: set[tuple[FrameType, int]] = set()
@@ -31,7 +35,7 @@ def at_line(number: int, then: Callable[[], object], call: Callable[[], object])
                     return local
                 entered.add((frame, frame.f_lineno))
             seen += 1
-            if seen == number:
+            if seen >= number and frame.f_code.co_code[frame.f_lasti] != POP_EXCEPT:
                 sys.settrace(None)
                 then()
         return local
@@ -55,7 +59,10 @@ def interrupt() -> None:
 
 def interrupted_at(number: int, call: Callable[[], object]) -> bool:
     """Make a call that is interrupted at its n-th line. False: it had fewer, and has come to its end."""
+    interrupted = True
     try:
-        return at_line(number, interrupt, call) >= number
+        interrupted = at_line(number, interrupt, call) >= number
     except KeyboardInterrupt:
-        return True
+        pass
+    assert sys.exc_info() == (None, None, None), "an exception stayed the thread's current one"
+    return interrupted

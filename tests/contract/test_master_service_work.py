@@ -643,7 +643,7 @@ def test_the_end_of_the_session_ends_its_stream_and_its_tasks(
     linked.disconnect()
     work.closed()
     if when == "before the answer":
-        with pytest.raises(RequestException, match="over"):
+        with pytest.raises(RequestException, match="was disconnected"):
             starting.result(WAIT)
     else:
         assert_lost(task, LossReason.DISCONNECTED)
