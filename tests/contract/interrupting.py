@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import linecache
 import sys
@@ -60,9 +61,7 @@ def interrupt() -> None:
 def interrupted_at(number: int, call: Callable[[], object]) -> bool:
     """Make a call that is interrupted at its n-th line. False: it had fewer, and has come to its end."""
     interrupted = True
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         interrupted = at_line(number, interrupt, call) >= number
-    except KeyboardInterrupt:
-        pass
     assert sys.exc_info() == (None, None, None), "an exception stayed the thread's current one"
     return interrupted
