@@ -83,10 +83,16 @@ class MasterClient:
         self._peer = f"the master at {endpoint}"
         self._token = token
         self._metadata = call_metadata(channel, token)
-        self._channel = open_channel(endpoint, tls, max_message_bytes)
-        self._stub: master_service_pb2_grpc.MasterServiceAsyncStub = master_service_pb2_grpc.MasterServiceStub(
-            lenient_channel(self._channel)
+        self._channel: grpc.aio.Channel | None = open_channel(endpoint, tls, max_message_bytes)
+        self._held_stub: master_service_pb2_grpc.MasterServiceAsyncStub | None = (
+            master_service_pb2_grpc.MasterServiceStub(lenient_channel(self._channel))
         )
+
+    @property
+    def _stub(self) -> master_service_pb2_grpc.MasterServiceAsyncStub:
+        if self._held_stub is None:
+            raise RequestException("the session is over", "CANCELLED")
+        return self._held_stub
 
     def heartbeat(self) -> HeartbeatCall:
         """Open a heartbeat stream."""
@@ -108,5 +114,7 @@ class MasterClient:
         raise failure
 
     async def close(self) -> None:
-        """End all calls and let go of the transport."""
-        await self._channel.close()
+        """End all calls and let go of the transport: gRPC's threads run for as long as a channel is held."""
+        channel, self._channel, self._held_stub = self._channel, None, None
+        if channel is not None:
+            await channel.close()

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+import grpc.aio
+
 from interaction.address import Endpoint
 from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, MAX_BACKLOG, MAX_LABELS, MAX_SLOTS, TLS
 from interaction.core.model import ConnectAnswer, Data, HeldTask, Identity
@@ -41,12 +43,14 @@ class SlaveClient:
         self._channel_number = channel
         self._max_message_bytes = max_message_bytes
         self._peer = f"the slave at {endpoint}"
-        self._channel = open_channel(endpoint, tls, max_message_bytes)
+        self._channel: grpc.aio.Channel | None = open_channel(endpoint, tls, max_message_bytes)
         self._held_stub: slave_service_pb2_grpc.SlaveServiceAsyncStub | None = None
 
     @property
     def _stub(self) -> slave_service_pb2_grpc.SlaveServiceAsyncStub:
         if self._held_stub is None:
+            if self._channel is None:
+                raise RequestException("the connection was closed meanwhile", "CANCELLED")
             self._held_stub = slave_service_pb2_grpc.SlaveServiceStub(lenient_channel(self._channel))
         return self._held_stub
 
@@ -143,8 +147,10 @@ class SlaveClient:
         return WorkCall(self._stub, self._metadata(token), incarnation, self._peer, token)
 
     async def close(self) -> None:
-        """End all calls and let go of the transport."""
-        await self._channel.close()
+        """End all calls and let go of the transport: gRPC's threads run for as long as a channel is held."""
+        channel, self._channel, self._held_stub = self._channel, None, None
+        if channel is not None:
+            await channel.close()
 
     async def _read(self, message: payload_pb2.Payload) -> Data:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import json
 import os
 import select
@@ -19,10 +20,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from interaction import Master, Slave, SlaveConnectionProxy, SlavePool, aio
+import interaction
+from interaction import Master, RequestException, Slave, SlaveConnectionProxy, SlavePool, aio
 
 PATIENCE = 20.0  # seconds after which a child hangs
 
@@ -238,6 +241,73 @@ def all_aio() -> str:
                 return repr((await task.join(PATIENCE)).status.name)
 
     return asyncio.run(work())
+
+
+def held(way: str, kind: str) -> None:
+    """Have everything come to its end in that way, hold on to all of it, and fork a child that runs everything anew."""
+    with ExitStack() as stack:
+        kept = asyncio.run(ended(way, aio if kind == "aio" else interaction, stack))
+    print(in_child(all_plain), len(kept))
+
+
+async def ended(way: str, facade: Any, stack: ExitStack) -> list[object]:
+    """What is left in the user's hands, when all of it is closed."""
+    slave, master = Quick("127.0.0.1", 0, fast_road=way != "by calls"), facade.Master("127.0.0.1", 0, request_retries=0)
+    slave.start()
+    stack.callback(slave.close)
+    await done(master.start())
+    far = distant(stack) if way == "lost" else None
+    port = slave.port if far is None else far[1]
+    connection = master.new_connection("slave", "127.0.0.1", port)
+    kept: list[object] = [slave, master, connection]
+    if way == "nobody there":
+        await asyncio.to_thread(slave.close)
+        try:
+            await done(connection.connect())
+        except RequestException as error:
+            kept.append(error)
+    else:
+        await done(connection.connect())
+        over, begun = connection.new_task(), connection.new_task({"seconds": 0.2})
+        kept += [over, begun]
+        await done(over.start())
+        await done(over.join(PATIENCE))
+        await done(begun.start())
+    if way == "by a pool":
+        pool = facade.SlavePool(master)
+        kept += [pool, *(pool.submit({}) for _ in range(10))]
+        await done(pool.close())
+    elif far is not None:
+        far[0].kill()
+        while connection.is_connected:
+            await asyncio.sleep(0.002)
+    ends: dict[str, list[Callable[[], object]]] = {
+        "disconnected": [connection.disconnect],
+        "disconnected and connected": [connection.disconnect, connection.connect],
+        "connection closed": [connection.close],
+        "drained": [partial(asyncio.to_thread, slave.drain)],
+        "slave shut down": [partial(asyncio.to_thread, slave.shutdown)],
+    }
+    for end in ends.get(way, []):
+        await done(end())
+    await done(master.shutdown())
+    await done(master.join())
+    await asyncio.to_thread(slave.close)
+    return kept
+
+
+async def done(it: Any) -> object:
+    """What a call has come to, by either facade."""
+    return await it if inspect.isawaitable(it) else it
+
+
+def distant(stack: ExitStack) -> tuple[subprocess.Popen[str], int]:
+    """A slave in a process of its own, and its port."""
+    command = [sys.executable, "-m", "tests.contract.forking", "serves", "0", "--no-pacemaker"]
+    process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    stack.callback(process.kill)
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
 
 
 def serves(channel: str, *options: str) -> None:

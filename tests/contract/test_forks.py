@@ -261,3 +261,24 @@ def test_what_is_closed_and_still_held_is_not_in_the_way_of_a_child(kind: str) -
         [sys.executable, "-c", HELD.replace("{kind}", kind)], cwd=ROOT, capture_output=True, text=True, timeout=WAIT
     )
     assert (done.stdout, done.returncode) == ("started\n", 0), done.stderr
+
+
+@pytest.mark.parametrize("facade", ["plain", "aio"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "closed",
+        "disconnected",
+        "disconnected and connected",
+        "connection closed",
+        "nobody there",
+        "by calls",
+        "by a pool",
+        "lost",
+        "drained",
+        "slave shut down",
+    ],
+)
+def test_nor_is_anything_else_that_is_over_and_still_held(way: str, facade: str) -> None:
+    """Connections, tasks, futures, a pool, an error: a connection kept gRPC's threads."""
+    assert forking("held", way, facade).startswith("'COMPLETED' ")
