@@ -18,7 +18,8 @@ class Session {
     this.lease = leaseOf(request.lease);
     if (!this.lease) throw new Refusal('REQUEST_INVALID', 'lease: 0.1 s to a day');
     this.until = now() + this.lease;
-    this.client = masterClient(request.masterAddress, request.maxMessageBytes);
+    this.dial = () => masterClient(request.masterAddress, request.maxMessageBytes);
+    this.client = this.dial();
     [this.token] = metadata.get('token');
     this.metadata = new grpc.Metadata();
     for (const key of ['channel', 'token']) this.metadata.set(key, metadata.get(key)[0]);
@@ -34,17 +35,18 @@ class Session {
   end(why) {
     if (this.over) return;
     this.over = why;
-    this.stream?.cancel();
-    this.client.close();
+    for (const stream of [this.stream, this.older]) stream?.cancel();
+    for (const client of [this.client, this.olderClient]) client?.close();
     console.error(`session over: ${why}`);
   }
 
   async keepAlive() {
     for (this.broken = 0; this.lives; this.broken += 1) {
       const status = await this.beatWhileItLasts();
+      if (!status) continue; // it hangs, and is the older one now
       const reason = reasonOf(status);
       if (ENDING.includes(reason)) return this.end(reason);
-      if (status.code === grpc.status.ABORTED) { // a newer stream has its place
+      if (status.code === grpc.status.ABORTED && !this.doubted) { // a newer stream has its place
         await pause(this.until - now());
         break;
       }
@@ -53,12 +55,34 @@ class Session {
     return this.end(LEASE_OVER);
   }
 
-  beatWhileItLasts() {
+  // Ends with the stream's status, or with none when it stays open and nothing is acknowledged on it.
+  async beatWhileItLasts() {
     const stream = (this.stream = this.client.heartbeat(this.metadata));
     this.beat();
-    stream.on('data', (answer) => this.renew(answer));
+    stream.on('data', (answer) => this.renew(answer, stream));
     stream.on('error', () => {}); // `status` says the same, and comes always
-    return new Promise((resolve) => stream.on('status', resolve)).finally(() => clearTimeout(this.timer));
+    const ended = new Promise((resolve) => stream.on('status', resolve));
+    ended.then((status) => stream === this.older && ENDING.includes(reasonOf(status)) && this.end(reasonOf(status)));
+    try {
+      for (;;) {
+        const look = new AbortController();
+        const doubtful = Math.max(this.until - this.lease / 4 - now(), this.lease / 12);
+        const status = await Promise.race([ended, pause(doubtful, undefined, { signal: look.signal }).catch(() => {})]);
+        look.abort();
+        if (status) return status;
+        if (!this.lives || this.older || now() < this.until - this.lease / 4) continue;
+        [this.older, this.olderClient, this.client, this.doubted] = [stream, this.client, this.dial(), true];
+        return undefined;
+      }
+    } finally {
+      clearTimeout(this.timer);
+    }
+  }
+
+  letGoOfOlder() {
+    this.older?.cancel();
+    this.olderClient?.close();
+    this.older = this.olderClient = undefined;
   }
 
   beat(news = {}) {
@@ -78,12 +102,15 @@ class Session {
     await Promise.race([heard, pause(1000)]);
   }
 
-  renew(answer) {
+  renew(answer, stream) {
     if (answer.closing) return this.end(`the master closed it (${answer.closing.reason})`);
     const before = this.lease;
     this.lease = leaseOf(answer.lease) ?? before;
     const newest = Number(answer.sequence);
-    if (this.lives && this.sent.has(newest)) this.until = this.sent.get(newest) + this.lease;
+    if (this.lives && this.sent.has(newest)) {
+      this.until = this.sent.get(newest) + this.lease;
+      if (stream === this.stream) this.letGoOfOlder();
+    }
     for (const sequence of this.sent.keys()) if (sequence <= newest) this.sent.delete(sequence);
     this.broken = 0; // the next break is a first one
     return this.lease < before && this.beat();

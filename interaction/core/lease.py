@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
+DOUBT_SHARE = 3 / 4  # of the lease without an acknowledgement: then a stream may hang, and another is tried
 JITTER = 0.1  # of the time between two beats, either way, so that slaves do not beat in step
 
 
@@ -31,6 +32,11 @@ class Lease:
     def renewed_at(self) -> float:
         """When the newest beat was sent that has been acknowledged; before the first, when the lease began."""
         return self._renewed_at
+
+    @property
+    def doubtful_at(self) -> float:
+        """When a heartbeat stream that is open, and brings no acknowledgement, is not to be relied upon any more."""
+        return self._renewed_at + self.duration * DOUBT_SHARE
 
     @property
     def expires_at(self) -> float:

@@ -17,7 +17,6 @@ from interaction.core.lease import Lease
 
 SILENCE_SHARE = 1 / 2  # of the lease without a pulse: then it beats. The slave pulses every third
 LOAD_SHARE = 2 / 5  # of the lease without a pulse: then it gets ready
-STALE_SHARE = 3 / 4  # of the lease without an acknowledgement, pulses or not: then it beats
 LOAD_PATIENCE = 0.8  # seconds that getting ready may take; where those shares leave less it is ready from the start
 WATCH_SHARE = 1 / 12  # of the lease between two looks at a slave that is stopped
 
@@ -94,7 +93,7 @@ class Pacemaker:
             self.lease.acknowledged(sequence, duration)
 
     def _due(self, lease: Lease) -> float:
-        return min(self._last_pulse + lease.duration * SILENCE_SHARE, lease.renewed_at + lease.duration * STALE_SHARE)
+        return min(self._last_pulse + lease.duration * SILENCE_SHARE, lease.doubtful_at)  # pulses or not
 
     def _load_at(self, lease: Lease) -> float:
         if lease.duration * (SILENCE_SHARE - LOAD_SHARE) < LOAD_PATIENCE:

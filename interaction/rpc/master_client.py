@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import grpc.aio
 
@@ -83,10 +84,20 @@ class MasterClient:
         self._peer = f"the master at {endpoint}"
         self._token = token
         self._metadata = call_metadata(channel, token)
-        self._channel: grpc.aio.Channel | None = open_channel(endpoint, tls, max_message_bytes)
-        self._held_stub: master_service_pb2_grpc.MasterServiceAsyncStub | None = (
-            master_service_pb2_grpc.MasterServiceStub(lenient_channel(self._channel))
-        )
+        self._open = partial(open_channel, endpoint, tls, max_message_bytes)
+        self._channels: list[grpc.aio.Channel] = []  # the last one is used; none when the session is over
+        self._held_stub: master_service_pb2_grpc.MasterServiceAsyncStub | None = None
+        self.dial_again()
+
+    def dial_again(self) -> None:
+        """Calls go by another connection from now on; those that are under way go on."""
+        self._channels.append(self._open())
+        self._held_stub = master_service_pb2_grpc.MasterServiceStub(lenient_channel(self._channels[-1]))
+
+    async def let_go(self) -> None:
+        """End what goes by older connections."""
+        while len(self._channels) > 1:
+            await self._channels.pop(0).close()
 
     @property
     def _stub(self) -> master_service_pb2_grpc.MasterServiceAsyncStub:
@@ -115,6 +126,6 @@ class MasterClient:
 
     async def close(self) -> None:
         """End all calls and let go of the transport: gRPC's threads run for as long as a channel is held."""
-        channel, self._channel, self._held_stub = self._channel, None, None
-        if channel is not None:
+        channels, self._channels, self._held_stub = self._channels, [], None
+        for channel in channels:
             await channel.close()

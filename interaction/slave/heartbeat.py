@@ -25,6 +25,7 @@ from interaction.slave.pacemaker import Pacemaker
 _log = logging.getLogger("interaction.slave")
 _FIRST_PAUSE = 0.05  # seconds before a broken stream is opened again; doubled each time
 _LONGEST_PAUSE = 5.0
+_LOOK_SHARE = 1 / 12  # of the lease, in which what has come is read by a loop that goes on
 
 
 class Heart:
@@ -52,6 +53,10 @@ class Heart:
         self._farewell = ""
         self._drained = False
         self._no_pause = asyncio.Event()  # there is a reason not to wait for the next beat
+        self._stream: _Stream | None = None  # the newest
+        self._older: _Stream | None = None  # open without an acknowledgement: kept until the newest has one
+        self._doubted = False  # whether there has ever been an older one
+        self._letting_go: asyncio.Task[None] | None = None
         self._beating = asyncio.ensure_future(self._beat())
         self._beating.add_done_callback(_forget)
         self._watching = self._loop.call_at(lease.expires_at, insist, self._watch)
@@ -62,6 +67,8 @@ class Heart:
         """Beat no more. Neither callback is called from now on."""
         self._stopped = True
         self._beating.cancel()
+        self._let_go_of_older()
+        self._stream = None  # it holds on to gRPC
         self._watching.cancel()
         if self._pacemaker is not None:
             self._pacemaker.end()
@@ -108,11 +115,13 @@ class Heart:
         else:
             self._watching = self._loop.call_at(self._lease.expires_at, insist, self._watch)
 
-    def _acknowledged(self, answer: BeatAnswer) -> None:
-        shorter = answer.lease is not None and answer.lease < self._lease.duration
+    def _acknowledged(self, answer: BeatAnswer) -> bool:
+        """Take in an answer; whether it renewed the lease."""
+        shorter, before = answer.lease is not None and answer.lease < self._lease.duration, self._lease.renewed_at
         self._lease.acknowledged(answer.sequence, answer.lease)
         self._pulse()
         self._renewed(shorter)
+        return self._lease.renewed_at > before
 
     def _renewed(self, shorter: bool) -> None:
         self._lease_renewed()
@@ -131,8 +140,12 @@ class Heart:
         while not self._leaving:
             acknowledged = self._lease.expires_at
             try:
-                if await self._beat_on(self._client.heartbeat()) or self._leaving:
+                if await self._beat_on(_Stream(self._client.heartbeat())) or self._leaving:
                     return
+                if self._older is self._stream:
+                    _log.info("nothing is acknowledged on the heartbeat stream; opening another")
+                    self._client.dial_again()
+                    continue
                 _log.info("the heartbeat stream has ended; opening it again")
             except RequestException as error:
                 if error.code == "ABORTED" and self._was_replaced():
@@ -150,30 +163,79 @@ class Heart:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _was_replaced(self) -> bool:
-        """Whether the newer stream is somebody else's, and there for good, rather than the pacemaker's."""
+        """Whether the newer stream is somebody else's, and there for good, rather than the pacemaker's or its own.
+
+        What hangs on its way may come late: to the master the older stream is then the newer one.
+        """
         self.hear()
+        if self._doubted:
+            return False
         if self._pacemaker is not None and not self._pacemaker.took_over:
             self._pacemaker.end()
         return self._pacemaker is None or not self._pacemaker.took_over
 
-    async def _beat_on(self, call: HeartbeatCall) -> bool:
-        """Beat on one stream until it ends; True where the master has ended the session."""
-        sending = asyncio.ensure_future(self._send(call))
+    async def _beat_on(self, stream: _Stream) -> bool:
+        """Beat on one stream until it ends, or hangs and is the older; True where the master has ended the session."""
+        self._stream = stream
+        stream.tasks = asyncio.ensure_future(self._receive(stream)), asyncio.ensure_future(self._send(stream))
+        receiving, sending = stream.tasks
+        receiving.add_done_callback(_heard)
         sending.add_done_callback(_forget)
         try:
-            while (answer := await call.receive()) is not None:
-                self._acknowledged(answer)
+            if await self._hangs(receiving):
+                self._older, self._doubted = stream, True
+                return False
+            return receiving.result()
+        finally:
+            if self._older is not stream:
+                stream.end()
+
+    async def _hangs(self, receiving: asyncio.Task[bool]) -> bool:
+        """Wait until the stream has ended (False), or stays open without acknowledgements.
+
+        What this loop has not read because it stood still is no such thing. Only one stream is ever doubted.
+        """
+        while True:
+            now, doubtful_at = self._loop.time(), self._lease.doubtful_at
+            look = self._lease.duration * _LOOK_SHARE
+            due = max(doubtful_at, now + look)
+            await asyncio.wait({receiving}, timeout=due - now)
+            if receiving.done():
+                return False
+            self.hear()
+            now = self._loop.time()
+            if self._lease.doubtful_at <= now < due + look and self._older is None and not self._leaving:
+                return True
+
+    async def _receive(self, stream: _Stream) -> bool:
+        """Take in what the master says until it ends the stream; True where it has ended the session."""
+        try:
+            while (answer := await stream.call.receive()) is not None:
+                if self._acknowledged(answer) and stream is self._stream:
+                    self._let_go_of_older()
                 if answer.closing is not None:
                     self._ended(_closed(answer.closing), self._loop.time())
                     return True
-            return False
-        finally:
-            sending.cancel()
-            call.cancel()  # changes nothing where it has ended
+        except (RequestException, MasterResponseException) as error:
+            if stream is self._stream:
+                raise
+            _log.debug("the older heartbeat stream has ended: %s", error)
+            if isinstance(error, MasterResponseException) and not self._stopped:
+                self._ended(error, self._loop.time())
+        return False
 
-    async def _send(self, call: HeartbeatCall) -> None:
+    def _let_go_of_older(self) -> None:
+        older, self._older = self._older, None
+        if older is not None:
+            older.end()
+            self._letting_go = asyncio.ensure_future(self._client.let_go())
+
+    async def _send(self, stream: _Stream) -> None:
+        call = stream.call
         try:
             while not self._leaving:  # a write that is cancelled would end the stream: none is
+                if stream is not self._stream:  # beats go by the newest
+                    return
                 if self._over():  # `_watch` is about to notice
                     return
                 sequence = self._lease.beat(self._loop.time())
@@ -196,10 +258,30 @@ class Heart:
         self._no_pause.clear()
 
 
+class _Stream:
+    """A heartbeat stream, and what reads and writes on it."""
+
+    def __init__(self, call: HeartbeatCall) -> None:
+        self.call = call
+        self.tasks: tuple[asyncio.Task[bool], asyncio.Task[None]]
+
+    def end(self) -> None:
+        """End it at once; changes nothing where it has ended."""
+        for task in self.tasks:
+            task.cancel()
+        self.call.cancel()
+
+
 def _forget(task: asyncio.Task[None]) -> None:
     """A task that was cancelled keeps where it stood, with the call and its socket: let go of that now."""
     with contextlib.suppress(asyncio.CancelledError):
         task.result()
+
+
+def _heard(task: asyncio.Task[bool]) -> None:
+    """The same, of one whose failure is another's: where nobody is there any more to hear it, that is no news."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _closed(reason: str) -> MasterSystemShuttingDown:

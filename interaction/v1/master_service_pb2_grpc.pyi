@@ -57,16 +57,25 @@ class MasterServiceStub:
     believe in a slave that has let go. Only one that says that the slave leaves may still be.
 
     A lease that the master shortens brings the next beat forward: it is due a third of the new lease after the last, or at
-    once. A slave whose beats are not acknowledged any more, on a stream that is open, waits: the transport ends it where it
-    is broken. Beats and reports may share a connection; where results are so large, or written so, that they would hold up
-    the beats for a third of the lease, these have a connection of their own.
+    once.
+
+    Where nothing is acknowledged on a stream that is open, it may be the master that stands still, or a connection that
+    hangs, which a transport may not notice for minutes. So a slave whose lease has been renewed by no beat for three
+    quarters of it opens a newer stream, by another connection, on which reports go too from then on. It beats on the newer
+    alone, and goes on reading the older, whose acknowledgements count, until a beat on the newer has renewed the lease; then
+    it lets go of the older. Another one beside these two is of no use. What has hung may come through late and out of
+    order, and so, once it has done this, the slave takes ABORTED in this session for any other end. When no acknowledgement
+    comes on either the lease ends as ever.
+
+    Beats and reports may share a connection; where results are so large, or written so, that they would hold up the beats
+    for a third of the lease, these have a connection of their own.
 
     When the stream ends with the lease still running the slave opens it again, until the lease is over, after pauses that
     grow from at most 0.1 s to 5 s, and are never longer than a sixth of the lease. A master that sees it end asks by
     SlaveService.Ping who is there.
 
     Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session. ABORTED, without a
-    reason: a newer stream of the session has taken this one's place, so open no other.
+    reason: a newer stream of the session has taken this one's place, so open no other (but see above).
     Retry: on any other status, OK included, by a new stream. Duplicate (a second stream of one session): the newer one
     counts, and the master ends the older. A repeated or older sequence renews nothing that was not.
     """
@@ -114,16 +123,25 @@ class MasterServiceAsyncStub(MasterServiceStub):
     believe in a slave that has let go. Only one that says that the slave leaves may still be.
 
     A lease that the master shortens brings the next beat forward: it is due a third of the new lease after the last, or at
-    once. A slave whose beats are not acknowledged any more, on a stream that is open, waits: the transport ends it where it
-    is broken. Beats and reports may share a connection; where results are so large, or written so, that they would hold up
-    the beats for a third of the lease, these have a connection of their own.
+    once.
+
+    Where nothing is acknowledged on a stream that is open, it may be the master that stands still, or a connection that
+    hangs, which a transport may not notice for minutes. So a slave whose lease has been renewed by no beat for three
+    quarters of it opens a newer stream, by another connection, on which reports go too from then on. It beats on the newer
+    alone, and goes on reading the older, whose acknowledgements count, until a beat on the newer has renewed the lease; then
+    it lets go of the older. Another one beside these two is of no use. What has hung may come through late and out of
+    order, and so, once it has done this, the slave takes ABORTED in this session for any other end. When no acknowledgement
+    comes on either the lease ends as ever.
+
+    Beats and reports may share a connection; where results are so large, or written so, that they would hold up the beats
+    for a third of the lease, these have a connection of their own.
 
     When the stream ends with the lease still running the slave opens it again, until the lease is over, after pauses that
     grow from at most 0.1 s to 5 s, and are never longer than a sixth of the lease. A master that sees it end asks by
     SlaveService.Ping who is there.
 
     Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session. ABORTED, without a
-    reason: a newer stream of the session has taken this one's place, so open no other.
+    reason: a newer stream of the session has taken this one's place, so open no other (but see above).
     Retry: on any other status, OK included, by a new stream. Duplicate (a second stream of one session): the newer one
     counts, and the master ends the older. A repeated or older sequence renews nothing that was not.
     """
@@ -180,16 +198,25 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
         believe in a slave that has let go. Only one that says that the slave leaves may still be.
 
         A lease that the master shortens brings the next beat forward: it is due a third of the new lease after the last, or at
-        once. A slave whose beats are not acknowledged any more, on a stream that is open, waits: the transport ends it where it
-        is broken. Beats and reports may share a connection; where results are so large, or written so, that they would hold up
-        the beats for a third of the lease, these have a connection of their own.
+        once.
+
+        Where nothing is acknowledged on a stream that is open, it may be the master that stands still, or a connection that
+        hangs, which a transport may not notice for minutes. So a slave whose lease has been renewed by no beat for three
+        quarters of it opens a newer stream, by another connection, on which reports go too from then on. It beats on the newer
+        alone, and goes on reading the older, whose acknowledgements count, until a beat on the newer has renewed the lease; then
+        it lets go of the older. Another one beside these two is of no use. What has hung may come through late and out of
+        order, and so, once it has done this, the slave takes ABORTED in this session for any other end. When no acknowledgement
+        comes on either the lease ends as ever.
+
+        Beats and reports may share a connection; where results are so large, or written so, that they would hold up the beats
+        for a third of the lease, these have a connection of their own.
 
         When the stream ends with the lease still running the slave opens it again, until the lease is over, after pauses that
         grow from at most 0.1 s to 5 s, and are never longer than a sixth of the lease. A master that sees it end asks by
         SlaveService.Ping who is there.
 
         Errors, as the stream's status: SYSTEM_SHUTTING_DOWN and SLAVE_TOKEN_INVALID end the session. ABORTED, without a
-        reason: a newer stream of the session has taken this one's place, so open no other.
+        reason: a newer stream of the session has taken this one's place, so open no other (but see above).
         Retry: on any other status, OK included, by a new stream. Duplicate (a second stream of one session): the newer one
         counts, and the master ends the older. A repeated or older sequence renews nothing that was not.
         """

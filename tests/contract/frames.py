@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Thread
+from threading import Event, Thread
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PING = 0x0, 0x1, 0x6
@@ -19,26 +19,35 @@ class FrameWatch:
     too_many_pings. `said` counts the frames by which servers said something."""
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.strikes = self.said = 0
         self._open = [self._listener]
+        self._valves: list[Event] = []
         Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
+                server = socket.create_connection(("127.0.0.1", self.target))
             except OSError:
                 return
             self._open += [client, server]
             judge = _Judge(self)
+            self._valves.append(judge.passes)
             Thread(target=_relay, args=(client, server, judge.from_client, len(PREFACE)), daemon=True).start()
             Thread(target=_relay, args=(server, client, judge.from_server, 0), daemon=True).start()
 
+    def hang(self) -> None:
+        """From now on nothing passes on the connections that are open; they stay so, and others are as before."""
+        for passes in self._valves:
+            passes.clear()
+
     def close(self) -> None:
+        for passes in self._valves:
+            passes.set()
         for one in self._open:
             _end(one)
             one.close()
@@ -50,8 +59,11 @@ class _Judge:
     def __init__(self, watch: FrameWatch) -> None:
         self._watch = watch
         self._last_ping: float | None = None
+        self.passes = Event()
+        self.passes.set()
 
     def from_client(self, kind: int, flags: int) -> None:
+        self.passes.wait()
         if kind == PING and not flags & ACK:
             now = time.monotonic()
             if self._last_ping is not None and now - self._last_ping < PERMITTED:
@@ -59,6 +71,7 @@ class _Judge:
             self._last_ping = now
 
     def from_server(self, kind: int, flags: int) -> None:
+        self.passes.wait()
         if kind in (DATA, HEADERS):
             self._last_ping = None
             self._watch.said += 1

@@ -72,6 +72,8 @@ class RecordingMaster(services.MasterServiceServicer):
         self.beat_answers: deque[BeatAnswer] = deque()
         self.report_answers: deque[Failure | int] = deque()
         self.silent = False  # no beat is acknowledged
+        self.hanging: set[int] = set()  # the streams, counted from 1, on which no beat but the first is acknowledged
+        self.opened = 0  # streams
         self.unavailable = False  # no report is answered
         self.acknowledged: Callable[[int], int] = lambda sequence: sequence
 
@@ -86,6 +88,8 @@ class RecordingMaster(services.MasterServiceServicer):
         metadata, gone = dict(context.invocation_metadata()), Event()
         token = str(metadata["token"])
         self.streams.put(metadata)
+        self.opened += 1
+        number, first = self.opened, True
         context.add_callback(lambda: self.ended.put(token))
         context.add_callback(gone.set)
         for beat in request_iterator:
@@ -100,7 +104,8 @@ class RecordingMaster(services.MasterServiceServicer):
                 return
             if isinstance(answer, Failure):
                 fail(context, answer)
-            if not self.silent:
+            hangs, first = number in self.hanging and not first, False
+            if not self.silent and not hangs:
                 if not answer.HasField("closing"):
                     answer.sequence = self.acknowledged(beat.sequence)
                 yield answer

@@ -56,6 +56,50 @@ def test_an_acknowledgement_stands_for_all_beats_before_it(caller: Caller) -> No
     assert seen[:6] == list(range(1, 7))
 
 
+def test_a_stream_that_hangs_is_given_up_for_a_newer_one_while_the_lease_runs(caller: Caller) -> None:
+    """The transport may not know for minutes that nothing comes through any more."""
+    caller.master.hanging = {1, 2}
+    caller.connect(lease=2.0)
+    assert [caller.stream() for _ in range(3)] == [caller.token] * 3
+    caller.master.streams.queue.clear()
+    caller.new_task({"seconds": 2.5, **SUM})  # longer than the lease
+    assert caller.value() == {"sum": 3}
+    caller.new_task(SUM)
+    assert caller.value() == {"sum": 3}
+
+
+def test_a_master_that_acknowledges_nothing_more_is_asked_once_more_and_left(caller: Caller) -> None:
+    caller.master.hanging = set(range(1, 100))
+    caller.master.acknowledged = lambda sequence: 1
+    caller.connect(lease=2.0)
+    caller.until_over()
+    assert caller.stream() == caller.token
+    assert caller.master.streams.qsize() <= 2, "its own newer one, and its pacemaker's"
+    assert caller.master.ended.get(timeout=WAIT) == caller.token
+    caller.connect()
+
+
+def test_acknowledgements_that_come_late_on_the_older_stream_count(caller: Caller) -> None:
+    """The master stood still, not the stream."""
+    go_on, held = Event(), Event()
+
+    def stand_still(sequence: int) -> int:
+        if sequence == 2:
+            held.set()
+            go_on.wait(WAIT)
+        return sequence
+
+    caller.master.acknowledged = stand_still
+    caller.connect(lease=3.0)
+    try:
+        assert held.wait(WAIT)
+        assert [caller.stream() for _ in range(2)] == [caller.token] * 2
+    finally:
+        go_on.set()
+    caller.new_task({"seconds": 3.5, **SUM})
+    assert caller.value() == {"sum": 3}
+
+
 @pytest.mark.parametrize("unanswered", ["all beats", "all but the first"])
 def test_without_acknowledgements_the_lease_ends(caller: Caller, unanswered: str) -> None:
     caller.master.silent = unanswered == "all beats"
