@@ -56,11 +56,14 @@ function reasonOf(status) {
 }
 
 // google.protobuf.Value as the JavaScript value that it means.
-function plain(value) {
-  if (value.kind === 'structValue') {
-    return Object.fromEntries(Object.entries(value.structValue.fields).map(([key, item]) => [key, plain(item)]));
+function plain(value, depth = 1) {
+  if (/^(struct|list)Value$/.test(value.kind) && depth > DEEPEST_VALUE) {
+    throw new Error(`nested deeper than ${DEEPEST_VALUE} levels, which is what a protobuf value may`);
   }
-  if (value.kind === 'listValue') return value.listValue.values.map(plain);
+  if (value.kind === 'structValue') {
+    return Object.fromEntries(Object.entries(value.structValue.fields).map(([key, item]) => [key, plain(item, depth + 1)]));
+  }
+  if (value.kind === 'listValue') return value.listValue.values.map((item) => plain(item, depth + 1));
   return value.kind === 'nullValue' ? null : value[value.kind];
 }
 
@@ -68,6 +71,7 @@ const renamed = (object, name) => Object.fromEntries(Object.entries(object).map(
 const isMapping = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
 const NUMBERS = ['NaN', 'Infinity', '-Infinity'];
 const DEEPEST = 200;
+const DEEPEST_VALUE = 30; // protobuf libraries read 100 messages in one another, and a level is up to 3
 
 // What JSON lacks, read and written as payload.proto says. Bytes, arrays and huge integers are refused, not misread.
 function read(value, depth = 1) {

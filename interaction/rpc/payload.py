@@ -16,7 +16,7 @@ from google.protobuf import struct_pb2
 from interaction.exception import PayloadError
 from interaction.rpc import ndarray
 from interaction.rpc.encoded import Encoded, check_size, field_size
-from interaction.rpc.plain import MAX_DEPTH, is_plain
+from interaction.rpc.plain import MAX_DEPTH, MAX_VALUE_DEPTH, is_plain
 from interaction.rpc.strict_json import DECODER, check_escapes, holds_half_a_character
 from interaction.rpc.unfit import Unfit
 from interaction.v1 import payload_pb2
@@ -70,7 +70,7 @@ def decode(payload: payload_pb2.Payload, root: str) -> Any:
         return {}
     try:
         if kind == "value":
-            return _Reader(buffers).restored(_plain_of(payload.value), 0)
+            return _Reader(buffers).restored(_plain_of(payload.value, MAX_VALUE_DEPTH), 0)
         text = payload.json
         plain, end = DECODER.raw_decode(text) if text[:1] > " " else (None, -1)
         if end != len(text):  # whitespace around it, or what does not belong there
@@ -266,13 +266,15 @@ _FORMS: dict[str, Callable[[_Reader, Any, int], Any]] = {
 }
 
 
-def _plain_of(value: struct_pb2.Value) -> Any:
-    """A protobuf value as JSON would be read."""
+def _plain_of(value: struct_pb2.Value, levels: int) -> Any:
+    """A protobuf value as JSON would be read, of at most so many levels."""
     kind = value.WhichOneof("kind")
+    if kind in ("struct_value", "list_value") and not levels:
+        raise Unfit(f"nested deeper than {MAX_VALUE_DEPTH} levels, which is what a protobuf value may; JSON may more")
     if kind == "struct_value":
-        return {key: _plain_of(item) for key, item in value.struct_value.fields.items()}
+        return {key: _plain_of(item, levels - 1) for key, item in value.struct_value.fields.items()}
     if kind == "list_value":
-        return [_plain_of(item) for item in value.list_value.values]
+        return [_plain_of(item, levels - 1) for item in value.list_value.values]
     if kind == "number_value":
         number = value.number_value
         return int(number) if number.is_integer() and abs(number) <= 2**53 else number

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 MAX_DEPTH = 200
+MAX_VALUE_DEPTH = 30  # of google.protobuf.Value, in which a level costs up to 3 of protobuf's 100
 _SMALL = 2**63
 
 

@@ -36,8 +36,10 @@ class Payload(_message.Message):
                  (`1e400`) is refused, and one too small is zero. -0 is the integer 0.
       Texts      are Unicode, without halves of characters: a surrogate that stands alone, such as U+D800, is refused.
       Keys       are texts. A writer writes each once; of one that comes twice a reader takes the last, or refuses it.
-      Depth      Objects and arrays nest at most 200 deep, counted as the brackets stand in the text, those of the forms
-                 below included (an array takes 3); what nests deeper is refused. In `value` as in the text that means the same.
+      Depth      In `json` objects and arrays nest at most 200 deep, in `value` at most 30, counted as the brackets stand in
+                 the text, those of the forms below included (an array takes 3); what nests deeper is refused. (Most protobuf
+                 libraries read no more than 100 messages in one another. An object of a `value` is 3, and what a `value` is
+                 in is up to 4: where 30 is kept each of them reads it, whichever field it stands in.)
 
     What JSON lacks is an object with one key that begins with `$`, in one of four forms:
 
@@ -62,7 +64,7 @@ class Payload(_message.Message):
 
     Everybody reads `json`. The facade sends it and reads both forms; `value` is what a person types in grpcurl, and a slave
     that does not read it refuses it in the same way. In `value` numbers are doubles: those without a fraction, up to 2^53,
-    are read as integers. It nests at most 30 deep: protobuf libraries stop reading not far beyond, without a reason given.
+    are read as integers.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -250,10 +250,11 @@ def test_payloads_of_the_allowed_depth_are_read(caller: Caller) -> None:
     assert caller.value() == {"sum": 3}
     assert refused(caller.new_task, Payload(json='{"c": ' + "[" * 200 + "]" * 200 + "}")) == TASK_DATA_INVALID
     nested: dict[str, Any] = {}
-    for _ in range(28):
+    for _ in range(29):
         nested = {"c": nested}
     caller.new_task(value_of({**SUM, **nested}))
     assert caller.value() == {"sum": 3}
+    assert refused(caller.new_task, value_of({"c": {**SUM, **nested}})) == TASK_DATA_INVALID
 
 
 def test_a_message_as_long_as_the_slave_says_is_read_and_a_longer_one_harms_nothing(caller: Caller) -> None:
