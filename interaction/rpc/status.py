@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from interaction.config import MAX_MAX_MESSAGE_BYTES
 from interaction.exception import (
     MasterErrorCode,
     MasterResponseException,
@@ -23,13 +24,13 @@ from interaction.exception import (
 from interaction.exception.master import MASTER_EXCEPTIONS
 from interaction.exception.slave import SLAVE_EXCEPTIONS
 from interaction.rpc import payload
-from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, cut
+from interaction.rpc.encoded import ENVELOPE_BYTES, FAILURE_MESSAGE_BYTES, cut
 from interaction.rpc.reading import sentence
 from interaction.v1 import payload_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
 DOMAIN = "interaction"
-# What a refusal carries travels as metadata, which peers limit.
+# What a refusal carries travels as metadata, of which a reader takes what the contract asks for (rpc/transport.py).
 MAX_REFUSAL_BYTES = 128 * 1024
 
 _STATUS_BY_REASON = {
@@ -59,14 +60,26 @@ _STATUS_BY_REASON = {
 def to_status(error: ResponseException) -> grpc.Status:
     """The status of a refusal, with its ErrorInfo and, where it carries data, a Payload."""
     reason = error.code.name
-    status = status_pb2.Status(code=_STATUS_BY_REASON[reason], message=cut(error.message, FAILURE_MESSAGE_BYTES))
+    message, data = carried(error)
+    status = status_pb2.Status(code=_STATUS_BY_REASON[reason], message=message)
     _add_detail(status, error_details_pb2.ErrorInfo(domain=DOMAIN, reason=reason))
-    if error.data:
-        try:
-            _add_detail(status, payload.encode_mapping(error.data, "data", MAX_REFUSAL_BYTES).message)
-        except (PayloadError, TypeError) as unfit:
-            status.message += f" (what the refusal carries is left out: {unfit})"
+    if data is not None:
+        _add_detail(status, data)
     return rpc_status.to_status(status)
+
+
+def carried(
+    error: ResponseException, max_message_bytes: int = MAX_MAX_MESSAGE_BYTES
+) -> tuple[str, payload_pb2.Payload | None]:
+    """A refusal's message and data, where these can be carried: beside them the message says why not."""
+    message = cut(error.message, FAILURE_MESSAGE_BYTES)
+    if not error.data:
+        return message, None
+    room = min(max_message_bytes, MAX_REFUSAL_BYTES + ENVELOPE_BYTES)
+    try:
+        return message, payload.encode_mapping(error.data, "data", room).message
+    except (PayloadError, TypeError) as unfit:
+        return f"{message} (what the refusal carries is left out: {unfit})", None
 
 
 def _add_detail(status: status_pb2.Status, message: error_details_pb2.ErrorInfo | payload_pb2.Payload) -> None:

@@ -23,7 +23,7 @@ _SHARED_OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
 )
 _CHANNEL_OPTIONS = (
-    ("grpc.max_metadata_size", 256 * 1024),  # refusals carry data in it
+    ("grpc.max_metadata_size", 256 * 1024),  # a refusal's data, in base64, and its message twice
     ("grpc.absolute_max_metadata_size", 512 * 1024),
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),  # closing one connection must not keep another's transport

@@ -18,7 +18,7 @@ from interaction.exception import PayloadError, ResponseException, SlaveRequestI
 from interaction.rpc import convert, payload
 from interaction.rpc.convert import SizedReport
 from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, cut
-from interaction.rpc.status import MAX_REFUSAL_BYTES, Context, abort
+from interaction.rpc.status import Context, abort, carried
 from interaction.v1 import payload_pb2, task_pb2
 from interaction.v1 import slave_service_pb2 as pb
 
@@ -163,12 +163,7 @@ def _write_outcome(outcome: pb.WorkOutcome, said: Said, room: int) -> None:
 
 
 def _refused(error: ResponseException, room: int) -> pb.WorkRefused:
-    message, data = cut(error.message, FAILURE_MESSAGE_BYTES), None
-    if error.data:
-        try:
-            data = payload.encode_mapping(error.data, "data", min(room, MAX_REFUSAL_BYTES)).message
-        except (PayloadError, TypeError) as unfit:
-            message += f" (what the refusal carries is left out: {unfit})"
+    message, data = carried(error, room)
     return pb.WorkRefused(reason=error.code.name, message=message, data=data)
 
 

@@ -10,7 +10,8 @@ class Refuse(Exception):
     """A refusal, in answer to the master.
 
     Attributes:
-        data: a mapping for the master, at its exception's `data`; empty for nothing. At most 128 KiB.
+        data: a mapping for the master, at its exception's `data`; empty for nothing. At most 128 KiB: what is longer is
+            left out.
         message: a sentence for people.
     """
 

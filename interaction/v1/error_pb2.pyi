@@ -67,8 +67,9 @@ class SlaveErrorCode(_SlaveErrorCode, metaclass=_SlaveErrorCodeEnumTypeWrapper):
         (`CHANNEL_INVALID` for SLAVE_ERROR_CODE_CHANNEL_INVALID and MASTER_ERROR_CODE_CHANNEL_INVALID alike: a slave
         answers with the codes of SlaveErrorCode, a master with those of MasterErrorCode), and
       - where the user's refusal carries data, one interaction.v1.Payload, with the type URL
-        `type.googleapis.com/interaction.v1.Payload`. It travels as metadata, of which a peer may read no more than 8 KiB a
-        call: keep it under 4 KiB unless you know better. Data that are too long are left out, and the message says so.
+        `type.googleapis.com/interaction.v1.Payload`. A refusal carries at most 128 KiB of data; what is longer is left out,
+        and the message, of at most 4 KiB, says so. They travel as metadata, in base64: a master reads up to 256 KiB of a
+        call's (gRPC's default is 8 KiB), and a slave need not read any.
 
     google.rpc is not among these files. Where a language's gRPC brings it no package for it, this is enough:
 

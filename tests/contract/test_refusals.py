@@ -14,8 +14,10 @@ from interaction.exception import (
     SlaveSlaveAlreadyConnected,
     SlaveSlaveConnectionRefused,
     SlaveSlaveDisconnectionRefused,
+    SlaveTaskRefused,
 )
-from interaction.slave import ConnectionRefuse, DisconnectionRefuse
+from interaction.rpc.status import MAX_REFUSAL_BYTES
+from interaction.slave import ConnectionRefuse, DisconnectionRefuse, TaskRefuse
 from tests.contract.conftest import MakeMaster, MakeSlave, Worker, plain_and_aio
 
 facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
@@ -103,6 +105,24 @@ def test_any_other_exception_in_a_slaves_hook_refuses_with_its_type_and_message(
     expected = SlaveSlaveConnectionRefused if hook == "_before_connection" else SlaveSlaveDisconnectionRefused
     with pytest.raises(expected, match="ZeroDivisionError: a bug in here"):
         connection.connect() if hook == "_before_connection" else connection.disconnect()
+
+
+@pytest.mark.parametrize("fast_road", [True, False], ids=["work", "calls"])
+def test_a_refusal_carries_data_up_to_its_limit_and_tells_where_they_are_longer(
+    master: Master, make_slave: MakeSlave, fast_road: bool
+) -> None:
+    longest = MAX_REFUSAL_BYTES - len('{"x":""}') - 4  # a field's tag, and its length in three bytes
+
+    class Talkative(Worker):
+        def _before_task(self, task: Mapping[str, Any]) -> None:
+            raise TaskRefuse({"x": "x" * task["length"]})
+
+    with master.new_connection("conn", "127.0.0.1", make_slave(Talkative, fast_road=fast_road).port) as connection:
+        for length, carried in ((longest, True), (longest + 1, False), (10 * longest, False)):
+            with pytest.raises(SlaveTaskRefused) as caught:
+                connection.new_task({"length": length}).start()
+            assert caught.value.data == ({"x": "x" * length} if carried else {})
+            assert ("is left out" in caught.value.message) is not carried
 
 
 @pytest.mark.parametrize("data", [{"x": object()}, {"x": b"0" * 200_000}, [1, 2]])
