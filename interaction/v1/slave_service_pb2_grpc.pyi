@@ -63,7 +63,9 @@ class SlaveServiceStub:
 
     For implementers. In some languages (Rust's tonic is one) the generated client has a constructor of its own called
     `connect`, beside which that of the RPC Connect must be given another name when the code is generated. The same data in
-    another spelling may count as other data (NewTask), so a retry sends the same bytes.
+    another spelling may count as other data (NewTask), so a retry sends the same bytes. In Go the generated package is yours
+    to place: `go_package` names no domain, for none is ours, and nothing in the package imports it by that name. Give your own
+    (`--go_opt=Minteraction/v1/task.proto=...` for each file, or buf's managed mode) where it is to be imported from elsewhere.
 
     Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
     features. grpc.health.v1 and server reflection are welcome, and not needed.
@@ -202,7 +204,9 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
 
     For implementers. In some languages (Rust's tonic is one) the generated client has a constructor of its own called
     `connect`, beside which that of the RPC Connect must be given another name when the code is generated. The same data in
-    another spelling may count as other data (NewTask), so a retry sends the same bytes.
+    another spelling may count as other data (NewTask), so a retry sends the same bytes. In Go the generated package is yours
+    to place: `go_package` names no domain, for none is ours, and nothing in the package imports it by that name. Give your own
+    (`--go_opt=Minteraction/v1/task.proto=...` for each file, or buf's managed mode) where it is to be imported from elsewhere.
 
     Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
     features. grpc.health.v1 and server reflection are welcome, and not needed.
@@ -337,7 +341,9 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
 
     For implementers. In some languages (Rust's tonic is one) the generated client has a constructor of its own called
     `connect`, beside which that of the RPC Connect must be given another name when the code is generated. The same data in
-    another spelling may count as other data (NewTask), so a retry sends the same bytes.
+    another spelling may count as other data (NewTask), so a retry sends the same bytes. In Go the generated package is yours
+    to place: `go_package` names no domain, for none is ours, and nothing in the package imports it by that name. Give your own
+    (`--go_opt=Minteraction/v1/task.proto=...` for each file, or buf's managed mode) where it is to be imported from elsewhere.
 
     Optional. A slave without Work or CancelTask answers UNIMPLEMENTED (what gRPC does by itself) and leaves them out of its
     features. grpc.health.v1 and server reflection are welcome, and not needed.
