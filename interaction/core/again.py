@@ -1,12 +1,25 @@
-"""Which failures of a pool's jobs are worth another try, and how long that waits."""
+"""Which of a pool's jobs are worth another try, and how long that waits."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from interaction.exception import TaskFailed
+from interaction.core.task import TaskStatus
+from interaction.exception import (
+    LossReason,
+    RequestException,
+    SlaveMasterTokenInvalid,
+    SlaveSlaveNotConnected,
+    SlaveSystemShuttingDown,
+    SlaveTaskAlreadyExist,
+    TaskFailed,
+    TaskLost,
+)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds; each pause of a job is twice as long as the one before
+
+# A slave that answers so has not taken the task, and is about to leave.
+_LEAVING = (SlaveSlaveNotConnected, SlaveMasterTokenInvalid, SlaveSystemShuttingDown)
 
 Kind = str | type[BaseException]
 Wanted = bool | Kind | Collection[Kind]
@@ -48,3 +61,17 @@ def _names_of(kind: Kind) -> set[str]:
 def pause_after(failures: int) -> float:
     """How long a job waits that has failed so often, in seconds."""
     return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 16), LONGEST_PAUSE)
+
+
+def was_not_taken(status: TaskStatus, error: BaseException | None) -> bool:
+    """Whether it is certain that the task has not begun: its slave has said so."""
+    if status is TaskStatus.START_FAILED:
+        return isinstance(error, (SlaveTaskAlreadyExist, *_LEAVING))
+    return isinstance(error, TaskLost) and error.reason is LossReason.RETURNED
+
+
+def may_have_killed(error: BaseException | None) -> bool:
+    """Whether a slave that had this job has died, so that the job may be why."""
+    if isinstance(error, TaskLost):
+        return error.reason in (LossReason.EXITED, LossReason.RESTARTED)
+    return isinstance(error, RequestException)

@@ -9,31 +9,18 @@ import heapq
 from collections import deque
 from typing import Any, Generic, TypeVar
 
-from interaction.core.again import Failures, pause_after
-from interaction.core.depth import Depth
+from interaction.core.again import Failures, may_have_killed, pause_after, was_not_taken
+from interaction.core.member import FIRST_REST, Member
 from interaction.core.patience import Patience
 from interaction.core.task import TaskStatus
-from interaction.exception import (
-    LossReason,
-    RequestException,
-    SlaveMasterTokenInvalid,
-    SlaveSlaveNotConnected,
-    SlaveSystemShuttingDown,
-    SlaveTaskAlreadyExist,
-    TaskLost,
-)
+from interaction.exception import RequestException, SlaveTaskAlreadyExist
 
-# A slave that was full gets more when a quarter of what it may have beyond its slots is free: many in one message.
-BATCH_SHARE = 4
-FIRST_REST, LONGEST_REST = 0.01, 1.0  # seconds that a slave which has no place, against what is known, is left alone
+LONGEST_REST = 1.0  # seconds that a slave which has no place, against what is known, is left alone at most
 SUSPECT = 2  # slaves that have died with a job: from then on it is done alone
 _SLACK = 64  # entries of a heap that may be out of date, beside as many as there are members
 
 M = TypeVar("M")
 J = TypeVar("J", bound="Job")
-
-# A slave that answers so has not taken the task, and is about to leave.
-_LEAVING = (SlaveSlaveNotConnected, SlaveMasterTokenInvalid, SlaveSystemShuttingDown)
 
 
 class Job:
@@ -42,40 +29,19 @@ class Job:
     def __init__(self) -> None:
         self.retries_left = 0
         self.waits = False  # no slave has it
-        self.member: _Member[Any] | None = None  # which slave has it, or had it last
+        self.member: Member[Any] | None = None  # which slave has it
         self.place = 0  # as how many that slave had with it when it was given
         self.since = 0.0  # when it was given to it; while it waits: when that began
         self.failures = 0
         self.deaths = 0  # slaves that have died with it
 
 
-class _Member(Generic[M]):
-    """A slave, with the jobs that it has."""
-
-    def __init__(self, who: M, slots: int, backlog: int) -> None:
-        self.who = who
-        self.slots = slots
-        self.places = slots + backlog
-        self.depth = Depth(slots, backlog)
-        self.has = 0
-        self.filling = True  # it takes until it is full; then nothing until there is place for a batch
-        self.turn = 0  # the number of its entry in the heap that holds; 0: none
-        self.resting = False
-        self.rest = FIRST_REST  # how long the next one is
-
-    def takes(self) -> bool:
-        """Whether it is to be given a job."""
-        extra = self.depth.extra
-        room = self.slots + extra - self.has
-        if room <= 0:
-            self.filling = False
-        elif room >= extra // BATCH_SHARE:
-            self.filling = True
-        return self.filling and not self.resting
-
-
 class Dispatcher(Generic[M, J]):
-    """The jobs and the slaves of one pool. `wait` is how many seconds a job waits for a slave; None: any number."""
+    """The jobs and the slaves of one pool. `wait` is how many seconds a job waits for a slave; None: any number.
+
+    What is true of a job stands in the job, and changes in one step. All else is found for speed's sake: where anything
+    was raised half-way through a decision, it is `in_doubt`, and made anew of that.
+    """
 
     def __init__(self, retries: int, failures: Failures, wait: float | None = None) -> None:
         self._retries = retries
@@ -83,14 +49,16 @@ class Dispatcher(Generic[M, J]):
         self._patience = Patience(wait)
         self.places = 0  # how many jobs all slaves together can have
         self.waiting = 0  # how many jobs no slave has
-        self._members: dict[M, _Member[M]] = {}
+        self.in_doubt = False  # a decision is being made, or was left half-way
+        self._jobs: dict[J, None] = {}  # all that have not ended, in the order in which they came
+        self._members: dict[M, Member[M]] = {}
         self._queue: deque[J] = deque()
         self._dropped = 0  # of those, at most how many do not wait any more
         self._suspects: deque[J] = deque()  # jobs with which slaves have died: each is done alone
-        self._ward: _Member[M] | None = None  # the slave that is kept for them
+        self._ward: Member[M] | None = None  # the slave that is kept for them
         self._pausing: list[tuple[float, int, J]] = []  # a heap: jobs that have failed, and when they are done again
-        self._ready: list[tuple[float, int, _Member[M]]] = []  # a heap: load and turn; what is out of date stays in it
-        self._resting: list[tuple[float, int, _Member[M]]] = []  # a heap: when it has rested
+        self._ready: list[tuple[float, int, Member[M]]] = []  # a heap: load and turn; what is out of date stays in it
+        self._resting: list[tuple[float, int, Member[M]]] = []  # a heap: when it has rested
         self._count = 0
 
     def __len__(self) -> int:
@@ -101,23 +69,27 @@ class Dispatcher(Generic[M, J]):
     def join(self, who: M, slots: int, backlog: int, now: float) -> None:
         """A slave is there, or there again: what it had before does not count."""
         self.leave(who, now)
-        member = self._members[who] = _Member(who, slots, backlog)
-        self.places += member.places
+        if self.in_doubt:
+            self._mend()
+        self.in_doubt = True
         self._patience.found()
+        member = self._members[who] = Member(who, slots, backlog)
+        self.places += member.places
         self._offer(member)
+        self.in_doubt = False
 
     def leave(self, who: M, now: float) -> None:
         """A slave is gone; each job that it had will be told to have ended."""
+        if len(self._members) == 1 and who in self._members:
+            self._patience.lacks(now)
         member = self._members.pop(who, None)
         if member is not None:
             self.places -= member.places
             member.turn = 0
             if self._ward is member:
                 self._ward = None
-            if not self._members:
-                self._patience.lacks(now)
 
-    def _offer(self, member: _Member[M]) -> None:
+    def _offer(self, member: Member[M]) -> None:
         """Have a slave found by the load that it has now, where it takes jobs."""
         member.turn = 0
         if not member.takes() or member is self._ward or self._members.get(member.who) is not member:
@@ -129,7 +101,7 @@ class Dispatcher(Generic[M, J]):
             self._ready = [entry for entry in self._ready if entry[2].turn == entry[1]]
             heapq.heapify(self._ready)
 
-    def _least_loaded(self) -> _Member[M] | None:
+    def _least_loaded(self) -> Member[M] | None:
         """The slave at which a further job would wait for the fewest others. It has to be offered again."""
         while self._ready:
             _, turn, member = heapq.heappop(self._ready)
@@ -137,7 +109,7 @@ class Dispatcher(Generic[M, J]):
                 return member
         return None
 
-    def _let_rest(self, member: _Member[M], seconds: float, now: float) -> None:
+    def _let_rest(self, member: Member[M], seconds: float, now: float) -> None:
         if member is self._ward:
             self._ward = None
         if not member.resting:  # of many that it has refused at once the first one counts
@@ -159,23 +131,18 @@ class Dispatcher(Generic[M, J]):
 
     def add(self, job: J, now: float) -> None:
         """A job is to be done."""
-        job.retries_left = self._retries
-        self._wait(job, now)
-        self._queue.append(job)
-
-    def _wait(self, job: J, now: float) -> None:
-        job.waits, job.since = True, now
+        job.retries_left, job.since, job.waits = self._retries, now, True
+        self._jobs[job] = None
         self.waiting += 1
-
-    def _waits_no_more(self, job: J) -> None:
-        job.waits = False
-        self.waiting -= 1
+        self._queue.append(job)
 
     def drop(self, job: J) -> bool:
         """Nobody wants a job any more. Says whether it is not done: no slave has it."""
         if not job.waits:
             return False
-        self._waits_no_more(job)
+        job.waits = False
+        del self._jobs[job]
+        self.waiting -= 1
         self._dropped += 1
         if self._dropped > len(self._queue) // 2 + _SLACK:
             self._queue = deque(job for job in self._queue if job.waits)
@@ -184,37 +151,58 @@ class Dispatcher(Generic[M, J]):
 
     def clear(self) -> list[J]:
         """No job that waits is to be done. Returns them."""
-        waiting = [job for job in self._all_waiting() if job.waits]
+        waiting = [job for job in self._jobs if job.waits]
         for job in waiting:
-            self._waits_no_more(job)
+            job.waits = False
+            del self._jobs[job]
         self._queue.clear()
         self._suspects.clear()
         self._pausing.clear()
-        self._dropped = 0
+        self._dropped = self.waiting = 0
         return waiting
 
-    def _all_waiting(self) -> list[J]:
-        return [*self._suspects, *self._queue, *(job for _, _, job in self._pausing)]
+    def _mend(self) -> None:
+        """Something was raised half-way through a decision: find anew what is found for speed's sake."""
+        self.in_doubt = True
+        pausing = {id(job) for _, _, job in self._pausing}
+        resting = {id(member) for _, _, member in self._resting}
+        waiting = [job for job in self._jobs if job.waits]
+        for member in self._members.values():
+            member.has, member.turn, member.resting = 0, 0, id(member) in resting
+        for job in self._jobs:
+            if job.member is not None:
+                job.member.has += 1
+        ready = [job for job in waiting if id(job) not in pausing]
+        self._queue = deque(job for job in ready if job.deaths < SUSPECT)
+        self._suspects = deque(job for job in ready if job.deaths >= SUSPECT)
+        self.waiting, self._dropped = len(waiting), 0
+        self._ready.clear()
+        for member in self._members.values():
+            self._offer(member)
+        self.in_doubt = False
 
     def next(self, now: float) -> tuple[M, J] | None:
         """The next job, and the slave that it goes to; None while there is no job, or no place."""
+        if self.in_doubt:
+            self._mend()
+        self.in_doubt = True
         if self._resting or self._pausing:
             self._wake(now)
-        if self._suspects or self._ward is not None:
-            found = self._next_suspect(now)
-            if found is not None:
-                return found
-        queue = self._queue
-        while queue and not queue[0].waits:
-            queue.popleft()
-        member = self._least_loaded() if queue else None
-        return None if member is None else self._give(member, queue.popleft(), now)
+        found = self._next_suspect(now) if self._suspects or self._ward is not None else None
+        if found is None:
+            queue = self._queue
+            while queue and not queue[0].waits:
+                queue.popleft()
+            member = self._least_loaded() if queue else None
+            found = None if member is None else self._give(member, queue.popleft(), now)
+        self.in_doubt = False
+        return found
 
-    def _give(self, member: _Member[M], job: J, now: float) -> tuple[M, J]:
+    def _give(self, member: Member[M], job: J, now: float) -> tuple[M, J]:
         member.has += 1
         self.waiting -= 1
-        job.waits, job.member, job.place, job.since = False, member, member.has, now
         self._offer(member)
+        job.waits, job.member, job.place, job.since = False, member, member.has, now  # nothing is raised any more
         return member.who, job
 
     def _first(self, jobs: deque[J]) -> J | None:
@@ -254,14 +242,23 @@ class Dispatcher(Generic[M, J]):
 
     def given_up(self, now: float) -> list[J]:
         """The jobs that have waited for a slave for long enough: they are not done any more."""
-        late: list[J] = []
         if self._members:
-            return late
+            return []
+        if self.in_doubt:
+            self._mend()
+        self.in_doubt = True
         self._wake(now)
+        self.in_doubt = False
+        late: list[J] = []
         for jobs in (self._suspects, self._queue):
-            while (job := self._first(jobs)) is not None and self._patience.over(job.since, now):
-                self._waits_no_more(jobs.popleft())
-                late.append(job)
+            for job in jobs:
+                if job.waits and not self._patience.over(job.since, now):
+                    break
+                late += [job] * job.waits
+        for job in late:
+            job.waits = False
+            del self._jobs[job]
+            self.waiting -= 1
         return late
 
     def warn(self, now: float) -> float | None:
@@ -284,35 +281,48 @@ class Dispatcher(Generic[M, J]):
 
         What was LOST, or may have been taken by a slave that gave no answer, is done again as often as its owner
         allows; what FAILED, only where he says so, and after a pause. A task that was not taken, or was handed back,
-        costs nothing. `accepted_at`: when the slave was heard to have it, where that was before its end.
+        costs nothing. `accepted_at`: when the slave was heard to have it, where that was before its end. Where this was
+        left half-way it may be asked again, before the job is given again: it answers the same.
         """
         member = job.member
-        assert member is not None, "it was given to a slave"
-        member.has -= 1
-        again = pauses = False
-        if _was_not_taken(status, error):
-            self._let_rest(member, member.rest if isinstance(error, SlaveTaskAlreadyExist) else LONGEST_REST, now)
+        if member is None:
+            return not job.waits
+        if self.in_doubt:
+            self._mend()
+        self.in_doubt = True
+        again = pauses = costs = False
+        rest, deaths = 0.0, job.deaths
+        if was_not_taken(status, error):
+            rest = member.rest if isinstance(error, SlaveTaskAlreadyExist) else LONGEST_REST
             again = True
         elif status is TaskStatus.LOST or (status is TaskStatus.START_FAILED and isinstance(error, RequestException)):
             if status is TaskStatus.START_FAILED:  # it gave no answer, and may be lost: the others have their turn
-                self._let_rest(member, LONGEST_REST, now)
-            job.deaths += _may_have_killed(error)
-            again = job.retries_left > 0
-            job.retries_left = max(0, job.retries_left - 1)
+                rest = LONGEST_REST
+            deaths += may_have_killed(error)
+            again, costs = job.retries_left > 0, True
         else:
             member.rest = FIRST_REST
             if status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
                 member.depth.ended(job.place, job.since, accepted_at, now)
             if status is TaskStatus.FAILED and error in self._failures:
-                again = pauses = job.retries_left > 0
-                job.retries_left = max(0, job.retries_left - 1)
+                again, costs = job.retries_left > 0, True
+                pauses = again
+        job.deaths, job.retries_left = deaths, max(0, job.retries_left - costs)
+        job.since = now if again else job.since
+        job.waits, job.member = again, None  # now it is decided
+        member.has -= 1
+        if rest:
+            self._let_rest(member, rest, now)
         if again:
             self._do_again(job, now, pauses=pauses)
+        else:
+            del self._jobs[job]
         self._offer(member)
+        self.in_doubt = False
         return not again
 
     def _do_again(self, job: J, now: float, *, pauses: bool) -> None:
-        self._wait(job, now)
+        self.waiting += 1
         if pauses:
             job.failures += 1
             self._count += 1
@@ -325,17 +335,3 @@ class Dispatcher(Generic[M, J]):
             self._suspects.append(job)
         else:
             self._queue.appendleft(job)
-
-
-def _was_not_taken(status: TaskStatus, error: BaseException | None) -> bool:
-    """Whether it is certain that the task has not begun: its slave has said so."""
-    if status is TaskStatus.START_FAILED:
-        return isinstance(error, (SlaveTaskAlreadyExist, *_LEAVING))
-    return isinstance(error, TaskLost) and error.reason is LossReason.RETURNED
-
-
-def _may_have_killed(error: BaseException | None) -> bool:
-    """Whether a slave that had this job has died, so that the job may be why."""
-    if isinstance(error, TaskLost):
-        return error.reason in (LossReason.EXITED, LossReason.RESTARTED)
-    return isinstance(error, RequestException)

@@ -70,16 +70,16 @@ class Registry(Generic[T]):
         return self.find(token) is not None or fingerprint(token) in self._ended
 
     def retire(self, token: str, *successors: str) -> None:
-        """The session of `token` is over, by whatever further tokens it is known."""
-        key = fingerprint(token)
-        entry = self._living.pop(key, None)
-        if entry is None:
+        """The session of `token` is over, by whatever further tokens it is known. Harmless when repeated."""
+        key, further = fingerprint(token), [fingerprint(successor) for successor in successors]
+        if key not in self._living:
             return
-        self._rota.get(entry.slot, {}).pop(key, None)
-        for also in map(fingerprint, successors):
+        for ended in (*further, key):
+            self._remember(ended)
+        self._rota.get(self._living[key].slot, {}).pop(key, None)
+        for also in further:
             self._also.pop(also, None)
-            self._remember(also)
-        self._remember(key)
+        del self._living[key]
 
     def _remember(self, key: bytes) -> None:
         self._ended[key] = None

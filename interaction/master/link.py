@@ -310,7 +310,8 @@ class Link:
             return
         self._ending = ending
         self.ended_at = time.monotonic()
-        attempt(partial(self._owner.link_over, self), partial(self.end_stream, ending.message))
+        insist(self._owner.link_over, self)
+        insist(self.end_stream, ending.message)
         attempt(self._await_stream_no_longer, self._end_calls, self.delivery.close)
         if ending.reason is not None:
             self._log_loss(ending, ending.reason)
@@ -326,10 +327,8 @@ class Link:
         _log.log(level, "connection %r is lost (%s): %s; unfinished tasks: %d", *told)
 
     def _end_calls(self) -> None:
-        current = asyncio.current_task()
-        for call in self._calls:
-            if call is not current:
-                call.cancel()
+        for call in self._calls - {asyncio.current_task()}:
+            call.cancel()
 
     def _tell(self, ending: Ending[BaseTask]) -> None:
         """The owners of the tasks learn of their end, then who watches the slaves."""

@@ -18,6 +18,7 @@ from interaction.master.master import Master
 from interaction.master.pool_future import PoolFuture
 from interaction.master.progress import Bar, check_progress, progress_bar
 from interaction.rpc import forks
+from interaction.rpc.insist import insist
 from interaction.rpc.strand import Strand
 from interaction.waiters import check_may_wait
 
@@ -65,7 +66,7 @@ class SlavePool(BasePool):
         super().__init__(master, names, labels, retries, retry_failed, wait_for_slaves)
         self._strand = Strand("interaction-pool")
         self._loop, _ = self._service.running()
-        self._drop = partial(self._loop.call, self._crew.drop)
+        self._drop = partial(self._loop.call, insist, self._crew.drop)
         self._service.run(self._open())
 
     def submit(self, data: Mapping[str, Any] | None = None) -> PoolFuture:
@@ -86,7 +87,7 @@ class SlavePool(BasePool):
         future = PoolFuture(self._strand, self._drop, ended)
         job = self._job(data, self._service.hooks._before_new_task({} if data is None else data), future)
         future.made(job)
-        if not self._loop.call(self._crew.submit, job):
+        if not self._loop.call(insist, self._crew.submit, job):
             raise RuntimeError("the master is shut down; create another one")
         return future
 

@@ -15,6 +15,7 @@ from interaction.master.crew import PoolJob
 from interaction.master.task import Task
 from interaction.rpc import forks
 from interaction.rpc.coroutines import check_callback, refuse_left
+from interaction.rpc.insist import as_work
 from interaction.rpc.strand import Strand
 from interaction.rpc.telling import log_exception
 from interaction.waiters import check_may_wait
@@ -43,6 +44,8 @@ class PoolFuture(Future[Any]):
         self._strand = strand
         self._drop = drop
         self._listener = listener
+        self._callbacks: list[Callable[[Future[Any]], object]] = []
+        self._notified = False  # that it is cancelled
         self._claims: list[_Claim] = []  # who wanted to decide whether it is done: the first one does
         self._job: PoolJob | None = None  # until it has ended
         self._task: BaseTask | None = None
@@ -73,7 +76,9 @@ class PoolFuture(Future[Any]):
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         """As in `concurrent.futures`. Raises TypeError for a coroutine function."""
         check_callback(fn, awaited=False)
-        super().add_done_callback(lambda future: self._strand.submit(partial(_call, fn, future)))
+        self._callbacks.append(fn)
+        if self.done():
+            self._deliver()
 
     def cancel(self) -> bool:
         """As in `concurrent.futures`: it is not done, where no slave has it yet. Says whether that is so."""
@@ -84,6 +89,8 @@ class PoolFuture(Future[Any]):
         cancelled = super().cancel()
         if job is not None:
             self._drop(job)
+        if cancelled:
+            self._deliver()
         return cancelled
 
     # What the pool tells, on the loop. It never waits there for a thread that was interrupted as it looked at this.
@@ -102,7 +109,6 @@ class PoolFuture(Future[Any]):
                 self.set_running_or_notify_cancel()
                 self._condition.release()
             return True
-        self._job = None
         self._change(self._be_cancelled)
         return False
 
@@ -118,17 +124,27 @@ class PoolFuture(Future[Any]):
         self._claims.append(_Claim.CANCELLED if isinstance(error, CancelledError) else _Claim.BEGUN)
         if self._claims[0] is _Claim.CANCELLED:  # no slave has had it
             self._be_cancelled()
-        elif error is None:
-            self.set_result(result)
-        else:
-            self.set_exception(error)
-        self._job = None
-        if self._listener is not None:
-            self._listener.put(self)
+            return
+        if not self.done():
+            if error is None:
+                self.set_result(result)
+            else:
+                self.set_exception(error)
+        self._has_ended()
 
     def _be_cancelled(self) -> None:
         super().cancel()
-        self.set_running_or_notify_cancel()
+        if not self._notified:
+            self.set_running_or_notify_cancel()
+            self._notified = True
+        self._has_ended()
+
+    def _has_ended(self) -> None:
+        self._job = None
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.put(self)
+        self._deliver()
 
     def _change(self, change: Callable[[], object]) -> None:
         if self._condition.acquire(blocking=False):
@@ -137,11 +153,18 @@ class PoolFuture(Future[Any]):
             finally:
                 self._condition.release()
         else:
-            self._strand.submit(change)
+            self._strand.submit(as_work(self._strand.submit, change))
 
+    def _deliver(self) -> None:
+        """Have the callbacks called. Harmless when repeated."""
+        if self._callbacks:
+            self._strand.submit(as_work(self._strand.submit, self._call_back))
 
-def _call(callback: Callable[[Future[Any]], object], future: Future[Any]) -> None:
-    try:
-        refuse_left(callback(future), "the callback of a future")
-    except BaseException as error:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
-        log_exception(_log, logging.ERROR, error, "a callback of a future raised")
+    def _call_back(self) -> None:
+        """On the strand, one thing at a time: so they keep their order."""
+        while self._callbacks:
+            callback = self._callbacks.pop(0)  # and now it is called, whatever else may be raised here
+            try:
+                refuse_left(callback(self), "the callback of a future")
+            except BaseException as error:  # noqa: BLE001 - users' code raises what it likes, sys.exit() included
+                log_exception(_log, logging.ERROR, error, "a callback of a future raised")

@@ -15,7 +15,7 @@ from interaction.exception import LossReason, MasterSlaveTokenInvalid, RequestEx
 from interaction.master.heartbeat import HeartbeatStream
 from interaction.master.link import Link
 from interaction.rpc.convert import Report
-from interaction.rpc.insist import attempt
+from interaction.rpc.insist import attempt, insist
 from interaction.rpc.telling import log_exception
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Names(Generic[T]):
 
 
 class Watcher(Protocol[U]):
-    """Who wants to know which connections are living."""
+    """Who wants to know which connections are living. What it is told may be repeated, where it has raised before."""
 
     def joined(self, connection: U) -> None:
         """A connection is there, or there again."""
@@ -113,7 +113,7 @@ class Roster(Generic[T]):
         for _, link in self._registry:
             link.end(LossReason.DISCONNECTED, "the master shuts down")
         for watcher in self._watchers:
-            watcher.closed(RequestException("the master was shut down", "CANCELLED"))
+            insist(watcher.closed, RequestException("the master was shut down", "CANCELLED"))
 
     def _leave_all(self) -> None:
         if self._watching is not None:
@@ -140,7 +140,7 @@ class Roster(Generic[T]):
         self._watchers.append(watcher)
         for link, holder in list(self._holders.items()):
             if link.session.state in (SessionState.LIVE, SessionState.SUSPECT):
-                watcher.joined(holder)
+                insist(watcher.joined, holder)
 
     def unwatch(self, watcher: Watcher[T]) -> None:
         """Tell nothing any more."""
@@ -157,16 +157,17 @@ class Roster(Generic[T]):
     def link_opened(self, link: Link) -> None:
         """A session has begun, or goes on."""
         for watcher in self._watchers:
-            watcher.joined(self._holders[link])
+            insist(watcher.joined, self._holders[link])
 
     def link_over(self, link: Link) -> None:
-        """A session has ended."""
+        """A session has ended. Harmless when repeated."""
         self._registry.retire(*link.tokens)
-        holder = self._holders.pop(link, None)
+        holder = self._holders.get(link)
         if holder is not None:
             self._names.free(link.name, holder)
+            del self._holders[link]
             for watcher in self._watchers:
-                watcher.left(holder)
+                insist(watcher.left, holder)
 
     async def turn_to_connect(self, link: Link) -> None:
         """Wait until it is its turn, which ends when its heartbeat is there: gRPC takes new streams one by one.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from interaction.core.again import FIRST_PAUSE, LONGEST_PAUSE, Failures
-from interaction.core.dispatch import BATCH_SHARE, FIRST_REST, LONGEST_REST, SUSPECT, Dispatcher, Job
+from interaction.core.dispatch import LONGEST_REST, SUSPECT, Dispatcher, Job
+from interaction.core.member import BATCH_SHARE, FIRST_REST
 from interaction.core.patience import WARN_AFTER, WARN_EVERY
 from interaction.core.task import TaskStatus
 from interaction.exception import (

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from interaction.core.again import Failures, pause_after
-from interaction.core.dispatch import BATCH_SHARE, FIRST_REST, LONGEST_REST, SUSPECT, Dispatcher, Job
+from interaction.core.dispatch import LONGEST_REST, SUSPECT, Dispatcher, Job
+from interaction.core.member import BATCH_SHARE, FIRST_REST
 from interaction.core.task import TaskStatus
 from interaction.exception import (
     LossReason,
