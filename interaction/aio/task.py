@@ -12,9 +12,9 @@ from interaction.exception import RequestException
 from interaction.master.base_task import BaseTask, Callback, Road
 from interaction.master.waiting import (
     START_PATIENCE,
+    check_reached,
     check_started,
     may_be_forgotten,
-    not_ended,
     outcome,
     warn_not_started,
 )
@@ -79,7 +79,7 @@ class Task(BaseTask):
             timeout: seconds; None waits as long as it takes.
 
         Raises:
-            TimeoutError: the timeout passed first. The task goes on.
+            TimeoutError: the timeout passed first. The task, or a callback of its, goes on.
         """
         self._road.check_here()
         clock, waits_for_callbacks = asyncio.get_running_loop().time, not in_callback()
@@ -87,8 +87,12 @@ class Task(BaseTask):
         if may_be_forgotten(self, timeout) and not await self._reached(self._begun, START_PATIENCE):
             warn_not_started(self, self._road.name)
         left = None if due is None else due - clock()
-        if not await self._reached(lambda: self._settled if waits_for_callbacks else self.status.ended, left):
-            raise not_ended(self, timeout)
+
+        def reached() -> bool:
+            return self._settled if waits_for_callbacks else self.status.ended
+
+        if not await self._reached(reached, left):
+            check_reached(self, reached, timeout)
         if self._settled:
             self._forget()
         return self

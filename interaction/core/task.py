@@ -64,7 +64,7 @@ class TaskMachine:
     def start(self) -> None:
         """The owner starts the task. Raises ValueError where that has happened before."""
         if self.status is not TaskStatus.IDLE:
-            raise ValueError(f"only a task that is IDLE can be started, and this one is {self.status.name}")
+            raise ValueError("a task can be started once, and this one was started before")
         self.status = TaskStatus.STARTING
 
     def accept(self) -> bool:

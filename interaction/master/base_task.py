@@ -194,7 +194,7 @@ class BaseTask:
         """The owner starts it. Raises ValueError where somebody has before; `starter` is an object of this call's."""
         self._starters.append(starter)
         if self._starters[0] is not starter:
-            raise ValueError(f"only a task that is IDLE can be started, and this one is {self.status.name}")
+            raise ValueError(f"a task can be started once, and task {self.id} was started before")
         self._machine.start()
 
     def send(self, data: Mapping[str, Any] | None) -> None:

@@ -136,7 +136,7 @@ class MasterService(Service, Generic[C, T]):
         """As `Master.wait_until_resumed()`."""
         self.check_running()
         if not self._resumed.wait_for(lambda: self._all_resumed, timeout):
-            raise self._not_resumed(timeout)
+            self._check_resumed(timeout)
         return self.living()
 
     async def resumed_here(self, timeout: float | None) -> list[C]:
@@ -145,12 +145,14 @@ class MasterService(Service, Generic[C, T]):
         assert self._coming_back is not None, "it runs"
         await asyncio.wait({self._coming_back}, timeout=timeout)
         if not self._all_resumed:
-            raise self._not_resumed(timeout)
+            self._check_resumed(timeout)
         return self.living()
 
-    def _not_resumed(self, timeout: float | None) -> TimeoutError:
+    def _check_resumed(self, timeout: float | None) -> None:
+        """Raise TimeoutError unless the last one has come since."""
         left = 0 if self._comeback is None else len(self._comeback)
-        return TimeoutError(f"{left} session(s) of the journal are neither resumed nor over within {timeout} s")
+        if left:
+            raise TimeoutError(f"{left} session(s) of the journal were neither resumed nor over within {timeout} s")
 
     # The service's life.
 

@@ -11,9 +11,9 @@ from interaction.exception import RequestException
 from interaction.master.base_task import BaseTask, Callback, Road
 from interaction.master.waiting import (
     START_PATIENCE,
+    check_reached,
     check_started,
     may_be_forgotten,
-    not_ended,
     outcome,
     warn_not_started,
 )
@@ -96,7 +96,7 @@ class Task(BaseTask):
             timeout: seconds; None waits as long as it takes.
 
         Raises:
-            TimeoutError: the timeout passed first. The task goes on.
+            TimeoutError: the timeout passed first. The task, or a callback of its, goes on.
             RuntimeError: in a forked child, where its end never comes.
         """
         forks.check_may_wait(self._settled)
@@ -105,7 +105,7 @@ class Task(BaseTask):
             warn_not_started(self, self._road.name)
         reached = self._ended if on_a_strand() else self._done
         if not self._waiters.wait_for(reached, None if due is None else due - time.monotonic()):
-            raise not_ended(self, timeout)
+            check_reached(self, reached, timeout)
         if self._settled:
             self._forget()
         return self
@@ -119,7 +119,7 @@ class Task(BaseTask):
         Raises:
             TaskFailed: it ran and failed: why, and as its cause the slave's traceback. `result` is what came with that.
             TaskLost, TaskCancelled: its slave is gone; it was asked to end.
-            TimeoutError: the timeout passed first. The task goes on.
+            TimeoutError: the timeout passed first. The task, or a callback of its, goes on.
             RuntimeError: it has not been started.
             Exception: what `start()` has met, where it is START_FAILED.
         """

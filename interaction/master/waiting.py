@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from interaction.core.task import TaskStatus
@@ -16,7 +17,9 @@ _log = logging.getLogger("interaction.master")
 def check_started(task: BaseTask) -> None:
     """Raise RuntimeError where nobody has started it."""
     if task.status is TaskStatus.IDLE:
-        raise RuntimeError(f"task {task.id} has not been started: call start() before get()")
+        raise RuntimeError(
+            f"task {task.id} had not been started when its result was asked for: call start() before get()"
+        )
 
 
 def may_be_forgotten(task: BaseTask, timeout: float | None) -> bool:
@@ -31,10 +34,18 @@ def warn_not_started(task: BaseTask, connection: str) -> None:
     )
 
 
-def not_ended(task: BaseTask, timeout: float | None) -> TimeoutError:
-    """That it has not ended, as an exception."""
-    remedy = ": call start()" if task.status is TaskStatus.IDLE else ""
-    return TimeoutError(f"task {task.id} has not ended within {timeout} s; it is {task.status.name}{remedy}")
+def check_reached(task: BaseTask, reached: Callable[[], bool], timeout: float | None) -> None:
+    """Raise TimeoutError, which says what was waited for in vain, unless that has come about since.
+
+    What it says stays true: it is read when the task has long gone on.
+    """
+    status = task.status  # before the last look
+    if reached():
+        return
+    if status.ended:
+        raise TimeoutError(f"task {task.id} is {status.name}, but its callbacks had not all run within {timeout} s")
+    remedy = ": call start()" if status is TaskStatus.IDLE else ""
+    raise TimeoutError(f"task {task.id} had not ended within {timeout} s; it was {status.name} then{remedy}")
 
 
 def outcome(task: BaseTask) -> Any:

@@ -109,7 +109,7 @@ class Service:
                 "protobuf wheel for this platform"
             )
         if self._state is not _State.NEW:
-            was = "was stopped" if self._state is _State.STOPPED else "is running"
+            was = "was stopped" if self._state is _State.STOPPED else "was started before"
             raise RuntimeError(f"this {self._name} {was} and can't be started again; create another one")
 
     async def _open_on(self, loop: Loop) -> None:
@@ -265,7 +265,7 @@ class Service:
 
     def _running_loop(self) -> Loop:
         """The loop. Raises RuntimeError unless the service runs, or did."""
-        if self._loop is None:
+        if self._loop is None or self._state is _State.STARTING:
             raise RuntimeError(f"this {self._name} has not been started; call {self._advice}")
         return self._loop
 

@@ -121,7 +121,7 @@ async def outcome_of(call: Call, home: Home) -> Any:
 def test_a_call_on_another_loop_says_so(home: Home, name: str) -> None:
     async def main() -> None:
         with pytest.raises(
-            RuntimeError, match="is running" if name.endswith(("er.start", "er.__aenter__")) else SAYS_SO
+            RuntimeError, match="was started before" if name.endswith(("er.start", "er.__aenter__")) else SAYS_SO
         ):
             await asyncio.wait_for(outcome_of(CALLS[name], home), WAIT)
 
@@ -135,7 +135,7 @@ def test_a_call_on_another_loop_in_another_thread_says_so(home: Home, name: str)
 
     async def main() -> None:
         with pytest.raises(
-            RuntimeError, match="is running" if name.endswith(("er.start", "er.__aenter__")) else SAYS_SO
+            RuntimeError, match="was started before" if name.endswith(("er.start", "er.__aenter__")) else SAYS_SO
         ):
             await asyncio.to_thread(elsewhere)
 

@@ -128,7 +128,7 @@ def test_shutdown_is_harmless_before_start_and_when_repeated(kind: type[Master] 
 @pytest.mark.parametrize("kind", SERVICES)
 def test_an_object_is_started_once(kind: type[Master] | type[Slave]) -> None:
     with kind("127.0.0.1", 0) as service:
-        with pytest.raises(RuntimeError, match="is running"):
+        with pytest.raises(RuntimeError, match="was started before"):
             service.start()
         assert service.ping()
     with pytest.raises(RuntimeError, match="was stopped and can't be started again"):
