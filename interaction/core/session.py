@@ -162,7 +162,10 @@ class Session:
         """Time has passed."""
         if self.over or now < self.silent_at(now):
             return None
-        return self._lose(LossReason.SILENT, f"no heartbeat came for {now - self.last_heard:.1f} s")
+        silence = f"no heartbeat came for {now - self.last_heard:.1f} s"
+        if not self._stream:
+            silence += ", nor a first one: can the slave reach this master at its address? Its log may say why not"
+        return self._lose(LossReason.SILENT, silence)
 
     def silent_at(self, now: float) -> float:
         """When `tick` will lose it, unless it is heard before then."""

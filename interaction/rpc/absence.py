@@ -11,6 +11,7 @@ from interaction.address import Endpoint
 
 _UNKNOWN = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)  # ::1, say, where there is no IPv6
+_IS_IT_STARTED = "is the slave started, is the port right?"
 
 
 class Absence(NamedTuple):
@@ -20,10 +21,13 @@ class Absence(NamedTuple):
     final: bool
 
 
-async def absence_at(endpoint: Endpoint, patience: float) -> Absence | None:
-    """Look why nobody has answered, within that many seconds. None where that can't be told: it may be the network."""
+async def absence_at(endpoint: Endpoint, patience: float, question: str = _IS_IT_STARTED) -> Absence | None:
+    """Look why nobody has answered, within that many seconds. None where that can't be told: it may be the network.
+
+    `question` is what whoever sees to it may ask himself where nobody listens.
+    """
     try:
-        return await asyncio.wait_for(_absence_at(endpoint), patience)
+        return await asyncio.wait_for(_absence_at(endpoint, question), patience)
     except (OSError, asyncio.TimeoutError):
         return None
 
@@ -34,7 +38,7 @@ async def nobody_listens(endpoint: Endpoint, patience: float) -> bool:
     return absence is not None and not absence.final
 
 
-async def _absence_at(endpoint: Endpoint) -> Absence | None:
+async def _absence_at(endpoint: Endpoint, question: str) -> Absence | None:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(endpoint.dialled_host, endpoint.port, type=socket.SOCK_STREAM)
@@ -45,10 +49,7 @@ async def _absence_at(endpoint: Endpoint) -> Absence | None:
     refused = [await _refuses(family, address) for family, _, _, _, address in found]
     if True not in refused or False in refused:
         return None
-    return Absence(
-        f"nobody listens at {endpoint.authority}: is the slave started, is the port right?",
-        False,
-    )
+    return Absence(f"nobody listens at {endpoint.authority}: {question}", False)
 
 
 async def _refuses(family: int, address: object) -> bool | None:

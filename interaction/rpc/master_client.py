@@ -13,12 +13,25 @@ from interaction.config import TLS
 from interaction.core.model import Acknowledgement
 from interaction.exception import MasterResponseException, RequestException
 from interaction.rpc import convert
+from interaction.rpc.absence import absence_at
+from interaction.rpc.handshake import Remedies, mismatch_at
 from interaction.rpc.metadata import Metadata, call_metadata
 from interaction.rpc.reading import lenient_channel, sentence
 from interaction.rpc.status import master_error
 from interaction.rpc.transport import open_channel
 from interaction.v1 import master_service_pb2 as pb
 from interaction.v1 import master_service_pb2_grpc
+
+_LOOK = 1.0  # seconds to find out why nobody answers
+_IS_IT_RIGHT = "does the master run, and is its address right (Master.my_address)?"
+_REMEDIES = Remedies(
+    who="the master",
+    dial_by_tls="its address has to begin with https://, by Master(tls=) or Master(my_address=)",
+    dial_without="leave https:// out of Master(my_address=), or give it Master(tls=)",
+    trust="the authority in Slave(tls=) has to be the one that signed it",
+    expect="Master(my_address=) has to be a name that is in it, or Slave(tls=TLS(..., server_name=)) has to name one",
+    show="give Slave(tls=) a certificate and key that the master's authority signed",
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,8 @@ class MasterClient:
     """The calls to one master in one session. All are made on the loop."""
 
     def __init__(self, endpoint: Endpoint, tls: TLS | None, channel: int, token: str, max_message_bytes: int) -> None:
+        self._endpoint = endpoint
+        self._tls = tls
         self._peer = f"the master at {endpoint}"
         self._token = token
         self._metadata = call_metadata(channel, token)
@@ -108,6 +123,12 @@ class MasterClient:
     def heartbeat(self) -> HeartbeatCall:
         """Open a heartbeat stream."""
         return HeartbeatCall(self._stub, self._metadata, self._peer, self._token)
+
+    async def why_not(self, said: str) -> str | None:
+        """Why a call has failed, of which gRPC has said that; None where it may be the network."""
+        absence = await absence_at(self._endpoint, _LOOK, _IS_IT_RIGHT)
+        absence = absence or await mismatch_at(self._endpoint, self._tls, said, _REMEDIES, _LOOK)
+        return None if absence is None else absence.why
 
     async def report(self, result: convert.Report, timeout: float) -> Acknowledgement:
         """Report how a task ended, once, within `timeout` seconds."""

@@ -35,13 +35,13 @@ async def request(
     attempt: Callable[[float], Awaitable[T]],
     policy: Policy,
     translate: Callable[[grpc.aio.AioRpcError], ResponseException | RequestException],
-    look: Callable[[], Awaitable[Absence | None]] | None = None,
+    look: Callable[[str], Awaitable[Absence | None]] | None = None,
 ) -> T:
     """Call `attempt` with the seconds that are left, until it answers.
 
     Raises what `translate` makes of the last failure: a refusal at once, a transport failure after its retries; and
-    RequestException where the channel has been closed meanwhile. `look` is asked why nobody answers; where that is not
-    to change it is not tried again, and the first time that it is, that is logged.
+    RequestException where the channel has been closed meanwhile. `look` is told of a failure, and asked why nobody
+    answers; where that is not to change it is not tried again, and the first time that it is, that is logged.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + policy.timeout
@@ -54,7 +54,9 @@ async def request(
         except grpc.aio.UsageError:
             raise RequestException("the connection was closed meanwhile", "CANCELLED") from None
         transient = isinstance(failure, RequestException) and failure.code in _TRANSIENT
-        absence = await look() if look is not None and transient and failure.code == "UNAVAILABLE" else None
+        absence = None
+        if look is not None and transient and failure.code == "UNAVAILABLE":
+            absence = await look(failure.message)
         if absence is not None:
             failure, transient = RequestException(absence.why, "UNAVAILABLE"), not absence.final
         if not transient or retries == 0 or loop.time() + policy.waiting >= deadline:

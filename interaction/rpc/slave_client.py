@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import TypeVar
 
 import grpc.aio
@@ -16,8 +15,9 @@ from interaction.core.session import ProbeAnswer
 from interaction.core.token import is_incarnation
 from interaction.exception import PayloadError, RequestException, ResponseException
 from interaction.rpc import convert, payload
-from interaction.rpc.absence import absence_at, nobody_listens
+from interaction.rpc.absence import Absence, absence_at, nobody_listens
 from interaction.rpc.encoded import Encoded
+from interaction.rpc.handshake import Remedies, mismatch_at
 from interaction.rpc.metadata import Metadata, call_metadata
 from interaction.rpc.reading import lenient_channel, sentence
 from interaction.rpc.retry import Policy, request
@@ -31,6 +31,14 @@ PROBE_TIMEOUT = 1.0
 _LOOK = 1.0  # seconds to find out why nobody answers
 # More than any slave has (config.MAX_SLOTS and MAX_BACKLOG, twice, and its outbox); a million would hold up the loop.
 MOST_HELD, MOST_FEATURES = 25_000, 100
+_REMEDIES = Remedies(
+    who="the slave",
+    dial_by_tls="new_connection(..., https=True), and its authority in Master(client_tls=) or Master(tls=)",
+    dial_without="leave https=True out, or give it Slave(tls=)",
+    trust="the authority in Master(client_tls=) or Master(tls=) has to be the one that signed it",
+    expect="connect by a name that is in it, or say which one to expect: Master(client_tls=TLS(..., server_name=))",
+    show="give Master(client_tls=) or Master(tls=) a certificate and key that the slave's authority signed",
+)
 _log = logging.getLogger("interaction.master")
 _Answer = TypeVar("_Answer")
 
@@ -40,6 +48,7 @@ class SlaveClient:
 
     def __init__(self, endpoint: Endpoint, tls: TLS | None, channel: int, max_message_bytes: int) -> None:
         self._endpoint = endpoint
+        self._tls = tls
         self._channel_number = channel
         self._max_message_bytes = max_message_bytes
         self._peer = f"the slave at {endpoint}"
@@ -56,11 +65,16 @@ class SlaveClient:
 
     async def _request(self, call: Callable[[float], Awaitable[_Answer]], policy: Policy, token: str = "") -> _Answer:
         """Make a request. Whatever the slave answers, what is raised tells nothing of the token."""
-        look = partial(absence_at, self._endpoint, _LOOK) if token else None
+        look = self._why_not if token else None
         answer: _Answer | None = await request(call, policy, lambda error: slave_error(error, self._peer, token), look)
         if answer is None:
             raise RequestException(f"{self._peer} answered with a message that can't be parsed", "DATA_LOSS")
         return answer
+
+    async def _why_not(self, said: str) -> Absence | None:
+        """Why a call has failed, of which gRPC has said that."""
+        absence = await absence_at(self._endpoint, _LOOK)
+        return absence or await mismatch_at(self._endpoint, self._tls, said, _REMEDIES, _LOOK)
 
     def _metadata(self, token: str, previous: str | None = None) -> Metadata:
         return call_metadata(self._channel_number, token, previous)

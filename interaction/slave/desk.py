@@ -15,7 +15,6 @@ from interaction.core.model import ConnectAnswer, ConnectOffer, Data, HeldTask, 
 from interaction.core.outbox import CAPACITY, RETENTION, Outbox
 from interaction.core.tenancy import Tenancy
 from interaction.exception import (
-    LeaseExpired,
     MasterResponseException,
     ResponseException,
     SlaveRequestInvalid,
@@ -31,6 +30,7 @@ from interaction.slave.departure import Departure
 from interaction.slave.intake import Intake
 from interaction.slave.pacemaker import Pacemaker
 from interaction.slave.session import Session
+from interaction.slave.unheard import expired
 from interaction.slave.user import SlaveHooks, User
 from interaction.slave.work import WorkStream
 from interaction.slave.workshop import Ready, ThreadWorkplace, Workplace, workplace_of
@@ -240,7 +240,7 @@ class Desk:
         if self._engagement.lease_over(self._loop.time()):
             assert lease is not None, "an open engagement has a lease"
             self._loop.call_later(RETENTION, insist, self._expire)
-            insist(self._lost, LeaseExpired(f"no heartbeat was acknowledged within the lease of {lease.duration:g} s"))
+            insist(self._lost, expired(lease, None if self._session is None else self._session.heart.unheard))
 
     def _expire(self) -> None:
         for task_id in self._outbox.expire(self._loop.time()):

@@ -21,6 +21,7 @@ from interaction.rpc.insist import insist
 from interaction.rpc.master_client import BeatAnswer, HeartbeatCall, MasterClient
 from interaction.rpc.telling import log_exception
 from interaction.slave.pacemaker import Pacemaker
+from interaction.slave.unheard import Unheard
 
 _log = logging.getLogger("interaction.slave")
 _FIRST_PAUSE = 0.05  # seconds before a broken stream is opened again; doubled each time
@@ -47,6 +48,7 @@ class Heart:
         self._lease_over = lease_over
         self._ended = ended
         self._pacemaker = pacemaker
+        self.unheard = Unheard(client)
         self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._leaving = False
@@ -70,6 +72,7 @@ class Heart:
         self._let_go_of_older()
         self._stream = None  # it holds on to gRPC
         self._watching.cancel()
+        self.unheard.stop()
         if self._pacemaker is not None:
             self._pacemaker.end()
 
@@ -117,6 +120,7 @@ class Heart:
 
     def _acknowledged(self, answer: BeatAnswer) -> bool:
         """Take in an answer; whether it renewed the lease."""
+        self.unheard.stop()
         shorter, before = answer.lease is not None and answer.lease < self._lease.duration, self._lease.renewed_at
         self._lease.acknowledged(answer.sequence, answer.lease)
         self._pulse()
@@ -151,6 +155,7 @@ class Heart:
                 if error.code == "ABORTED" and self._was_replaced():
                     return
                 _log.info("the heartbeat stream is broken; opening it again: %s", error)
+                self.unheard.failed(error)
             except MasterResponseException as refusal:
                 self._ended(refusal, self._loop.time())
                 return

@@ -1,0 +1,52 @@
+"""Why the heartbeat of a session does not get to its master, where none has got there before."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from interaction.core.lease import Lease
+from interaction.exception import LeaseExpired, RequestException
+from interaction.rpc.master_client import MasterClient
+
+_log = logging.getLogger("interaction.slave")
+
+
+class Unheard:
+    """Finds it out, beside what goes on, and says it once. All calls are on the loop."""
+
+    def __init__(self, client: MasterClient) -> None:
+        self.why: str | None = None  # once it is found out
+        self._client = client
+        self._over = False
+        self._looking: asyncio.Task[None] | None = None
+
+    def failed(self, error: RequestException) -> None:
+        """A stream has failed so."""
+        if not self._over and self._looking is None:
+            self._looking = asyncio.ensure_future(self._look(error.message))
+            self._looking.add_done_callback(self._looked)
+
+    def stop(self) -> None:
+        """The master has acknowledged a beat, or the session is over."""
+        self._over = True
+        if self._looking is not None:
+            self._looking.cancel()
+
+    async def _look(self, said: str) -> None:
+        self.why = await self._client.why_not(said)
+        if self.why is not None:
+            self._over = True
+            _log.warning("no heartbeat gets to the master: %s", self.why)
+
+    def _looked(self, looking: asyncio.Task[None]) -> None:
+        self._looking = None  # where it was not found out, it is looked for again
+        with contextlib.suppress(asyncio.CancelledError):
+            looking.result()
+
+
+def expired(lease: Lease, unheard: Unheard | None) -> LeaseExpired:
+    """That the lease is over, and why, as far as that is known."""
+    said = f"no heartbeat was acknowledged within the lease of {lease.duration:g} s"
+    return LeaseExpired(said if unheard is None or unheard.why is None else f"{said}: {unheard.why}")
