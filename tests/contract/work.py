@@ -9,12 +9,16 @@ from queue import Queue
 from typing import Any
 
 import grpc
+import pytest
 
 from interaction.v1 import slave_service_pb2 as messages
 from interaction.v1.payload_pb2 import Payload
 from interaction.v1.task_pb2 import Task
-from tests.contract.slave_programs import WAIT
+from tests.contract.conftest import Call, MakeSlave, Worker
+from tests.contract.slave_programs import ISOLATED, PYTHON, WAIT
 from tests.contract.wire import Caller, metadata_of, new_id, payload_of, refusal_of
+
+served = pytest.mark.parametrize("program", [PYTHON, ISOLATED], indirect=True, ids=lambda one: one.name)
 
 
 def task_of(data: Payload | dict[str, Any] | None, task_id: str | None = None) -> Task:
@@ -122,3 +126,39 @@ class Stream:
         except grpc.RpcError as error:
             return refusal_of(error)
         return self.call.code(), ""
+
+
+def connected(caller: Caller) -> Stream:
+    """Of a session that is open."""
+    caller.connect()
+    return Stream(caller)
+
+
+def many(make_slave: MakeSlave, call: Call, kind: type[Worker] = Worker, **options: Any) -> tuple[Worker, Stream]:
+    """A slave that takes many tasks, and a stream to it."""
+    slave = make_slave(kind, **{"backlog": 99, **options})
+    return slave, connected(call(slave))
+
+
+def patient(make_slave: MakeSlave) -> Worker:
+    """Takes a hundred tasks, and reports again soon."""
+    return make_slave(Worker, backlog=99, request_retry_waiting=0.05)
+
+
+def to_it(call: Call, slave: Worker) -> Stream:
+    return connected(call(slave))
+
+
+def assert_nothing_is_left(caller: Caller) -> None:
+    """The next report is that of the next task: nothing comes in between."""
+    last = caller.new_task({"a": 0, "b": 0})
+    assert caller.report().result.task_id == last
+
+
+def accepted(stream: Stream, slave: Worker, task: str) -> None:
+    stream.next("accepted", task)
+
+
+def running(stream: Stream, slave: Worker, task: str) -> None:
+    stream.next("accepted", task)
+    assert slave.running.wait(WAIT)
