@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("interaction.master")
 _T = TypeVar("_T")
 _RETRY = 1.0  # seconds after which what could not be written, and must be, is tried again
+_SOON = 0.02  # the same for what something of our own was raised at
 _LAZY = 0.1  # seconds within which something is written that nobody waits for
 _BATCH = 1000  # pieces of work in one commit
 Done = Callable[["JournalError | None"], object]
@@ -46,6 +48,8 @@ class _Work:
     must: bool = False
     read: Callable[[Store], object] | None = None
     answer: Future[object] | None = None
+    tried: bool = False  # and then `failure` says why it is not written
+    failure: JournalError | None = None
 
     @property
     def lazy(self) -> bool:
@@ -60,6 +64,8 @@ class Journal:
         self._store = store
         self._inbox: deque[_Work] = deque()
         self._queue: list[_Work] = []  # what the thread has taken out of it
+        self._batch: list[_Work] = []  # what it deals with, until that is done
+        self._untold: list[_Work] = []  # whose `done` has raised: it is called again
         self._owed: list[Entry] = []  # could not be written when it had to be
         self._failing = False
         self._urgent = False  # somebody waits for something that has come
@@ -134,14 +140,19 @@ class Journal:
     def _refuse_what_is_left(self) -> None:
         while self._inbox:
             try:
-                self._refuse(self._inbox.popleft())
+                work = self._inbox.popleft()
             except IndexError:  # another thread does this, too
                 return
+            try:
+                self._refuse(work)
+            except BaseException:
+                self._inbox.appendleft(work)
+                raise
 
     @staticmethod
     def _refuse(work: _Work) -> None:
         closed = JournalError("the journal is closed: the master was shut down")
-        if work.answer is not None:
+        if work.answer is not None and not work.answer.done():
             work.answer.set_exception(closed)
         if work.done is not None:
             work.done(closed)
@@ -149,28 +160,46 @@ class Journal:
     # The journal's thread.
 
     def _run(self) -> None:
-        while True:
-            self._came.wait_for(self._has_work, _RETRY if self._owed else None)
+        while self._inbox or not self._closed:
+            try:
+                self._turn()
+            except BaseException:  # noqa: BLE001 - such as a MemoryError: nobody else would do it
+                _log.exception("the journal's thread has failed; it goes on")
+                time.sleep(_SOON)
+
+    def _turn(self) -> None:
+        """Wait for work, and do it. Where something of our own is raised it goes on with what is not done yet."""
+        if self._closed:
+            self._refuse_what_is_left()
+            return
+        if not self._batch:
+            self._came.wait_for(self._has_work, _SOON if self._untold else _RETRY if self._owed else None)
             self._hurry.wait_for(lambda: self._urgent or self._closing, _LAZY)
             self._urgent = False  # first: who comes now is urgent again
             closing = self._closing
             while self._inbox:
                 self._queue.append(self._inbox.popleft())
-            batch, self._queue = self._take(self._queue)
+            if closing and not self._queue:
+                self._end()
+                return
+            self._batch, self._queue = self._take(self._queue)
             if not all(work.lazy for work in self._queue):
                 self._urgent = True
-            closing = closing and not batch
-            self._commit([work for work in batch if work.read is None])
-            for work in batch:
-                if work.read is not None:
-                    self._answer(work)
-            if closing:
-                if self._owed:
-                    _log.error("the journal is closed, and %d entries could not be written", len(self._owed))
-                self._store.close()
-                self._closed = True
-                self._refuse_what_is_left()
-                return
+        self._commit([work for work in self._batch if work.read is None])
+        for work in self._batch:
+            if work.read is not None:
+                self._answer(work)
+        self._batch = []
+
+    def _end(self) -> None:
+        """Nothing more will come."""
+        self._commit([])  # what is owed
+        if self._owed:
+            _log.error("the journal is closed, and %d entries could not be written", len(self._owed))
+        try:
+            self._store.close()
+        finally:
+            self._closed = True
 
     def _has_work(self) -> bool:
         return bool(self._inbox or self._queue or self._closing)
@@ -184,29 +213,38 @@ class Journal:
         return queue, []
 
     def _commit(self, batch: list[_Work]) -> None:
-        """Write what is owed and what has come; where that can't be, what must be is owed."""
+        """Write what is owed and what has come, and tell who waits for that. Harmless when repeated from the middle."""
+        self._write([work for work in batch if not work.tried])
+        self._untold = [work for work in (*self._untold, *batch) if not self._tells(work)]
+
+    @staticmethod
+    def _tells(work: _Work) -> bool:
+        """Tell who waits for it. False where that is to be done again: it has raised."""
+        if work.done is not None:
+            try:
+                work.done(work.failure)
+            except BaseException:  # noqa: BLE001 - the others still wait for their word
+                _log.exception("what was to follow an entry of the journal failed; trying again")
+                return False
+            work.done = None
+        return True
+
+    def _write(self, batch: list[_Work]) -> None:
+        """Write it; where that can't be, what must be is owed."""
         entries = [*self._owed, *(entry for work in batch for entry in work.entries)]
         failure = self._try(entries) if entries else None
         if failure is not None and len(batch) > 1:  # it may be due to one of them
             for work in batch:
-                self._commit([work])
+                self._write([work])
             return
-        if failure is not None:
-            self._owed.extend(entry for work in batch if work.must for entry in work.entries)
-        elif entries:
+        if failure is None:
             self._owed = []
+        for work in batch:
+            work.tried, work.failure = True, failure
+            if failure is not None and work.must:
+                self._owed.extend(work.entries)
         if entries:
             self._be_loud(failure)
-        for work in batch:
-            if work.done is not None:
-                self._tell(work.done, failure)
-
-    @staticmethod
-    def _tell(done: Done, failure: JournalError | None) -> None:
-        try:
-            done(failure)
-        except Exception:  # noqa: BLE001 - the others still wait for their word
-            _log.exception("what was to follow an entry of the journal failed")
 
     def _be_loud(self, failure: JournalError | None) -> None:
         """Say when it begins to fail and when it does no more, not each time."""
@@ -221,12 +259,17 @@ class Journal:
             self._store.apply(entries)
         except JournalError as failure:
             return failure
+        except BaseException as error:  # noqa: BLE001 - of our own: nothing is written, and who waits is told
+            _log.exception("the journal has failed")
+            return JournalError(f"the journal itself has failed: {type(error).__name__}")
         return None
 
     def _answer(self, work: _Work) -> None:
         assert work.read is not None, "it is a read"
         assert work.answer is not None, "who reads waits"
+        if work.answer.done():
+            return
         try:
             work.answer.set_result(work.read(self._store))
-        except JournalError as failure:
+        except BaseException as failure:  # noqa: BLE001 - it is raised to who reads
             work.answer.set_exception(failure)

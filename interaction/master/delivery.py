@@ -186,7 +186,9 @@ class Delivery:
                 raise
 
     def _recorded(self, task: BaseTask, result: TaskResult, failure: JournalError | None) -> None:
-        answers = self._recording[task.id]
+        answers = self._recording.get(task.id)
+        if answers is None:  # it was said before
+            return
         said: list[Acknowledgement | JournalError]
         if failure is None:
             said = [self._custody.recorded(result), *[Acknowledgement.DUPLICATE] * (len(answers) - 1)]

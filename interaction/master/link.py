@@ -185,9 +185,8 @@ class Link:
             await self._notes.flush()
             return asking.result()
         failure = asking.exception() if asking.done() else None
-        if failure is not None and not isinstance(
-            failure, (RequestException, SlaveSlaveNotConnected, SlaveMasterTokenInvalid)
-        ):
+        gone = (RequestException, SlaveSlaveNotConnected, SlaveMasterTokenInvalid)
+        if failure is not None and not isinstance(failure, gone):
             raise failure
         ending = self.custody.end(LossReason.DISCONNECTED, "it was given up: the slave did not answer", asked=True)
         if asking.done():
@@ -316,6 +315,8 @@ class Link:
         if ending.reason is not None:
             self._log_loss(ending, ending.reason)
             self._notes.over(self.token, ending, partial(self._tell, ending))
+        elif self.record.incarnation:  # it is written down, and has never begun
+            self._notes.session_dropped(self.record)
         self._let_go = True
         if not keep_client:
             attempt(lambda: self._owner.in_background(self.client.close()))

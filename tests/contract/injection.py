@@ -141,7 +141,7 @@ class PlainHome:
         self.do(watch.arm)
 
     def close(self) -> None:
-        self.master.close()
+        self.do(self.master.close)
 
 
 class AioHome:
