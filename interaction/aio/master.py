@@ -72,7 +72,7 @@ class Master(BaseMaster[SlaveConnectionProxy, Task]):
     async def join(self) -> None:
         """Wait until somebody has called `shutdown()` and all has ended: the server, then callbacks.
 
-        Returns at once where it was never started.
+        Returns at once where it was never started, which the log tells.
 
         Raises:
             RuntimeError: called by a callback that it would wait for.
@@ -84,7 +84,8 @@ class Master(BaseMaster[SlaveConnectionProxy, Task]):
         self._interaction.check_here()
         self._interaction.check_may_wait()
         await self.shutdown()
-        await self.join()
+        if self._interaction.started:
+            await self.join()
 
     async def __aenter__(self: _Self) -> _Self:
         await self.start()

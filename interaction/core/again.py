@@ -42,6 +42,9 @@ class Failures:
             )
         self._kinds = tuple(kinds)
 
+    def __bool__(self) -> bool:
+        return self._all or bool(self._kinds)
+
     def __contains__(self, error: object) -> bool:
         if not isinstance(error, TaskFailed):
             return False

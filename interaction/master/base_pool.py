@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interaction.config import labels_of
 from interaction.core.again import Failures, Wanted
@@ -14,6 +14,7 @@ from interaction.master.base_connection import BaseConnection
 from interaction.master.base_master import BaseMaster
 from interaction.master.crew import Crew, PoolJob, Sink
 from interaction.rpc import payload
+from interaction.rpc.facade import NotMade
 
 Item = Any  # whatever a user's function makes data of
 Source = Iterable[Item] | Callable[[Item], Mapping[str, Any] | None]
@@ -25,6 +26,8 @@ class BasePool:
 
     _master: type[BaseMaster[Any, Any]]  # of which masters there may be one
     _facade = "interaction"
+    if not TYPE_CHECKING:
+        _service = _crew = _closed = _strand = _check_here = NotMade("the master and the other options")
 
     def __init__(
         self,
@@ -40,12 +43,18 @@ class BasePool:
             raise TypeError(f"retries must be an integer, not {retries!r}")
         if retries < 0:
             raise ValueError(f"retries must be 0 or more, not {retries}")
+        failures = Failures(retry_failed)
+        if failures and not retries:
+            raise ValueError(
+                f"retry_failed={retry_failed!r:.80} does nothing while retries is 0: say how often a task may be done "
+                "again, such as retries=1"
+            )
         self._service = master._interaction
         _, self._roster = self._service.running()
         self._names = None if names is None else _names_of(names)
         self._labels = {} if labels is None else labels_of(labels)
         self._wait = wait_of(wait_for_slaves)
-        self._crew = Crew(self._accepts, self._wanted(), retries, Failures(retry_failed), self._wait)
+        self._crew = Crew(self._accepts, self._wanted(), retries, failures, self._wait)
         self._closed = False
 
     def __len__(self) -> int:

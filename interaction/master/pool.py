@@ -38,7 +38,7 @@ class SlavePool(BasePool):
             One with which two slaves have died is done when its slave has nothing else.
         retry_failed: whether what has FAILED is done again, too, each time after a longer pause (0.1 to 10 s): all of
             it, or failures of some types, by their names at the slave or as exception classes, such as
-            `(ConnectionError, "OutOfMemoryError")`.
+            `(ConnectionError, "OutOfMemoryError")`. How often, `retries` says: it has to be 1 or more.
         wait_for_slaves: how long a task waits where there is no slave. True: as long as it takes; the log warns after
             10 s, and each minute. Seconds: then it ends with `NoSlave`, a RuntimeError. False: at once, and `submit()`
             raises that.

@@ -1,7 +1,8 @@
-"""Which of users' functions somebody has to await: `interaction.aio` does, and the plain facade refuses them.
+"""Which of users' functions do nothing when they are called: who calls them has to await, or to iterate.
 
 A coroutine that nobody awaits does nothing: a hook that was to refuse refuses nothing, and only Python's garbage
-collector says so.
+collector says so. `interaction.aio` awaits, and the plain facade refuses them. Of a function with `yield` not a line is
+run, and nobody says so; nobody iterates over it here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 _COROUTINE = "a coroutine function (async def)"
 _GENERATOR = "an asynchronous generator function (async def with yield)"
+_PLAIN_GENERATOR = "a generator function (def with yield)"
 
 
 def kind_of(function: Any) -> str | None:
@@ -25,7 +27,9 @@ def kind_of(function: Any) -> str | None:
         return _GENERATOR
     flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
     made = isinstance(flags, int) and flags & inspect.CO_ITERABLE_COROUTINE  # by types.coroutine
-    return _COROUTINE if made or inspect.iscoroutinefunction(function) else None
+    if made or inspect.iscoroutinefunction(function):
+        return _COROUTINE
+    return _PLAIN_GENERATOR if inspect.isgeneratorfunction(function) else None
 
 
 def _bare(function: Any) -> Any:
@@ -44,8 +48,8 @@ def check_hooks(owner: object, hooks: Iterable[str], *, awaited: bool, instead: 
     for hook in hooks:
         kind = kind_of(inspect.getattr_static(owner, hook))
         if kind is not None and not (awaited and kind is _COROUTINE):
-            advice = "write it without yield" if awaited else f"write it as `def`{instead}"
-            raise TypeError(f"{type(owner).__name__}.{hook} is {kind}, and nobody awaits it here: {advice}")
+            advice = "write it without yield" if awaited or kind is _PLAIN_GENERATOR else f"write it as `def`{instead}"
+            raise TypeError(f"{type(owner).__name__}.{hook} is {kind}, and nobody {_what(kind)} it here: {advice}")
 
 
 def check_callback(callback: Any, *, awaited: bool) -> None:
@@ -55,13 +59,19 @@ def check_callback(callback: Any, *, awaited: bool) -> None:
     kind = kind_of(callback)
     if kind is not None and not (awaited and kind is _COROUTINE):
         name = getattr(callback, "__qualname__", type(callback).__name__)
-        advice = "give one without yield" if awaited else "give a plain function, or use interaction.aio"
-        raise TypeError(f"the callback {name} is {kind}, and nobody awaits it here: {advice}")
+        advice = "give a plain function, or use interaction.aio"
+        if awaited or kind is _PLAIN_GENERATOR:
+            advice = "give one without yield"
+        raise TypeError(f"the callback {name} is {kind}, and nobody {_what(kind)} it here: {advice}")
+
+
+def _what(kind: str) -> str:
+    return "iterates over" if kind is _PLAIN_GENERATOR else "awaits"
 
 
 def is_left(said: object) -> bool:
-    """Whether what users' code has returned is left undone where nobody awaits it."""
-    return inspect.isawaitable(said) or inspect.isasyncgen(said)
+    """Whether what users' code has returned is left undone where nobody awaits it, or iterates over it."""
+    return inspect.isawaitable(said) or inspect.isasyncgen(said) or inspect.isgenerator(said)
 
 
 def refuse_left(said: object, who: str) -> None:
@@ -69,7 +79,8 @@ def refuse_left(said: object, who: str) -> None:
     if is_left(said):
         if inspect.iscoroutine(said):
             said.close()  # else Python complains of it, somewhere else
-        raise TypeError(f"{who} has returned {_article(type(said).__name__)}, and nobody awaits it here")
+        nobody = f"nobody {_what(_PLAIN_GENERATOR)}" if inspect.isgenerator(said) else "nobody awaits"
+        raise TypeError(f"{who} has returned {_article(type(said).__name__)}, and {nobody} it here")
 
 
 def _article(name: str) -> str:

@@ -32,20 +32,21 @@ class shown(Generic[_Shown]):  # noqa: N801 - it is used as `property` is
         def __set__(self, owner: object, value: Any) -> None: ...
 
 
-def not_made(kind: type) -> RuntimeError:
-    """That the constructor of that class has left out, or not come yet to, that of the facade."""
-    return RuntimeError(
-        f"{kind.__name__}.__init__() has not called super().__init__(), which takes host, port and the other options"
-    )
+def not_made(kind: type, takes: str = "host, port and the other options") -> RuntimeError:
+    """That the constructor of that class has left out, or not come yet to, that of the facade, which takes that."""
+    return RuntimeError(f"{kind.__name__}.__init__() has not called super().__init__(), which takes {takes}")
 
 
-class _NotMade:
+class NotMade:
     """Stands where the constructor puts what is behind the facade, until it does."""
+
+    def __init__(self, takes: str) -> None:
+        self._takes = takes
 
     def __get__(self, owner: object | None, kind: type[_Owner]) -> object:
         if owner is None:
             return self
-        raise not_made(kind)
+        raise not_made(kind, self._takes)
 
 
 class Located:
@@ -58,7 +59,7 @@ class Located:
     if TYPE_CHECKING:
         _interaction: Service
     else:
-        _interaction = _NotMade()
+        _interaction = NotMade("host, port and the other options")
 
     @shown
     def host(self) -> str:
@@ -96,7 +97,7 @@ class Facade(Located):
     def join(self) -> None:
         """Wait until somebody has called `shutdown()` and all has ended: the server, then its checks, then users' code.
 
-        Returns at once where it was never started.
+        Returns at once where it was never started, which the log tells.
 
         Raises:
             RuntimeError: called by code that it would wait for, such as a callback.
@@ -107,7 +108,8 @@ class Facade(Located):
         """Shut down and join. Harmless when repeated. Raises RuntimeError as `join()` does, and then does nothing."""
         self._interaction.check_may_wait()
         self.shutdown()
-        self.join()
+        if self._interaction.started:
+            self.join()
 
     def __enter__(self: _Self) -> _Self:
         self.start()

@@ -121,7 +121,10 @@ class Guard(grpc.aio.ServerInterceptor):
         if brought.channel is None:
             raise self._refusals.no_channel("the call brings no metadata `channel`")
         if not _DECIMAL.fullmatch(brought.channel) or int(brought.channel) != self._channel:
-            raise self._refusals.wrong_channel("the call's channel is not the channel here")
+            raise self._refusals.wrong_channel(
+                f"the call's channel, {brought.channel!r:.32}, is not the channel here: give both sides the same one, "
+                "Master(channel=) and Slave(channel=)"
+            )
         if brought.token is None:
             raise self._refusals.no_token("the call brings no metadata `token`")
         if not brought.token:

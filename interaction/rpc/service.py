@@ -18,6 +18,7 @@ from interaction.exception import JournalError, RequestException, ResponseExcept
 from interaction.rpc import exit as process_end
 from interaction.rpc import forks, reserve
 from interaction.rpc import loop as shared_loop
+from interaction.rpc.insist import insist
 from interaction.rpc.loop import CallersLoop, Loop, LoopThread
 from interaction.rpc.patches import check_unpatched
 from interaction.rpc.ping import answers
@@ -63,6 +64,11 @@ class Service:
     def mine(self) -> bool:
         """Whether this process started it, rather than one that it was forked from."""
         return self._loop is not None and self._loop.pid == os.getpid()
+
+    @property
+    def started(self) -> bool:
+        """Whether it was started, whatever has become of it since."""
+        return self._state is not _State.NEW
 
     @property
     def runs(self) -> bool:
@@ -184,7 +190,7 @@ class Service:
         try:
             await self._close()
         finally:
-            self._stopped()
+            insist(self._stopped)
 
     def _stopped(self) -> None:
         process_end.running.discard(self)
@@ -225,7 +231,8 @@ class Service:
     def join(self) -> None:
         """As `Facade.join()`."""
         self.check_may_wait()
-        if self._state is _State.NEW:
+        if not self.started:
+            self._warn_not_started()
             return
         self._running_loop().check_process()
         thread = threading.current_thread()
@@ -238,13 +245,20 @@ class Service:
         self._let_go_when_down()
         self._join_strands(None)
 
+    def _warn_not_started(self) -> None:
+        self._log.warning(
+            "%s.join() returns at once: this %s has not been started; call %s", self._name, self._name, self._advice
+        )
+
     def stay(self) -> None:
         """Wait for the end, which nobody else waits for: the program has ended."""
         self.join()
 
     async def join_here(self) -> None:
         """Wait until it is shut down, where it was started by `start_here()`."""
-        if self._state is not _State.NEW and not self._is_down:
+        if not self.started:
+            self._warn_not_started()
+        elif not self._is_down:
             down: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._joining.append(down)
             await down

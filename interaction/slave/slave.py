@@ -219,11 +219,12 @@ class Slave(Facade):
         super().__exit__(kind, error, traceback)
 
     def join(self) -> None:
-        """Wait until it is shut down and all has ended: the server, hooks, tasks. Returns at once if never started.
+        """Wait until it is shut down and all has ended: the server, hooks, tasks.
 
-        What a drain has left behind is not waited for. On the main thread, and where nobody else handles SIGINT,
-        Ctrl-C has all slaves of the process drain, which a line on standard error says. A second Ctrl-C ends them at
-        once; then this raises KeyboardInterrupt, which a program that does not catch it ends with exit code 130.
+        Returns at once where it was never started, which the log tells. What a drain has left behind is not waited for.
+        On the main thread, and where nobody else handles SIGINT, Ctrl-C has all slaves of the process drain, which a
+        line on standard error says. A second Ctrl-C ends them at once; then this raises KeyboardInterrupt, which a
+        program that does not catch it ends with exit code 130.
 
         Raises:
             RuntimeError: called by code that it would wait for, such as a task.

@@ -85,6 +85,10 @@ class Bridge:
     def port(self) -> int:
         return self.inner.port
 
+    @property
+    def started(self) -> bool:
+        return self.inner._interaction.started
+
     def start(self) -> None:
         self.home.run(self.inner.start())
 

@@ -187,7 +187,7 @@ def test_what_fails_is_done_again_only_where_told(hands: Hands, make_pool: MakeP
         make_pool(hands.master, retries=5).submit(SUM).result(WAIT)
     assert len(slave.ran) == 1
     with pytest.raises(TaskFailed):
-        make_pool(hands.master, retry_failed=True).submit(SUM).result(WAIT)
+        make_pool(hands.master).submit(SUM).result(WAIT)
     assert len(slave.ran) == 2
     slave.ran.clear()
     assert make_pool(hands.master, retries=2, retry_failed=True).submit(SUM).result(WAIT) == 3
