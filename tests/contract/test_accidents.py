@@ -14,8 +14,8 @@ import pytest
 from interaction import Master, TaskFail
 from interaction.exception import RemoteTraceback, SlaveResponseException, TaskException, TaskFailed
 from tests.contract.conftest import MakeMaster, MakePool, MakeSlave, Worker, plain_and_aio
+from tests.contract.holding import wait_until
 from tests.contract.isolated_slave import Isolated
-from tests.contract.test_pacemaker import wait_until
 
 facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
 WAIT = 30.0

@@ -10,7 +10,7 @@ import pytest
 
 from interaction import Master, SlaveConnectionProxy, Task, TaskStatus
 from tests.contract.conftest import MakeMaster, MakeSlave, Worker, plain_and_aio
-from tests.contract.test_pacemaker import wait_until
+from tests.contract.holding import wait_until
 
 facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
 

@@ -21,9 +21,9 @@ from interaction.exception import TaskFailed
 from interaction.slave import service
 from interaction.slave.process import ProcessWorkplace
 from tests.contract.conftest import MakeMaster, MakeSlave
+from tests.contract.holding import exists, wait_until
 from tests.contract.isolated_slave import Isolated
 from tests.contract.test_drain import wait_until_it_drains
-from tests.contract.test_pacemaker import exists, wait_until
 
 ROOT = Path(__file__).parents[2]
 WAIT = 30.0

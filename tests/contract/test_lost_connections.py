@@ -20,7 +20,7 @@ from tests.contract.conftest import (
     plain_and_aio,
     without_and_with_a_journal,
 )
-from tests.contract.test_pacemaker import wait_until
+from tests.contract.holding import wait_until
 
 master_options = pytest.fixture(params=[False, True], ids=["", "journal"])(without_and_with_a_journal)
 facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)

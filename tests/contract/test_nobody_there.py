@@ -18,8 +18,8 @@ from interaction.address import Endpoint
 from interaction.exception import SlaveChannelInvalid
 from interaction.rpc import absence
 from tests.contract.conftest import MakeMaster, MakeSlave, Worker, plain_and_aio
+from tests.contract.holding import wait_until
 from tests.contract.slave_programs import WAIT
-from tests.contract.test_pacemaker import wait_until
 
 facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
 

@@ -18,9 +18,9 @@ from interaction.address import Endpoint
 from interaction.exception import LeaseExpired, LossReason
 from interaction.rpc import handshake
 from tests.contract.conftest import MakeMaster, MakeSlave, Worker, plain_and_aio
+from tests.contract.holding import wait_until
 from tests.contract.slave_programs import WAIT
 from tests.contract.test_nobody_there import closed_port
-from tests.contract.test_pacemaker import wait_until
 from tests.contract.test_tls import identity, pem_of
 
 __all__ = ["closed_port"]  # a fixture
