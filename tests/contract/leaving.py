@@ -6,16 +6,19 @@ import signal
 import subprocess
 import sys
 import textwrap
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Queue
 from threading import Thread
 from typing import Any
 
-from interaction import Master, SlaveConnectionProxy
+from interaction import Master, SlaveConnectionProxy, Task
 from interaction.exception import LossReason, RequestException
-from tests.contract.conftest import CHANNEL, ROOT
+from tests.contract.conftest import CHANNEL, ROOT, MakeMaster
 from tests.contract.slave_programs import WAIT
+
+GRACE = 6.0  # seconds that a process may take beyond what it is told to wait, on a busy machine; a task hangs for ever
 
 _HEAD = f"""
 import logging, os, signal, sys, threading, time
@@ -153,6 +156,12 @@ class Losing(Master):
         connection.connect()
         return connection
 
+    def at_work(self, program: Program) -> Task:
+        """A task that the slave runs whose port the program prints next, until that is to `go_on()`."""
+        task: Task = self.connected(program).new_task({"until": program.until}).start()
+        program.wait_for("running")
+        return task
+
     def lost(self) -> LossReason:
         """Why the next slave is gone."""
         return self.losses.get(timeout=WAIT)[1]
@@ -162,3 +171,21 @@ def shut_down_by_a_task(connection: SlaveConnectionProxy) -> None:
     """Have a task of the slave's shut it down, whose end is lost with it, and its start as well where that is late."""
     with suppress(RequestException):
         connection.new_task({"leave": True}).start().join(WAIT)
+
+
+Run = Callable[..., Program]
+
+
+def running(tmp_path: Path, stack: ExitStack) -> Run:
+    """Runs a script, which is ended whatever the test does."""
+
+    def run(script: str, *arguments: str) -> Program:
+        program = Program(tmp_path, script, *arguments)
+        stack.callback(program.close)
+        return program
+
+    return run
+
+
+def losing_slaves(make_master: MakeMaster) -> Losing:
+    return make_master(Losing)
