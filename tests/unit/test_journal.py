@@ -1,4 +1,4 @@
-"""The journal on disk: what a store keeps, in SQLite as in the simulation, and what the journal makes of failures."""
+"""The journal in a file: that it is on the disk, that it is ours, and what happens where it can't be written."""
 
 from __future__ import annotations
 
@@ -12,117 +12,20 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import sqlalchemy as sa
 
 from interaction import Master
-from interaction.core.journal import (
-    Entry,
-    SessionDropped,
-    SessionKept,
-    SessionRecord,
-    Snapshot,
-    TaskDelivered,
-    TaskDropped,
-    TaskEnded,
-    TaskKept,
-    TaskRecord,
-)
+from interaction.core.journal import Entry, SessionKept, Snapshot, TaskDropped, TaskEnded, TaskKept
 from interaction.core.task import TaskStatus
 from interaction.exception import JournalError
 from interaction.journal import Journal, check_url
 from interaction.journal.sqlite import open_sqlite
 from interaction.journal.store import Store
-from tests.sim.journal import Disk
+from tests.unit.journals import SESSION, TASKS, url_of
 
-SESSION = SessionRecord("conn", "host", 7236, True, "t" * 43, "i" * 32, b"\0data")
-OTHER = SessionRecord("other", "::1", 1, False, "u" * 43, "j" * 32, b"", successor="v" * 43)
-TASKS = [TaskRecord(f"{n:036}", "conn", bytes([n])) for n in range(4)]
 WAIT = 10.0
-
-
-class Kept(Protocol):
-    """What every store does."""
-
-    def apply(self, entries: Sequence[Entry]) -> None: ...
-    def load(self) -> Snapshot: ...
-    def ended(self) -> list[TaskRecord]: ...
-
-
-def url_of(path: Path) -> str:
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture(params=["sqlite", "simulated"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
-    if request.param == "simulated":
-        yield Disk()
-        return
-    engine, file = open_sqlite(sa.make_url(url_of(tmp_path / "j.db")))
-    opened = Store(engine, file.check)
-    try:
-        opened.prepare()
-        yield opened
-    finally:
-        opened.close()
-
-
-def kept(store: Kept) -> tuple[list[SessionRecord], list[TaskRecord]]:
-    snapshot = store.load()
-    return list(snapshot.sessions), list(snapshot.tasks)
-
-
-# One suite for every store.
-
-
-def test_a_store_is_empty_at_first(store: Kept) -> None:
-    assert kept(store) == ([], [])
-    assert store.ended() == []
-
-
-def test_records_come_back_as_they_were(store: Kept) -> None:
-    store.apply([SessionKept(SESSION), SessionKept(OTHER), *map(TaskKept, TASKS)])
-    assert kept(store) == ([SESSION, OTHER], TASKS)
-
-
-def test_a_session_takes_the_place_of_one_of_the_same_name(store: Kept) -> None:
-    again = SessionRecord("conn", "host", 7236, True, "w" * 43, "i" * 32, b"")
-    store.apply([SessionKept(SESSION)])
-    store.apply([SessionKept(again), SessionDropped(SESSION.token)])
-    assert kept(store) == ([again], [])
-
-
-def test_a_task_that_has_ended_is_there_until_its_end_was_delivered(store: Kept) -> None:
-    first, second, third, fourth = (task.id for task in TASKS)
-    store.apply(list(map(TaskKept, TASKS)))
-    store.apply([TaskEnded(first, TaskStatus.COMPLETED, b"result")])
-    store.apply([TaskEnded(second, TaskStatus.LOST, reason="SILENT", message="why")])
-    store.apply([TaskEnded(third, TaskStatus.FAILED, b"x", delivered=True), TaskDropped(fourth)])
-    assert kept(store) == ([], [])
-    assert store.ended() == [
-        TaskRecord(first, "conn", b"\0", TaskStatus.COMPLETED, b"result"),
-        TaskRecord(second, "conn", b"\1", TaskStatus.LOST, b"", "SILENT", "why"),
-    ]
-    store.apply([TaskDelivered(first), TaskDropped(second)])
-    assert store.ended() == []
-
-
-def test_what_is_said_of_a_task_that_is_not_there_changes_nothing(store: Kept) -> None:
-    task_id = TASKS[0].id
-    store.apply([TaskEnded(task_id, TaskStatus.COMPLETED), TaskDelivered(task_id), TaskDropped(task_id)])
-    store.apply([SessionDropped("x" * 43)])
-    assert kept(store) == ([], [])
-
-
-def test_tasks_without_a_session_are_orphans() -> None:
-    snapshot = Snapshot([OTHER], [TASKS[0], TaskRecord("z" * 36, "other", b"")])
-    assert [end.task_id for end in snapshot.orphans()] == [TASKS[0].id]
-    assert [task.id for task in snapshot.of(OTHER)] == ["z" * 36]
-
-
-# The journal in a file.
 
 
 @pytest.fixture
