@@ -115,6 +115,12 @@ def test_no_file_is_too_long_to_read(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
 
 
+def test_no_test_is_too_long_to_read_either() -> None:
+    """One test for all of them: who adds to one is told which to split by subject."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "tests").rglob("*.py")}
+    assert not {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > LONGEST}
+
+
 @each_file_here_and_beside
 def test_every_file_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(tree_of(path))
