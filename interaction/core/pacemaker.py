@@ -77,6 +77,10 @@ class Pacemaker:
             return Pace.BEAT
         return Pace.LOAD if now >= self._load_at(lease) else Pace.REST
 
+    def stands_still(self, now: float) -> bool:
+        """Whether the slave's loop does, by its pulses: where it beats and they come, it is not acknowledged."""
+        return self.lease is not None and now >= self._silent_at(self.lease)
+
     def next_look(self, now: float) -> float | None:
         """When `pace` may say something else, though nothing has happened; None for never."""
         lease = self.lease
@@ -93,7 +97,10 @@ class Pacemaker:
             self.lease.acknowledged(sequence, duration)
 
     def _due(self, lease: Lease) -> float:
-        return min(self._last_pulse + lease.duration * SILENCE_SHARE, lease.doubtful_at)  # pulses or not
+        return min(self._silent_at(lease), lease.doubtful_at)  # pulses or not
+
+    def _silent_at(self, lease: Lease) -> float:
+        return self._last_pulse + lease.duration * SILENCE_SHARE
 
     def _load_at(self, lease: Lease) -> float:
         if lease.duration * (SILENCE_SHARE - LOAD_SHARE) < LOAD_PATIENCE:

@@ -93,7 +93,11 @@ class Heart:
                 heard_at, name, message = said
                 self._ended(MASTER_EXCEPTIONS[MasterErrorCode[name]](message), heard_at)
             elif kind == "took":
-                _log.warning("its pacemaker beats for this slave, whose loop stood still (in a task?) or was not heard")
+                (stood_still,) = said
+                if stood_still:
+                    _log.warning("its pacemaker beats for this slave, whose loop stood still (in a task?)")
+                else:
+                    _log.info("its pacemaker beats for this slave, too, whose own beats are not acknowledged")
 
     def catch_up(self) -> None:
         """Take in what the pacemaker may have said: before a decision that is made for each task."""

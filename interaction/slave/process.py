@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from interaction.core.model import TaskOffer
+from interaction.exception import RemoteTraceback
 from interaction.rpc import forks
 from interaction.rpc.convert import SizedReport, pack_task, unpack_report
 from interaction.rpc.telling import log_exception
@@ -40,6 +41,7 @@ class _Child:
     def __init__(self, kind: type, given: Sequence[Any], named: Mapping[str, Any], wake: int) -> None:
         self.ready = False  # its constructor has come to its end
         self.well = False  # the next task may be given to it
+        self.told = False  # the log has said how it ended, with the task that it ended with
         self._wake = wake
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -104,6 +106,15 @@ class _Child:
             )
         why = "" if self.ready else "; what it wrote to the slave's standard error says why"
         return ProcessDied(f"the process that runs the slave's tasks ended {self._how()} {when}{why}")
+
+    def last_word(self) -> SizedReport | None:
+        """Why there is none to be had, where its constructor has raised before there was a task. Raises nothing."""
+        try:
+            word = self._connection.recv_bytes() if not self.ready and self._connection.poll() else b""
+            return unpack_report(word[1:]) if word[:1] == child.FAILED else None
+        except Exception as error:  # noqa: BLE001 - a child that dies may leave anything behind
+            _log.debug("a process that ran tasks has left no last word: %s", error)
+            return None
 
     def _how(self) -> str:
         """How it has ended. Its exit code is not to be had where somebody else was told of its end."""
@@ -206,6 +217,8 @@ class ProcessWorkplace:
             self._serve_until_stopped()
             if self._child is not None:
                 self._child.end()
+            while self._work:
+                self._work.popleft().leave()
         self._changed.close()
         self._stopping.close()
 
@@ -245,11 +258,14 @@ class ProcessWorkplace:
                 self._child = self._spawn()
             report = self._child.run(offer, room)
             log_report(report)
+            self._child.told = not self._child.well
             return report
         except Stopped:
             raise
         except (ProcessDied, OSError, TypeError) as error:
             _log.warning("task %s has failed: %s", offer.task_id, error)
+            if self._child is not None:
+                self._child.told = True
             return failed_report(offer.task_id, error)
 
     def _replace(self) -> None:
@@ -257,11 +273,12 @@ class ProcessWorkplace:
         dead, self._child = self._child, None
         if dead is None:
             return
+        last = dead.last_word()
         how = dead.end()
+        if not dead.told:
+            _log_death(dead, how, last)
         if not dead.ready:
-            _log.error("no process for this slave's tasks can be had (it ended %s); the next task tries again", how)
             return
-        _log.warning("the process that runs this slave's tasks has ended %s; starting another", how)
         try:
             self._child = self._spawn()
         except (OSError, TypeError) as error:
@@ -278,6 +295,18 @@ class ProcessWorkplace:
                 f"isolation='process' constructs {kind.__name__} in a child process once more, and this class and its "
                 f"arguments can't be sent there: {error}"
             ) from error
+
+
+def _log_death(dead: _Child, how: str, last: SizedReport | None) -> None:
+    """Say how a child has ended without a task. With one that one says it."""
+    if dead.ready:
+        _log.warning("the process that runs this slave's tasks has ended %s; starting another", how)
+        return
+    why, error = f"it ended {how}", None if last is None else last.message.error
+    raised = None if error is None else RemoteTraceback(error.traceback)
+    if error is not None:
+        why = error.message
+    _log.error("no process for this slave's tasks can be had (%s); the next task tries again", why, exc_info=raised)
 
 
 class _Bell:

@@ -57,6 +57,7 @@ class Run:
             if self._done:  # else it could not be begun when it was to, and has ended with that
                 self.end(process(self.ticket.offer, self.room) if ready(self.ticket) else None)
         except Stopped:
+            self.leave()
             raise
         except BaseException as error:  # noqa: BLE001 - what users' code raises has become a report: this is our own
             self.fail(error)
@@ -65,6 +66,10 @@ class Run:
         """It ends with that. Raises nothing."""
         log_exception(_log, logging.ERROR, error, "task %s could not be run to its end", self.ticket.offer.task_id)
         insist_here(lambda: self.end(broken_report(self.ticket.offer.task_id, error)))
+
+    def leave(self) -> None:
+        """The slave has shut down, and nobody is left to be told of an end: there is none."""
+        self._done.clear()
 
     def end(self, report: SizedReport | None) -> None:
         """It has ended so, unless it has before."""
@@ -184,6 +189,10 @@ class Lanes:
         """The slave shuts down."""
         for lane in self._lanes:
             lane.stop()
+        with self._lock:
+            for run in self._waiting:
+                run.leave()
+            self._waiting.clear()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the tasks; the timeout is each lane's."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,14 +17,16 @@ import trustme
 
 from interaction import TLS, Master, TaskStatus
 from interaction.exception import LossReason, TaskLost
-from tests.contract.conftest import MakeMaster
+from tests.contract.conftest import CHANNEL, ROOT, MakeMaster, MakeSlave, Worker
 from tests.contract.holding import (
     HOLD,
     TOLERANCE,
     WAIT,
     Holder,
+    children_of,
     connect,
     exists,
+    has_loaded,
     holders,
     holding,
     strict_master,
@@ -161,3 +166,34 @@ def test_a_master_that_ended_the_session_meanwhile_is_heard(
     time.sleep(1.5)  # the pacemaker beats by now
     master.shutdown()
     assert slave.line().startswith("lost: the master shuts down")
+
+
+MASTER = f"""
+import sys
+from interaction import Master
+with Master("127.0.0.1", 0, channel={CHANNEL}, heartbeat_tolerance={TOLERANCE}) as master:
+    with master.new_connection("conn", "127.0.0.1", int(sys.argv[1])) as connection:
+        print("connected", flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_loop_that_runs_is_not_said_to_have_stood_still(
+    make_slave: MakeSlave, stack: ExitStack, caplog: pytest.LogCaptureFixture, number: signal.Signals
+) -> None:
+    """Before, an idle slave whose master was killed gave the alarm of one whose task holds the GIL."""
+    caplog.set_level(logging.INFO)
+    slave = make_slave(Worker, pacemaker=True)
+    command = [sys.executable, "-c", MASTER, str(slave.port)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    stack.callback(process.communicate)
+    stack.callback(process.kill)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "connected\n"
+    wait_until(lambda: any(has_loaded(child) for child in children_of(os.getpid()) if child != process.pid))
+    process.send_signal(number)
+    assert slave.lost_connection.wait(WAIT)
+    assert any("its pacemaker beats for this slave, too" in message for message in caplog.messages)
+    warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [message for message in warned if "lost the connection" not in message] == []

@@ -226,3 +226,15 @@ def test_while_it_is_taken_for_silent_it_does_not_beat(duration: float) -> None:
             lease = Lease(duration, 3.0, now)
             pacemaker.begins(duration, 3.0, now)
     assert heard
+
+
+def test_it_knows_a_loop_that_stands_still_from_beats_that_nobody_acknowledges() -> None:
+    """The master is killed: the slave's own beats went on, and its loop was said to have stood still."""
+    pacemaker = begun()
+    for beat in (103.0, 106.0, 108.9):
+        pacemaker.pulse(beat, 1, 100.0, 12.0)
+    assert (pacemaker.pace(109.0, False), pacemaker.stands_still(109.0)) == (BEAT, False)
+    pacemaker = begun()
+    assert (pacemaker.pace(106.0, False), pacemaker.stands_still(106.0)) == (BEAT, True)
+    pacemaker.ends()
+    assert not pacemaker.stands_still(120.0)

@@ -62,7 +62,8 @@ class Understudy:
         return self._wire.pace() is Pace.BEAT and self._wire.session is session
 
     async def _stand_in(self, session: Session) -> None:
-        self._wire.say("took", session.number)  # before the master ends the slave's own stream for it
+        # Said before the master ends the slave's own stream for this one.
+        self._wire.say("took", session.number, self._pacemaker.stands_still(time.monotonic()))
         client = _client(session)
         pause = _FIRST_PAUSE
         try:
