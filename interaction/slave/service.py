@@ -13,13 +13,14 @@ from interaction.address import join_host
 from interaction.config import SlaveOptions
 from interaction.exception import RequestException
 from interaction.rpc import exit as process_end
-from interaction.rpc.interrupt import Interrupts, say
+from interaction.rpc.interrupt import Interrupts
 from interaction.rpc.loop import Loop
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
 from interaction.rpc.slave_server import slave_server
 from interaction.slave.child import check_not_in_child
 from interaction.slave.desk import Desk
+from interaction.slave.farewell import say_farewell
 from interaction.slave.process import ProcessWorkplace
 from interaction.slave.user import SlaveHooks
 
@@ -43,6 +44,16 @@ class SlaveService(Service):
         self._desk = Desk(hooks, options, secrets.token_hex(16), default, process)
         self._server: Server | None = None
         self._left_behind = False  # what runs is not waited for: its thread can't be taken from it
+
+    @property
+    def name(self) -> str:
+        """The name of its class."""
+        return self._name
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks run. From any thread."""
+        return len(self._desk.begun)
 
     def start(self) -> None:
         """As `Facade.start()`."""
@@ -171,10 +182,7 @@ def _all() -> list[SlaveService]:
 def _leave_all() -> None:
     """The first Ctrl-C, which is meant for the process: all its slaves drain."""
     leaving = [service for service in _all() if service.leave_well()]
-    tasks = sum(len(service._desk.begun) for service in leaving)
-    names = ", ".join(service._name for service in leaving) or "interaction"
-    finishes = f"finishes {tasks} task(s), then leaves" if tasks else "leaves"
-    say(f"{names}: interrupted; {finishes}. Ctrl-C again ends it at once")
+    say_farewell(leaving, "interrupted", None, "Ctrl-C again ends it at once")
 
 
 def _end_all() -> None:

@@ -8,8 +8,10 @@ import weakref
 from types import FrameType
 from typing import Protocol
 
+from interaction.slave.farewell import Leaving, say_farewell
 
-class Draining(Protocol):
+
+class Draining(Leaving, Protocol):
     """A slave's service."""
 
     def leave_well(self, timeout: float | None = None) -> bool:
@@ -28,6 +30,10 @@ def drain_at_sigterm(service: Draining, timeout: float | None) -> None:
 def _asked(number: int, frame: FrameType | None) -> None:
     """On the main thread, at any point of what runs there."""
     signal.signal(number, signal.SIG_DFL)
-    leaving = [service for service, timeout in list(_asking.items()) if service.leave_well(timeout)]
+    leaving = {service: timeout for service, timeout in list(_asking.items()) if service.leave_well(timeout)}
     if not leaving:
         os.kill(os.getpid(), number)  # there is nothing to drain: this is the end
+        return
+    limits = [timeout for timeout in leaving.values() if timeout is not None]
+    longest = max(limits) if len(limits) == len(leaving) else None
+    say_farewell(list(leaving), "asked to end (SIGTERM)", longest, "SIGTERM again ends the process at once")

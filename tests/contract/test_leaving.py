@@ -44,6 +44,53 @@ def test_a_task_that_hangs_outlives_sigterm_by_the_timeout_and_no_more(run: Run,
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize(
+    ("timeout", "limit"),
+    [("20", "for 20 s at most"), ("None", "however long that takes"), ("0.25", "for 0.25 s at most")],
+)
+@pytest.mark.parametrize("options", ["", ", isolation='process'"])
+def test_a_slave_that_drains_says_so_at_once(run: Run, losing: Losing, options: str, timeout: str, limit: str) -> None:
+    """Before, the screen said nothing until it had drained."""
+    program = run(AT_SIGTERM.format(kind="Working", options=options, timeout=timeout))
+    losing.connected(program).new_task({"until": program.until}).start()
+    program.wait_for("running")
+    program.interrupt(signal.SIGTERM)
+    program.wait_for_word(f"Working: asked to end (SIGTERM); finishes 1 task(s), {limit}, then leaves. SIGTERM again")
+    program.go_on()
+    assert program.end(GRACE)[0] == 0
+
+
+def test_several_that_drain_say_so_in_one_line(run: Run, losing: Losing) -> None:
+    program = run("""
+        slaves = [launch(), launch()]
+        slaves[0].drain_at_sigterm(20)
+        slaves[1].drain_at_sigterm(30)
+        for slave in slaves:
+            slave.join()
+        """)
+    tasks = [losing.connected(program, name).new_task({"until": program.until}) for name in ("one", "two")]
+    tasks[0].start()
+    program.wait_for("running")
+    tasks[1].start()
+    program.wait_for("running")
+    program.interrupt(signal.SIGTERM)
+    program.wait_for_word(
+        "Working, Working: asked to end (SIGTERM); finishes 2 task(s), for 30 s at most, then leaves."
+    )
+    program.go_on()
+    code, errors = program.end()
+    assert (code, errors.count("SIGTERM again ends the process at once")) == (0, 1)
+
+
+def test_an_idle_one_that_drains_says_so_as_well(run: Run, losing: Losing) -> None:
+    program = run(AT_SIGTERM.format(kind="Working", options="", timeout=20))
+    losing.connected(program)
+    program.interrupt(signal.SIGTERM)
+    code, errors = program.end()
+    assert (code, losing.lost()) == (0, LossReason.DRAINED)
+    assert errors == "Working: asked to end (SIGTERM); leaves. SIGTERM again ends the process at once\n"
+
+
 def refused(task: Task) -> None:
     with pytest.raises(RequestException):
         task.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 
@@ -66,6 +67,26 @@ def test_the_second_interrupt_ends_it_at_once(run: Run, losing: Losing, script: 
     assert task.id in errors
     assert "Traceback" not in errors
     assert "left" not in program.said()
+
+
+@pytest.mark.parametrize("options", ["", "isolation='process', ", "slots=2, isolation='process', "])
+def test_each_interrupt_is_one_line(run: Run, losing: Losing, options: str) -> None:
+    """Before, what a child process ran was told twice, and what waited behind it as an error."""
+    program = run(JOINED.format(options=f", {options}backlog=5"))
+    connection = losing.connected(program)
+    tasks = [connection.new_task({"until": program.until}).start() for _ in range(5)]
+    program.wait_for("running")
+    program.interrupt()
+    program.wait_for_word("interrupted")
+    program.interrupt()
+    code, errors = program.end(GRACE)
+    assert code == 130
+    assert {task.join(WAIT).status for task in tasks} == {TaskStatus.LOST}
+    first, second = errors.splitlines()
+    assert re.fullmatch(
+        r"Working: interrupted; finishes [12] task\(s\), however long that takes, then leaves. Ctrl-C .* at once", first
+    )
+    assert "Working ends at once, and leaves behind what it runs: " in second
 
 
 def test_an_interrupt_drains_all_slaves_of_the_process(run: Run, losing: Losing) -> None:
