@@ -16,6 +16,7 @@ from interaction import log
 from interaction.text import one_line, quoted
 
 PACKAGE = Path(log.__file__).parent
+OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 WARNED = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (WARNING|ERROR) interaction\.master: slow\n"
 
 SET_UPS = {
@@ -125,13 +126,20 @@ def test_nobodys_words_make_a_line_of_their_own(
     assert record.getMessage().endswith(" and 3 after")
 
 
-def test_every_logger_of_the_package_is_such_a_one() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "getLogger":
-                (name,) = node.args
-                if isinstance(name, ast.Constant) and path.name != "grpc_log.py":
-                    assert name.value in log.LOGGERS, path
+def named_in(path: Path) -> set[str]:
+    """The loggers that a file of the package asks for by their names."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    asked = [call.args[0] for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "getLogger"]
+    assert path.name == "log.py" or all(isinstance(name, ast.Constant) for name in asked), path
+    return {str(name.value) for name in asked if isinstance(name, ast.Constant)}
+
+
+def test_every_logger_of_the_package_is_such_a_one_and_documented() -> None:
+    """Of six two were named to who sets up logging."""
+    used = {name for path in PACKAGE.rglob("*.py") if path.name != "grpc_log.py" for name in named_in(path)}
+    section = OPERATING.read_text(encoding="utf-8").partition("\n## Logs\n")[2].partition("\n## ")[0]
+    documented = re.findall(r"^\| `(interaction[.a-z]*)` \| ", section, re.MULTILINE)
+    assert sorted(documented) == sorted(used) == sorted(log.LOGGERS)
 
 
 def test_text_that_is_fit_stays_as_it_is() -> None:
