@@ -71,6 +71,15 @@ class SlaveService(Service):
         with Interrupts(_leave_all, _end_all):
             super().join()
 
+    def join_closed(self) -> None:
+        """As `join()`, for who has asked for the end of this one alone: Ctrl-C is meant for no other, and is raised."""
+        check_not_in_child(self._kind)
+        try:
+            super().join()
+        except KeyboardInterrupt:
+            self.end_at_once()
+            raise
+
     def stay(self) -> None:
         """As `Service.stay()`."""
         if getattr(sys, "last_type", None) is KeyboardInterrupt and not self._leaving:  # that ended the program

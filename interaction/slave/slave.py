@@ -208,7 +208,9 @@ class Slave(Facade):
         it. Harmless when repeated. Raises RuntimeError as `join()` does, and then does nothing.
         """
         self._interaction.finish()
-        super().close()
+        self.shutdown()
+        if self._interaction.started:
+            self._interaction.join_closed()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 
-from interaction import TaskStatus
-from interaction.exception import LossReason
+from interaction import Task, TaskStatus
+from interaction.exception import LossReason, RequestException, ResponseException
 from tests.contract.conftest import MakeSlave, Worker
 from tests.contract.leaving import GRACE, Losing, Run, losing_slaves, running
 from tests.contract.slave_programs import WAIT
@@ -144,6 +145,57 @@ def test_an_interrupt_while_close_waits_for_a_task_ends_it_at_once(run: Run, los
     program.wait_for("caught")
     assert task.join(WAIT).status is TaskStatus.LOST
     assert program.end(GRACE)[0] == 0
+
+
+def begin(task: Task) -> None:
+    with suppress(RequestException, ResponseException):
+        task.start()
+
+
+@pytest.mark.parametrize("end", ["close()", "__exit__(None, None, None)"])
+def test_an_interrupt_while_close_waits_for_a_hook_is_what_it_always_is(run: Run, losing: Losing, end: str) -> None:
+    """Before, it had the other slaves of the process drain, and the program went on when the hook had ended."""
+    program = run(f"""
+        def tell():
+            frames = []
+            while "_join_strands" not in frames:
+                time.sleep(0.01)
+                stack = traceback.walk_stack(sys._current_frames()[threading.main_thread().ident])
+                frames = [frame.f_code.co_name for frame, _ in stack]
+            print("waits", flush=True)
+
+        import traceback
+        other = launch()
+        slave = launch(Hesitating)
+        sys.stdin.readline()
+        slave.shutdown()
+        threading.Thread(target=tell).start()
+        try:
+            slave.{end}
+        except KeyboardInterrupt:
+            print("caught", signal.getsignal(signal.SIGINT) is signal.default_int_handler, flush=True)
+        sys.stdin.readline()
+        os._exit(0)
+        """)
+    other = losing.connected(program, "other")
+    asked = losing.connected(program).new_task({})
+    starting = threading.Thread(target=begin, args=(asked,))
+    starting.start()
+    try:
+        program.wait_for("asked")
+        program.say("close")
+        program.wait_for("waits")
+        program.interrupt()
+        assert program.wait_for("caught") == "caught True"
+        assert other.is_connected
+        assert other.new_task({}).start().join(WAIT).result == {"done": True}
+        program.say("end")
+        code, errors = program.end()
+    finally:
+        program.close()
+        starting.join(WAIT)
+    assert code == 0
+    assert "interrupted" not in errors
 
 
 def test_somebody_elses_handler_of_interrupts_is_left_alone(run: Run) -> None:
