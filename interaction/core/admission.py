@@ -31,6 +31,7 @@ class Ticket:
     taken_at: float = 0.0
     begun: bool = False
     ended: bool = False
+    cell: int = 0  # as of `core.begun`; 0: none
     _claims: Iterator[int] = field(default_factory=count, repr=False)
 
     def claim(self) -> bool:

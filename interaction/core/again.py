@@ -67,10 +67,10 @@ def pause_after(failures: int) -> float:
 
 
 def was_not_taken(status: TaskStatus, error: BaseException | None) -> bool:
-    """Whether it is certain that the task has not begun: its slave has said so."""
+    """Whether it is certain that the task has not begun: its slave has said so, or who saw that die."""
     if status is TaskStatus.START_FAILED:
         return isinstance(error, (SlaveTaskAlreadyExist, *_LEAVING))
-    return isinstance(error, TaskLost) and error.reason is LossReason.RETURNED
+    return isinstance(error, TaskLost) and not error.may_have_begun
 
 
 def may_have_killed(error: BaseException | None) -> bool:

@@ -6,7 +6,7 @@ An end of a task is decided here once, then written down, and only then does the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -48,7 +48,8 @@ class Ending(Generic[T]):
     """How a session ended. `reason` is None where it had never begun; `asked`: the master wanted it.
 
     `lost` are the tasks that were accepted, and each gets `error` once that is written; `unsent` those that were still
-    on their way, which get `not_started`.
+    on their way, which get `not_started`. Of either those are apart of which it is proven that they have not begun, and
+    never will: `unbegun`, which get `not_begun`, and `untaken`, which get `not_taken`.
     """
 
     reason: LossReason | None
@@ -57,6 +58,18 @@ class Ending(Generic[T]):
     error: TaskLost
     lost: Sequence[T] = ()
     unsent: Sequence[T] = ()
+    unbegun: Sequence[T] = ()
+    untaken: Sequence[T] = ()
+
+    @property
+    def not_begun(self) -> TaskLost:
+        """For a task that its slave had taken."""
+        return TaskLost(self.error.reason, f"{self.error.message}; the task had not begun", may_have_begun=False)
+
+    @property
+    def not_taken(self) -> ResponseException:
+        """For one that it had not yet said to take."""
+        return SlaveSlaveNotConnected(f"{self.error.message}; the task had not begun")
 
     @property
     def not_started(self) -> ResponseException | RequestException:
@@ -68,7 +81,7 @@ class Ending(Generic[T]):
     @property
     def unfinished(self) -> Sequence[T]:
         """All tasks that the end of the session ends."""
-        return [*self.lost, *self.unsent]
+        return [*self.lost, *self.unbegun, *self.unsent, *self.untaken]
 
 
 class Custody(Generic[T]):
@@ -164,19 +177,36 @@ class Custody(Generic[T]):
         message = f"the slave has left ({why[:200]})" if why else "the slave has left"
         return self.end(LossReason.DRAINED if drained else LossReason.DISCONNECTED, message, asked=False)
 
+    def exited(self, stream: int, incarnation: str, begun: Collection[str] | None) -> Ending[T] | None:
+        """A slave's witness says on that stream that its process has ended, and which tasks had begun; None: it does
+        not know. Returns None where that changes nothing."""
+        lose = self.session.exited(stream, incarnation)
+        return None if lose is None else self.close(lose.reason, lose.message, asked=False, begun=begun)
+
     def end(self, reason: LossReason | None, message: str, *, asked: bool) -> Ending[T] | None:
         """The session ends, by the will of either side. None where it was over before."""
         self.session.end(reason)
         return self.close(reason, message, asked=asked)
 
-    def close(self, reason: LossReason | None, message: str, *, asked: bool) -> Ending[T] | None:
-        """The session has ended, as it has decided itself: its tasks end with it. None where they have before."""
+    def close(
+        self, reason: LossReason | None, message: str, *, asked: bool, begun: Collection[str] | None = None
+    ) -> Ending[T] | None:
+        """The session has ended, as it has decided itself: its tasks end with it. None where they have before.
+
+        `begun` are the ids of all those that may have begun; None: any may.
+        """
         if self._late_loss is not None:
             return None
         error = TaskLost(reason or LossReason.DISCONNECTED, f"connection {self.name!r} is lost: {message}")
         unfinished = [task for task in self._tasks if task.id not in self._recording]
-        lost = [task for task in unfinished if task.status is not TaskStatus.STARTING]
-        unsent = [task for task in unfinished if task.status is TaskStatus.STARTING]
+        proven = [] if begun is None else [task for task in unfinished if task.id not in begun]
+        doubtful = unfinished if begun is None else [task for task in unfinished if task.id in begun]
         self._tasks.take_all()
         self.over_because, self._late_loss = message, error
-        return Ending(reason, message, asked, error, lost, unsent)
+        return Ending(reason, message, asked, error, *_by_acceptance(doubtful), *_by_acceptance(proven))
+
+
+def _by_acceptance(tasks: Sequence[T]) -> tuple[list[T], list[T]]:
+    """Those that were accepted, and those that are not known to be."""
+    starting = TaskStatus.STARTING
+    return [task for task in tasks if task.status is not starting], [task for task in tasks if task.status is starting]

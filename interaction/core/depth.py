@@ -1,8 +1,7 @@
 """How many jobs a slave is handed beyond those that it runs at once: as many as keep it busy for a moment, and no more.
 
-What waits in a slave's backlog has not begun, can't go to a slave that is idle, and is in doubt when its slave dies. So
-a backlog is used only as far as it hides the way between two tasks. Times are readings of one monotonic clock, in
-seconds.
+What waits in a slave's backlog can't go to a slave that is idle, and may be in doubt when its slave dies. So a backlog
+is used only as far as it hides the way between two tasks. Times are readings of one monotonic clock, in seconds.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import KeysView
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -44,6 +45,11 @@ class Outbox(Generic[T]):
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._entries
+
+    @property
+    def ids(self) -> KeysView[str]:
+        """Those of the tasks whose results wait, now and later."""
+        return self._entries.keys()
 
     @property
     def full(self) -> bool:

@@ -7,6 +7,8 @@
        │                   │ └──── stream_opened ─────┘  │
        └───── end ──────> OVER <── tick: silent, end ────┘
 
+Where the slave has a witness, and tasks, a suspect that is not found is GONE first, until that has spoken or is late.
+
 A suspect is asked after until its stream is open again, or it is lost.
 """
 
@@ -15,12 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, unique
 
-from interaction.exception import LossReason
+from interaction.exception import LossReason, RequestException
 
 STREAM_GRACE = 0.5  # seconds after the opening within which a slave opens its heartbeat stream
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two probes, doubled each time
 ACKNOWLEDGED_SHARE = 1 / 3  # of the lease: acknowledged beats are no further apart, where the slave beats as often
 NEXT_GAP = 1.25  # of the longest one of late: the next beat comes within that, jitter and all
+WITNESS_PATIENCE = 0.75  # seconds that a slave's witness has to say what had begun, once nobody is found any more
+DOUBT = 1.0  # seconds within which the end of a session follows the first sign of it: a probe, and its witness
 LEASE_SHARE = 2 / 3  # of the tolerance: so the slave lets go of the session before the master does
 
 
@@ -31,6 +35,7 @@ class SessionState(Enum):
     OPENING = "opening"  # Connect is under way
     LIVE = "live"
     SUSPECT = "suspect"  # the heartbeat stream is broken
+    GONE = "gone"  # the slave is not there any more: what becomes of its tasks is about to be known
     OVER = "over"
 
 
@@ -48,6 +53,13 @@ class Lose:
 
     reason: LossReason
     message: str
+
+
+@dataclass(frozen=True)
+class Await:
+    """Decision: the slave is gone, and gets nothing more. After so many seconds its `witness_is_late`."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,8 @@ class Session:
         self._probes = 0  # under way
         self._next_pause = FIRST_PAUSE
         self._parting = False
+        self._witnessed = False  # another process tells when the slave's has ended
+        self._finding: Lose | None = None  # while it is GONE
 
     @property
     def lease(self) -> float:
@@ -86,10 +100,16 @@ class Session:
         """Whether the session has ended: nothing that bears its token changes anything."""
         return self.state is SessionState.OVER
 
-    def opened(self, incarnation: str, now: float) -> Probe | None:
-        """The slave has accepted Connect."""
+    @property
+    def lives(self) -> bool:
+        """Whether it has begun, and has not ended."""
+        return self.state in (SessionState.LIVE, SessionState.SUSPECT, SessionState.GONE)
+
+    def opened(self, incarnation: str, now: float, *, witnessed: bool = False) -> Probe | None:
+        """The slave has accepted Connect. `witnessed`: it has a witness."""
         if self.over:
             return None
+        self._witnessed = witnessed
         self.state, self.incarnation, self.last_heard = SessionState.LIVE, incarnation, now
         broken_already = self._stream > 0 and not self._streaming
         return self._suspect() if broken_already else None
@@ -141,15 +161,18 @@ class Session:
         self._streaming = False
         return self._suspect() if self.state is SessionState.LIVE else None
 
-    def probed(self, answer: ProbeAnswer) -> Probe | Lose | None:
-        """A probe has ended. One that found out nothing is made again soon: a process that dies takes its moment."""
+    def probed(self, answer: ProbeAnswer, *, busy: bool = False) -> Probe | Lose | Await | None:
+        """A probe has ended. One that found out nothing is made again soon: a process that dies takes its moment.
+
+        `busy`: the slave has tasks, of which its witness may tell whether they had begun.
+        """
         self._probes -= 1
-        if self.over:
+        if self.over or self.state is SessionState.GONE:
             return None
         if answer.incarnation is not None and answer.incarnation != self.incarnation:
-            return self._lose(LossReason.RESTARTED, "another process answers at its address")
+            return self._not_found(LossReason.RESTARTED, "another process answers at its address", busy)
         if answer.nobody and self.state is SessionState.SUSPECT:
-            return self._lose(LossReason.EXITED, "nobody listens at its address any more")
+            return self._not_found(LossReason.EXITED, "nobody listens at its address any more", busy)
         if self.state is not SessionState.SUSPECT or self._probes:
             return None
         if answer.incarnation is not None:
@@ -158,9 +181,34 @@ class Session:
         pause, self._next_pause = self._next_pause, min(2 * self._next_pause, LONGEST_PAUSE)
         return self._probe(pause)
 
+    def _not_found(self, reason: LossReason, message: str, busy: bool) -> Lose | Await:
+        if not (busy and self._witnessed and self.state is SessionState.SUSPECT):
+            return self._lose(reason, message)
+        self.state, self._finding = SessionState.GONE, Lose(reason, message)
+        return Await(WITNESS_PATIENCE)
+
+    def doubt(self, error: BaseException) -> float:
+        """How many seconds it takes until it is known whether this failure of a call is the slave's death, of which its
+        witness knows more."""
+        broken = isinstance(error, RequestException) and error.code == "UNAVAILABLE"
+        return DOUBT if self._witnessed and broken else 0.0
+
+    def witness_is_late(self) -> Lose | None:
+        """The seconds that it has have passed."""
+        finding = self._finding
+        if self.state is not SessionState.GONE or finding is None:
+            return None
+        return self._lose(finding.reason, finding.message)
+
+    def exited(self, stream: int, incarnation: str) -> Lose | None:
+        """On that stream the witness of a slave says that this has ended."""
+        if self.over or stream != self._stream or incarnation != self.incarnation:
+            return None
+        return self._lose(LossReason.EXITED, "its process has ended")
+
     def tick(self, now: float) -> Lose | None:
         """Time has passed."""
-        if self.over or now < self.silent_at(now):
+        if self.over or self.state is SessionState.GONE or now < self.silent_at(now):
             return None
         silence = f"no heartbeat came for {now - self.last_heard:.1f} s"
         if not self._stream:

@@ -7,14 +7,18 @@ The parts know nothing of each other: who holds the session stands in `engagemen
 from __future__ import annotations
 
 from enum import Enum, unique
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from interaction.core.admission import Admission, Ticket
+from interaction.core.begun import Begun
 from interaction.core.engagement import Engagement, Verdict
 from interaction.core.model import ConnectAnswer, Data, HeldTask, TaskOffer
 from interaction.core.outbox import Outbox
 from interaction.core.outcomes import Tempo
 from interaction.exception import ResponseException, SlaveSlaveNotConnected
+
+if TYPE_CHECKING:
+    from interaction.core.begun import Memory
 
 T = TypeVar("T")
 
@@ -42,6 +46,16 @@ class Tenancy(Generic[T]):
         self.admission = Admission(slots, backlog)
         self.outbox = outbox
         self.tempo = Tempo()
+        self._begun: Begun | None = None  # where somebody can tell what has begun when this process has died
+
+    def witnessed(self, memory: Memory) -> None:
+        """From now on it is written there which tasks have begun."""
+        self._begun = Begun(memory, self.outbox.ids)
+
+    @property
+    def is_witnessed(self) -> bool:
+        """Whether that is so."""
+        return self._begun is not None
 
     # Draining.
 
@@ -131,6 +145,12 @@ class Tenancy(Generic[T]):
             raise SlaveSlaveNotConnected("this slave was restarted: the task is for the one that was here before")
         return self.admission.offer(offer, self.engagement.token, outbox_full=self.outbox.full)
 
+    def asks(self, ticket: Ticket) -> None:
+        """The user is about to be asked about a task: that runs code of his, and counts as its beginning."""
+        if self._begun is not None:
+            self._begun.reserve(ticket)
+            self._begun.begins(ticket)
+
     def accepted(self, ticket: Ticket, answer: Data, now: float) -> None:
         """The user takes the task: it may run.
 
@@ -145,6 +165,8 @@ class Tenancy(Generic[T]):
             self.admission.refused(ticket, refusal)
             raise
         self.admission.accepted(ticket, answer, now)
+        if self._begun is not None:
+            self._begun.reserve(ticket)
 
     def turn(self, ticket: Ticket, now: float) -> Turn:
         """There is a slot for a task that was taken. One that its owner may know as lost is not begun.
@@ -159,6 +181,8 @@ class Tenancy(Generic[T]):
             return Turn.WAIT
         if not ticket.claim():
             return Turn.DROP
+        if self._begun is not None:
+            self._begun.begins(ticket)
         ticket.begun = True
         return Turn.BEGIN
 

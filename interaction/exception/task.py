@@ -43,15 +43,18 @@ class TaskFailed(TaskException):
 
 
 class TaskLost(TaskException):
-    """The task's slave is gone, and nobody knows how far the task had come; or it handed the task back.
+    """The task's slave is gone, and nobody knows how far the task had come; or it is known that the task had not begun.
 
     Attributes:
         reason: a :class:`LossReason`. RETURNED: the task had not begun, and never will there.
         message: what happened, in a sentence that names the connection.
+        may_have_begun: False where it is certain that the task had not begun: its slave has handed it back, or has died
+            and left that behind. Started again, it is not done twice. Read from a journal, False for RETURNED alone.
     """
 
-    def __init__(self, reason: LossReason, message: str) -> None:
+    def __init__(self, reason: LossReason, message: str, *, may_have_begun: bool = True) -> None:
         super().__init__(reason, message)
+        self.may_have_begun = may_have_begun and reason is not LossReason.RETURNED
         self.reason = reason
         self.message = message
 

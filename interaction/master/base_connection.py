@@ -12,7 +12,7 @@ from interaction.address import Endpoint
 from interaction.config import MasterOptions
 from interaction.core.journal import SessionRecord
 from interaction.core.model import ConnectAnswer
-from interaction.core.session import Session, SessionState
+from interaction.core.session import Session
 from interaction.exception import LossReason, PayloadTooLarge, RequestException, SlaveSlaveNotConnected
 from interaction.master.archive import Archive
 from interaction.master.base_task import BaseTask, Diary, Runner
@@ -94,7 +94,7 @@ class BaseConnection:
     def is_connected(self) -> bool:
         """Whether the slave has accepted the connection, and neither side has ended or lost it."""
         link = self._link
-        return link is not None and link.session.state in (SessionState.LIVE, SessionState.SUSPECT)
+        return link is not None and link.session.lives
 
     @property
     def lost_reason(self) -> LossReason | None:

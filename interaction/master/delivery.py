@@ -117,6 +117,8 @@ class Delivery:
         try:
             answer = await self._client.new_task(owner.token, owner.session.incarnation, task.id, data, policy)
         except (ResponseException, RequestException) as error:
+            if seconds := owner.session.doubt(error):
+                await asyncio.sleep(seconds)  # which the end of the session ends, and the task with it
             self.not_started(task, error)
         else:
             task.accept(answer)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Protocol
 
-from interaction.core.session import Lose, Probe, Session
+from interaction.core.session import Await, Lose, Probe, Session
 
 LATE = -1  # the number of a stream that bears a token under which the session is no more
 
@@ -16,7 +17,10 @@ class StreamOwner(Protocol):
     def left(self, why: str, drained: bool) -> None:
         """The slave has left."""
 
-    def do(self, decision: Probe | Lose | None) -> None:
+    def exited(self, number: int, incarnation: str, begun: Collection[str] | None) -> None:
+        """On the stream of that number the slave's witness says that it has ended."""
+
+    def do(self, decision: Probe | Lose | Await | None) -> None:
         """Carry out what the core has decided."""
 
 
@@ -37,6 +41,10 @@ class HeartbeatStream:
         """The slave leaves."""
         if self._number != LATE:
             self._owner.left(reason, drained)
+
+    def exited(self, incarnation: str, begun: Collection[str] | None) -> None:
+        """The slave's process has ended."""
+        self._owner.exited(self._number, incarnation, begun)
 
     def broken(self) -> None:
         """The stream ended without a word."""

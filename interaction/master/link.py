@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from copy import copy
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
@@ -14,7 +13,7 @@ from typing import Protocol, TypeVar
 from interaction.core.custody import Custody, Ending
 from interaction.core.journal import SessionRecord
 from interaction.core.model import Acknowledgement, ConnectAnswer, Data, TaskResult
-from interaction.core.session import STREAM_GRACE, Lose, Probe, Session
+from interaction.core.session import STREAM_GRACE, Await, Lose, Probe, Session
 from interaction.exception import (
     JournalError,
     LossReason,
@@ -27,6 +26,7 @@ from interaction.exception import (
 from interaction.master.base_task import BaseTask
 from interaction.master.delivery import Delivery
 from interaction.master.heartbeat import LATE, HeartbeatStream
+from interaction.master.losses import how_it_ended, log_loss, tell_tasks
 from interaction.master.notes import Notes
 from interaction.rpc.convert import Report
 from interaction.rpc.encoded import Encoded
@@ -44,6 +44,9 @@ class LinkOwner(Protocol):
 
     def link_opened(self, link: Link) -> None:
         """The session has begun, or goes on."""
+
+    def link_gone(self, link: Link) -> None:
+        """The session is about to end: nothing more is to be handed over."""
 
     def link_over(self, link: Link) -> None:
         """The session has ended."""
@@ -136,7 +139,7 @@ class Link:
         self.slots, self.backlog, self.labels = answer.slots, answer.backlog, answer.labels
         self.delivery.opened(answer)
         loop = asyncio.get_running_loop()
-        probe = self.session.opened(answer.incarnation, loop.time())
+        probe = self.session.opened(answer.incarnation, loop.time(), witnessed="witness" in answer.features)
         loop.call_later(STREAM_GRACE, lambda: self.do(self.session.expect_stream()))
         _log.info("connection %r: connected to a slave of incarnation %s", self.name, answer.incarnation[:8])
         self.do(probe)
@@ -224,14 +227,7 @@ class Link:
 
     def how_it_ended(self) -> str | None:
         """When and why the session has ended, for people. None where it has not, or had never begun."""
-        reason = self.session.reason
-        if reason is None:
-            return None
-        ago = 0.0 if self.ended_at is None else time.monotonic() - self.ended_at
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - ago))
-        how = "ended" if reason in (LossReason.DISCONNECTED, LossReason.DRAINED) else "was lost"
-        why = f"{reason.name}: {self.custody.over_because}" if self.custody.over_because else reason.name
-        return f"{how} at {at}, {ago:.1f} s ago ({why})"
+        return how_it_ended(self.session.reason, self.custody.over_because, self.ended_at)
 
     def is_over(self) -> RequestException:
         """That the session is over, as an exception."""
@@ -265,12 +261,16 @@ class Link:
         if self._stream_awaited is not None and not self._stream_awaited.done():
             self._stream_awaited.set_result(None)
 
-    def do(self, decision: Probe | Lose | None) -> None:
+    def do(self, decision: Probe | Lose | Await | None) -> None:
         """Carry out what the core has decided."""
         if isinstance(decision, Probe):
             if not decision.after:
                 _log.info("connection %r: no heartbeat stream; asking who is there", self.name)
             self._owner.ask_after(self, decision)
+        elif isinstance(decision, Await):
+            self._owner.link_gone(self)
+            late = lambda: self.do(self.session.witness_is_late())  # noqa: E731
+            asyncio.get_running_loop().call_later(decision.seconds, insist, late)
         elif isinstance(decision, Lose):
             self._conclude(partial(self.custody.close, decision.reason, decision.message, asked=False))
 
@@ -290,6 +290,10 @@ class Link:
         """The slave has ended the session, and with it the stream: there is nothing to tell."""
         self._end_stream = None
         self._conclude(partial(self.custody.left, why, drained))
+
+    def exited(self, number: int, incarnation: str, begun: Collection[str] | None) -> None:
+        """The slave's witness says that its process has ended."""
+        self._conclude(partial(self.custody.exited, number, incarnation, begun))
 
     def abandon(self) -> None:
         """Let go of everything, and leave the session as it is, for the next master on the same journal."""
@@ -313,7 +317,7 @@ class Link:
         insist(self.end_stream, ending.message)
         attempt(self._await_stream_no_longer, self._end_calls, self.delivery.close)
         if ending.reason is not None:
-            self._log_loss(ending, ending.reason)
+            log_loss(self.name, ending, ending.reason)
             self._notes.over(self.token, ending, partial(self._tell, ending))
         elif self.record.incarnation:  # it is written down, and has never begun
             self._notes.session_dropped(self.record)
@@ -321,22 +325,13 @@ class Link:
         if not keep_client:
             attempt(lambda: self._owner.in_background(self.client.close()))
 
-    def _log_loss(self, ending: Ending[BaseTask], reason: LossReason) -> None:
-        in_order = reason in (LossReason.DISCONNECTED, LossReason.DRAINED) and not ending.unfinished
-        level = logging.INFO if in_order or ending.asked else logging.WARNING
-        told = (self.name, reason.name, ending.message, len(ending.unfinished))
-        _log.log(level, "connection %r is lost (%s): %s; unfinished tasks: %d", *told)
-
     def _end_calls(self) -> None:
         for call in self._calls - {asyncio.current_task()}:
             call.cancel()
 
     def _tell(self, ending: Ending[BaseTask]) -> None:
         """The owners of the tasks learn of their end, then who watches the slaves."""
-        for task in ending.unsent:
-            insist(task.fail_to_start, copy(ending.not_started))
-        for task in ending.lost:
-            insist(task.lose, copy(ending.error))  # where it is raised it gathers a traceback of its own
+        tell_tasks(ending)
         if not ending.asked and ending.reason is not None:
             insist(self._lost, ending.reason)
 

@@ -93,7 +93,8 @@ class Notes:
             then()
             return
         lost = [_loss_of(task, ending.error) for task in ending.lost]
-        unsent = [TaskDropped(task.id) for task in ending.unsent]
+        lost += [_loss_of(task, ending.not_begun) for task in ending.unbegun]
+        unsent = [TaskDropped(task.id) for task in (*ending.unsent, *ending.untaken)]
         self._keep([SessionDropped(token), *lost, *unsent], then)
 
     def _keep(self, entries: Sequence[Entry], then: Callable[[], object]) -> None:

@@ -159,6 +159,11 @@ class Roster(Generic[T]):
         for watcher in self._watchers:
             insist(watcher.joined, self._holders[link])
 
+    def link_gone(self, link: Link) -> None:
+        """A session is about to end."""
+        for watcher in self._watchers:
+            watcher.left(self._holders[link])
+
     def link_over(self, link: Link) -> None:
         """A session has ended. Harmless when repeated."""
         self._registry.retire(*link.tokens)
@@ -197,7 +202,7 @@ class Roster(Generic[T]):
     async def _probe(self, link: Link) -> None:
         async with self._probing:
             if not link.session.over:
-                link.do(link.session.probed(await link.client.probe()))
+                link.do(link.session.probed(await link.client.probe(), busy=link.custody.busy))
 
     def in_background(self, work: Awaitable[object]) -> None:
         """Have something done without waiting for it. What it raises is logged."""

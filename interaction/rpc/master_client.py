@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,6 +62,13 @@ class HeartbeatCall:
         """Say that the slave leaves. The master ends the stream then."""
         leaving = pb.HeartbeatLeaving(reason=reason, drained=drained)
         await self._write(pb.HeartbeatRequest(sequence=sequence, leaving=leaving))
+        await self._call.done_writing()
+
+    async def exited(self, sequence: int, incarnation: str, begun: Sequence[str] | None) -> None:
+        """Say that the slave's process has ended, and which tasks had begun; None: that is not known. The master then
+        ends the stream."""
+        exited = pb.HeartbeatExited(incarnation=incarnation, begun_known=begun is not None, begun=begun or ())
+        await self._write(pb.HeartbeatRequest(sequence=sequence, exited=exited))
         await self._call.done_writing()
 
     async def receive(self) -> BeatAnswer | None:

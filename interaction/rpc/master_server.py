@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Protocol
 
 import grpc
@@ -28,6 +28,7 @@ from interaction.v1 import master_service_pb2 as pb
 from interaction.v1 import master_service_pb2_grpc
 from interaction.version import __version__
 
+MOST_BEGUN = 100_000  # tasks of which a slave's witness may say that they had begun: of more, nothing is believed
 SERVICE = pb.DESCRIPTOR.services_by_name["MasterService"].full_name
 
 
@@ -39,6 +40,10 @@ class HeartbeatHandler(Protocol):
 
     def leaving(self, reason: str, drained: bool) -> None:
         """The slave leaves. Nothing follows."""
+
+    def exited(self, incarnation: str, begun: Collection[str] | None) -> None:
+        """The slave of that incarnation has ended, and these tasks had begun; None: it is not known which. `broken`
+        follows."""
 
     def broken(self) -> None:
         """The stream ended without a word. Nothing follows."""
@@ -112,6 +117,10 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
         return pb.ReportResultResponse(acknowledgement=acknowledgement.value)  # type: ignore[arg-type]  # an enum's number
 
 
+def _begun(exited: pb.HeartbeatExited) -> Collection[str] | None:
+    return frozenset(exited.begun) if exited.begun_known and len(exited.begun) <= MOST_BEGUN else None
+
+
 class _Stream:
     """One heartbeat stream, in one task, that may be cancelled while it reads: gRPC suffers from a cancelled write."""
 
@@ -151,6 +160,9 @@ class _Stream:
             if request.HasField("leaving"):
                 self._left = True
                 handler.leaving(sentence(request.leaving.reason), request.leaving.drained)
+                return
+            if request.HasField("exited"):
+                handler.exited(request.exited.incarnation, _begun(request.exited))
                 return
             newest = handler.beat(request.sequence)
             if newest is not None:

@@ -28,7 +28,7 @@ from interaction.rpc.loop import Loop
 from interaction.slave.decisions import Decisions, failed
 from interaction.slave.departure import Departure
 from interaction.slave.intake import Intake
-from interaction.slave.pacemaker import Pacemaker
+from interaction.slave.pacemaker import Pacemaker, pacemaker_for
 from interaction.slave.session import Session
 from interaction.slave.unheard import expired
 from interaction.slave.user import SlaveHooks, User
@@ -80,8 +80,9 @@ class Desk:
         """Work on this loop, the running one, from now on."""
         self._user.start(loop)
         self._intake.start(loop)
-        if self._options.pacemaker and self._options.isolation == "thread":  # whose tasks can hold the GIL
-            self._pacemaker = Pacemaker()
+        pacemaker = self._pacemaker = pacemaker_for(self._options, self._incarnation)
+        if pacemaker is not None and pacemaker.witness is not None:
+            self._tenancy.witnessed(pacemaker.witness.memory)
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -99,7 +100,8 @@ class Desk:
 
     @property
     def _features(self) -> tuple[str, ...]:
-        return ("work",) if self._options.fast_road else ()
+        work = ("work",) if self._options.fast_road else ()
+        return (*work, "witness") if self._tenancy.is_witnessed else work
 
     def admit(self, method: str, token: str) -> None:
         """Admit a call of the session's master; whether Connect and Disconnect fit is decided with them."""

@@ -81,6 +81,7 @@ class Intake:
         if ask is None:
             self._decided(ticket, {})
         else:
+            self._tenancy.asks(ticket)
             asking = asyncio.ensure_future(self._ask(ticket, ask))
             self._asking.add(asking)
             asking.add_done_callback(partial(insist, self._asked_user, ticket))

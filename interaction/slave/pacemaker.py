@@ -23,6 +23,7 @@ from interaction.config import TLS, SlaveOptions
 from interaction.core.lease import Lease
 from interaction.core.model import ConnectOffer
 from interaction.rpc import forks
+from interaction.slave.witness import Witness, witness_for
 
 _log = logging.getLogger("interaction.slave")
 _PROGRAM = Path(interaction.rpc.pacemaker.__file__).parent / "__main__.py"
@@ -35,10 +36,12 @@ Word = list[Any]  # a kind, and what belongs to it
 class Pacemaker:
     """One slave's pacemaker. All but `wait_until_ready` is called on the loop; nothing there waits for the process.
 
-    `heard`, where it is set, is called when the pacemaker has said something.
+    `heard`, where it is set, is called when the pacemaker has said something. `incarnation` is the slave's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, incarnation: str, witness: Witness | None) -> None:
+        self._incarnation = incarnation
+        self.witness = witness
         self.heard: Callable[[], None] | None = None
         self.took_over = False  # whether it has ever beaten in this session
         self._number = 0  # of the session
@@ -59,6 +62,7 @@ class Pacemaker:
     def begin(self, offer: ConnectOffer, master: Endpoint, options: SlaveOptions, lease: Lease) -> None:
         """A session begins: start the process where there is none, and tell it, in the background."""
         self._number = self._begun_last = self._number + 1
+        self._mark()
         self.took_over = False
         self._ready.clear()
         settings = {
@@ -67,6 +71,7 @@ class Pacemaker:
             "tls": _pems(options.tls),
             "channel": options.channel,
             "token": offer.token,
+            "incarnation": self._incarnation,
             "max_message_bytes": offer.max_message_bytes,
         }
         word = _line("begin", self._number, lease.duration, options.heartbeat_span, lease.renewed_at, settings)
@@ -90,7 +95,7 @@ class Pacemaker:
                 if self._stopped or number != self._number:
                     return
                 started = self._process is None
-                process = self._process = self._process or _start()
+                process = self._process = self._process or _start(self.witness)
             _write(process, word)
         except OSError as error:
             self._call(self._not_begun, process, error)
@@ -135,6 +140,11 @@ class Pacemaker:
         if self._told == self._number:
             self._say("end", self._number)
         self._number += 1  # what comes late is of no session
+        self._mark()
+
+    def _mark(self) -> None:
+        if self.witness is not None:
+            self.witness.session(self._number)
 
     def hear(self) -> list[Word]:
         """What it has said in this session since the last time: all that it had said by now."""
@@ -204,6 +214,8 @@ class Pacemaker:
         self._ready.set()
         if process is not None and process is self._process:
             self._let_go(process, 0.0)
+        if self.witness is not None:
+            self.witness.close()
 
     def _let_go(self, process: subprocess.Popen[bytes], patience: float) -> None:
         self._loop.remove_reader(_output(process))
@@ -221,19 +233,28 @@ class Pacemaker:
                 pipe.close()
 
 
-def _start() -> subprocess.Popen[bytes]:
+def pacemaker_for(options: SlaveOptions, incarnation: str) -> Pacemaker | None:
+    """One for a slave of those options, where it has a use: tasks that hold the GIL, or that wait while others run."""
+    witness = witness_for(options)
+    beats = options.pacemaker and options.isolation == "thread"
+    return Pacemaker(incarnation, witness) if beats or witness is not None else None
+
+
+def _start(witness: Witness | None) -> subprocess.Popen[bytes]:
     if sys.platform != "linux":  # whether the slave is stopped must be seen, and both clocks must be one
         raise OSError("it needs Linux")
     if getattr(sys, "frozen", False) or not sys.executable:
         raise OSError("there is no Python interpreter to run it")
+    shared = () if witness is None else (witness.descriptor,)
     with forks.held_off():
         process = subprocess.Popen(  # noqa: S603 - this interpreter, and a file of this package
-            [sys.executable, "-I", "-S", str(_PROGRAM), str(os.getpid())],
+            [sys.executable, "-I", "-S", str(_PROGRAM), str(os.getpid()), *map(str, shared)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
             start_new_session=True,  # Ctrl-C is for the slave
+            pass_fds=shared,
         )
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None, "as asked for"

@@ -64,7 +64,8 @@ class Slave(Facade):
         tls: the server's TLS, and that by which a master is dialled whose address says `https://`. None means none.
         allowed_masters: hosts, addresses and networks that may be dialled as a master. None allows all.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
-        pacemaker: whether a process beside the slave (10 MB) beats for it while a task holds the GIL. Linux only.
+        pacemaker: whether a process beside the slave (10 MB; 35 with a backlog) beats for it while a task holds the
+            GIL, and knows what of a backlog had not begun if the slave dies. Linux only.
         slots: how many tasks run at once, each on a thread (or in a process) of its own; 1 to 1000.
         backlog: how many more are taken, to run as places get free; 0 to 10,000. With 0 a task that finds no free slot
             is refused (TASK_ALREADY_EXIST).
@@ -74,7 +75,7 @@ class Slave(Facade):
             each a call of its own: for a network between that lets no long streams pass.
         isolation: `"thread"` runs `_process_task` in this process; `"process"` in a child process, in which this class
             is constructed once more, with the same arguments. The other hooks stay here, and share nothing with it. A
-            child that dies fails its task, and is replaced. No pacemaker is needed then.
+            child that dies fails its task, and is replaced. No pacemaker is needed then but for a backlog.
 
     Raises:
         TypeError, ValueError: an argument that can't be; the message names it. Or a hook that is a coroutine function,

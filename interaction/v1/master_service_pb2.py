@@ -16,7 +16,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from interaction.v1 import task_pb2 as interaction_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#interaction/v1/master_service.proto\x12\x0einteraction.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19interaction/v1/task.proto\"\x1a\n\x18MasterServicePingRequest\"P\n\x19MasterServicePingResponse\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\"a\n\x10HeartbeatRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x33\n\x07leaving\x18\x02 \x01(\x0b\x32 .interaction.v1.HeartbeatLeavingH\x00\x42\x06\n\x04news\"3\n\x10HeartbeatLeaving\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07\x64rained\x18\x02 \x01(\x08\"\x8c\x01\n\x11HeartbeatResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x07\x63losing\x18\x03 \x01(\x0b\x32 .interaction.v1.HeartbeatClosingH\x00\x42\x06\n\x04news\"\"\n\x10HeartbeatClosing\x12\x0e\n\x06reason\x18\x01 \x01(\t\"A\n\x13ReportResultRequest\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x1a.interaction.v1.TaskResult\"V\n\x14ReportResultResponse\x12>\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0e\x32%.interaction.v1.ResultAcknowledgement*\xac\x01\n\x15ResultAcknowledgement\x12&\n\"RESULT_ACKNOWLEDGEMENT_UNSPECIFIED\x10\x00\x12#\n\x1fRESULT_ACKNOWLEDGEMENT_RECORDED\x10\x01\x12$\n RESULT_ACKNOWLEDGEMENT_DUPLICATE\x10\x02\x12 \n\x1cRESULT_ACKNOWLEDGEMENT_STALE\x10\x03\x32\x9d\x02\n\rMasterService\x12[\n\x04Ping\x12(.interaction.v1.MasterServicePingRequest\x1a).interaction.v1.MasterServicePingResponse\x12T\n\tHeartbeat\x12 .interaction.v1.HeartbeatRequest\x1a!.interaction.v1.HeartbeatResponse(\x01\x30\x01\x12Y\n\x0cReportResult\x12#.interaction.v1.ReportResultRequest\x1a$.interaction.v1.ReportResultResponseBK\n\x12\x63om.interaction.v1P\x01Z\x1cinteraction/v1;interactionv1\xa2\x02\x03IXX\xaa\x02\x0eInteraction.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#interaction/v1/master_service.proto\x12\x0einteraction.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19interaction/v1/task.proto\"\x1a\n\x18MasterServicePingRequest\"P\n\x19MasterServicePingResponse\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\"\x94\x01\n\x10HeartbeatRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x33\n\x07leaving\x18\x02 \x01(\x0b\x32 .interaction.v1.HeartbeatLeavingH\x00\x12\x31\n\x06\x65xited\x18\x03 \x01(\x0b\x32\x1f.interaction.v1.HeartbeatExitedH\x00\x42\x06\n\x04news\"3\n\x10HeartbeatLeaving\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07\x64rained\x18\x02 \x01(\x08\"J\n\x0fHeartbeatExited\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x65gun_known\x18\x02 \x01(\x08\x12\r\n\x05\x62\x65gun\x18\x03 \x03(\t\"\x8c\x01\n\x11HeartbeatResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x07\x63losing\x18\x03 \x01(\x0b\x32 .interaction.v1.HeartbeatClosingH\x00\x42\x06\n\x04news\"\"\n\x10HeartbeatClosing\x12\x0e\n\x06reason\x18\x01 \x01(\t\"A\n\x13ReportResultRequest\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x1a.interaction.v1.TaskResult\"V\n\x14ReportResultResponse\x12>\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0e\x32%.interaction.v1.ResultAcknowledgement*\xac\x01\n\x15ResultAcknowledgement\x12&\n\"RESULT_ACKNOWLEDGEMENT_UNSPECIFIED\x10\x00\x12#\n\x1fRESULT_ACKNOWLEDGEMENT_RECORDED\x10\x01\x12$\n RESULT_ACKNOWLEDGEMENT_DUPLICATE\x10\x02\x12 \n\x1cRESULT_ACKNOWLEDGEMENT_STALE\x10\x03\x32\x9d\x02\n\rMasterService\x12[\n\x04Ping\x12(.interaction.v1.MasterServicePingRequest\x1a).interaction.v1.MasterServicePingResponse\x12T\n\tHeartbeat\x12 .interaction.v1.HeartbeatRequest\x1a!.interaction.v1.HeartbeatResponse(\x01\x30\x01\x12Y\n\x0cReportResult\x12#.interaction.v1.ReportResultRequest\x1a$.interaction.v1.ReportResultResponseBK\n\x12\x63om.interaction.v1P\x01Z\x1cinteraction/v1;interactionv1\xa2\x02\x03IXX\xaa\x02\x0eInteraction.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,24 +24,26 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interaction.v1.master_servi
 if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022com.interaction.v1P\001Z\034interaction/v1;interactionv1\242\002\003IXX\252\002\016Interaction.V1'
-  _globals['_RESULTACKNOWLEDGEMENT']._serialized_start=711
-  _globals['_RESULTACKNOWLEDGEMENT']._serialized_end=883
+  _globals['_RESULTACKNOWLEDGEMENT']._serialized_start=839
+  _globals['_RESULTACKNOWLEDGEMENT']._serialized_end=1011
   _globals['_MASTERSERVICEPINGREQUEST']._serialized_start=114
   _globals['_MASTERSERVICEPINGREQUEST']._serialized_end=140
   _globals['_MASTERSERVICEPINGRESPONSE']._serialized_start=142
   _globals['_MASTERSERVICEPINGRESPONSE']._serialized_end=222
-  _globals['_HEARTBEATREQUEST']._serialized_start=224
-  _globals['_HEARTBEATREQUEST']._serialized_end=321
-  _globals['_HEARTBEATLEAVING']._serialized_start=323
-  _globals['_HEARTBEATLEAVING']._serialized_end=374
-  _globals['_HEARTBEATRESPONSE']._serialized_start=377
-  _globals['_HEARTBEATRESPONSE']._serialized_end=517
-  _globals['_HEARTBEATCLOSING']._serialized_start=519
-  _globals['_HEARTBEATCLOSING']._serialized_end=553
-  _globals['_REPORTRESULTREQUEST']._serialized_start=555
-  _globals['_REPORTRESULTREQUEST']._serialized_end=620
-  _globals['_REPORTRESULTRESPONSE']._serialized_start=622
-  _globals['_REPORTRESULTRESPONSE']._serialized_end=708
-  _globals['_MASTERSERVICE']._serialized_start=886
-  _globals['_MASTERSERVICE']._serialized_end=1171
+  _globals['_HEARTBEATREQUEST']._serialized_start=225
+  _globals['_HEARTBEATREQUEST']._serialized_end=373
+  _globals['_HEARTBEATLEAVING']._serialized_start=375
+  _globals['_HEARTBEATLEAVING']._serialized_end=426
+  _globals['_HEARTBEATEXITED']._serialized_start=428
+  _globals['_HEARTBEATEXITED']._serialized_end=502
+  _globals['_HEARTBEATRESPONSE']._serialized_start=505
+  _globals['_HEARTBEATRESPONSE']._serialized_end=645
+  _globals['_HEARTBEATCLOSING']._serialized_start=647
+  _globals['_HEARTBEATCLOSING']._serialized_end=681
+  _globals['_REPORTRESULTREQUEST']._serialized_start=683
+  _globals['_REPORTRESULTREQUEST']._serialized_end=748
+  _globals['_REPORTRESULTRESPONSE']._serialized_start=750
+  _globals['_REPORTRESULTRESPONSE']._serialized_end=836
+  _globals['_MASTERSERVICE']._serialized_start=1014
+  _globals['_MASTERSERVICE']._serialized_end=1299
 # @@protoc_insertion_point(module_scope)

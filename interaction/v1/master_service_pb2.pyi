@@ -106,23 +106,29 @@ class HeartbeatRequest(_message.Message):
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
     LEAVING_FIELD_NUMBER: _builtins.int
+    EXITED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Counts the slave's beats in this session from 1, across streams, a leaving one included. Required."""
     @_builtins.property
     def leaving(self) -> Global___HeartbeatLeaving:
         """The slave leaves: the session ends here."""
 
+    @_builtins.property
+    def exited(self) -> Global___HeartbeatExited:
+        """The slave's process has ended: the session ends here."""
+
     def __init__(
         self,
         *,
         sequence: _builtins.int = ...,
         leaving: Global___HeartbeatLeaving | None = ...,
+        exited: Global___HeartbeatExited | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["leaving", b"leaving", "news", b"news"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exited", b"exited", "leaving", b"leaving", "news", b"news"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaving", b"leaving", "news", b"news", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exited", b"exited", "leaving", b"leaving", "news", b"news", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_news: _TypeAlias = _typing.Literal["leaving"]  # noqa: Y015
+    _WhichOneofReturnType_news: _TypeAlias = _typing.Literal["leaving", "exited"]  # noqa: Y015
     _WhichOneofArgType_news: _TypeAlias = _typing.Literal["news", b"news"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_news) -> _WhichOneofReturnType_news | None: ...
 
@@ -155,6 +161,46 @@ class HeartbeatLeaving(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HeartbeatLeaving: _TypeAlias = HeartbeatLeaving  # noqa: Y015
+
+@_typing.final
+class HeartbeatExited(_message.Message):
+    """The slave's process has ended. Its witness says so, another process beside it, on a stream of its own that bears the
+    session's token. Only once nothing of the slave can run any more: one that is stopped has not ended. The session is lost;
+    the master ends the stream with OK.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    BEGUN_KNOWN_FIELD_NUMBER: _builtins.int
+    BEGUN_FIELD_NUMBER: _builtins.int
+    incarnation: _builtins.str
+    """The slave that has ended, as in ConnectResponse: where the session is with another one, nothing changes. Required."""
+    begun_known: _builtins.bool
+    """Whether `begun` is complete: then no other task of the session has begun, or ever will, and their owners may have them
+    done elsewhere without their being done twice. False means that it is not known which have.
+    """
+    @_builtins.property
+    def begun(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the tasks that had begun, or may have; one that the slave's user was asked about counts. Tasks whose results
+        the master has acknowledged may be left out; others may be among them, and ids that the master does not know. More than
+        100,000 count as `begun_known` = false.
+        """
+
+    def __init__(
+        self,
+        *,
+        incarnation: _builtins.str = ...,
+        begun_known: _builtins.bool = ...,
+        begun: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "begun_known", b"begun_known", "incarnation", b"incarnation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeartbeatExited: _TypeAlias = HeartbeatExited  # noqa: Y015
 
 @_typing.final
 class HeartbeatResponse(_message.Message):

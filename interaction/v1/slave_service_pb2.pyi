@@ -58,7 +58,10 @@ class SlaveServicePingResponse(_message.Message):
     """The version of the slave's software. Empty means not told."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The optional RPCs that it serves: `work`, `cancel`. Unknown names are to be ignored. Empty means none."""
+        """The optional RPCs that it serves: `work`, `cancel`. And `witness`: when its process ends another one says on Heartbeat
+        that it has exited, within some tenths of a second, and what had begun; for 0.75 s the master waits for that, where it
+        finds nobody at the slave's address and tasks are out. Unknown names are to be ignored. Empty means none.
+        """
 
     def __init__(
         self,

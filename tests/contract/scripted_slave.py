@@ -52,6 +52,11 @@ class Beats:
         leaving = master_messages.HeartbeatLeaving(reason=reason, drained=drained)
         self._requests.put(master_messages.HeartbeatRequest(sequence=99, leaving=leaving))
 
+    def exited(self, *begun: str, incarnation: str = "", known: bool = True) -> None:
+        """Say, as its witness does, that the slave has ended, and what had begun."""
+        exited = master_messages.HeartbeatExited(incarnation=incarnation or INCARNATION, begun_known=known, begun=begun)
+        self._requests.put(master_messages.HeartbeatRequest(sequence=99, exited=exited))
+
     def end(self) -> None:
         """End the stream without a word."""
         self._requests.put(None)

@@ -9,7 +9,7 @@ import pytest
 
 from interaction import config
 from interaction.core import admission, batch, engagement, lease, outbox, recovery, road, session
-from interaction.rpc import encoded, payload, plain, status, transport
+from interaction.rpc import encoded, master_server, payload, plain, status, transport
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB, MIB = 1024, 1024 * 1024
@@ -59,6 +59,9 @@ FIGURES: list[tuple[str, str, float]] = [
     (f"{PROTOS}/master_service.proto", r"by convention on port (\d+)", config.DEFAULT_MASTER_PORT),
     (f"{PROTOS}/slave_service.proto", r"by convention on port (\d+)", config.DEFAULT_SLAVE_PORT),
     (f"{PROTOS}/master_service.proto", r"pauses that grow from at most 0.1 s to (\d+) s", outbox.LONGEST_PAUSE),
+    (f"{PROTOS}/master_service.proto", r"More than ([\d,]+) count as `begun_known`", master_server.MOST_BEGUN),
+    (f"{PROTOS}/slave_service.proto", r"for ([\d.]+) s the master waits for that", session.WITNESS_PATIENCE),
+    ("docs/operating.md", r"pacemaker does not say so within ([\d.]+) s", session.WITNESS_PATIENCE),
 ]
 # What the contract asks for at least, where the code may do more.
 LEAST: list[tuple[str, str, float]] = [

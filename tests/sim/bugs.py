@@ -5,7 +5,7 @@ They replace methods of the core's objects from outside: nothing in the package 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +14,12 @@ from interaction.core.custody import Ending
 from interaction.core.journal import Entry, SessionKept, SessionRecord
 from interaction.core.lease import Lease
 from interaction.core.model import Acknowledgement, TaskOffer, TaskResult
-from interaction.core.session import Lose, Probe, ProbeAnswer
+from interaction.core.session import Await, Lose, Probe, ProbeAnswer
 from interaction.core.task import TaskMachine
 from interaction.exception import LossReason
 from tests.sim.journal import Done, SimJournal
-from tests.sim.master import SimLink, SimMaster
+from tests.sim.link import SimLink
+from tests.sim.master import SimMaster
 from tests.sim.planting import each_journal, each_lease, each_link, each_machine, each_slave, nothing, put
 from tests.sim.road_bugs import ROAD_BUGS
 from tests.sim.run import Plant, Run
@@ -74,6 +75,12 @@ def runs_what_it_has_handed_back(slave: SimSlave) -> None:
 
     put(tenancy.admission, "unbegun", waiting)
     put(tenancy, "handed_back", handed_back)
+
+
+def witness_forgets(slave: SimSlave) -> None:
+    """It is not written down what begins."""
+    if slave.tenancy._begun is not None:
+        put(slave.tenancy._begun, "begins", nothing)
 
 
 def lease_never_over(slave: SimSlave) -> None:
@@ -160,9 +167,21 @@ def lost_tasks_not_told(master: SimMaster, link: SimLink) -> None:
     """The end of a session does not end its tasks."""
     close = link.custody.close
 
-    def closing(reason: LossReason | None, message: str, *, asked: bool) -> Ending[SimTask] | None:
-        ending = close(reason, message, asked=asked)
-        return None if ending is None else replace(ending, lost=(), unsent=())
+    def closing(reason: LossReason | None, message: str, **how: Any) -> Ending[SimTask] | None:
+        ending = close(reason, message, **how)
+        return None if ending is None else replace(ending, lost=(), unsent=(), unbegun=(), untaken=())
+
+    put(link.custody, "close", closing)
+
+
+def what_is_lost_had_not_begun(master: SimMaster, link: SimLink) -> None:
+    """A slave's death is taken for a proof."""
+    close = link.custody.close
+
+    def closing(
+        reason: LossReason | None, message: str, *, asked: bool, begun: Collection[str] | None = None
+    ) -> Ending[SimTask] | None:
+        return close(reason, message, asked=asked, begun=() if reason is LossReason.EXITED else begun)
 
     put(link.custody, "close", closing)
 
@@ -182,9 +201,9 @@ def restart_not_noticed(master: SimMaster, link: SimLink) -> None:
     """Whoever answers a probe is taken for the slave."""
     probed = link.session.probed
 
-    def probing(answer: ProbeAnswer) -> Probe | Lose | None:
+    def probing(answer: ProbeAnswer, *, busy: bool = False) -> Probe | Lose | Await | None:
         known = link.session.incarnation
-        return probed(ProbeAnswer(known if answer.incarnation else None, answer.nobody))
+        return probed(ProbeAnswer(known if answer.incarnation else None, answer.nobody), busy=busy)
 
     put(link.session, "probed", probing)
 
@@ -279,6 +298,7 @@ BUGS: dict[str, Plant] = {
             place_never_freed,
             hands_back_what_runs,
             runs_what_it_has_handed_back,
+            witness_forgets,
             lease_never_over,
             result_forgotten_when_reported,
             report_never_tried_again,
@@ -292,6 +312,7 @@ BUGS: dict[str, Plant] = {
             result_taken_twice,
             ended_tasks_are_lost,
             lost_tasks_not_told,
+            what_is_lost_had_not_begun,
             never_silent,
             restart_not_noticed,
             stall_reaches_into_the_future,

@@ -18,7 +18,8 @@ from tests.sim.wire import BROKEN, Said
 from tests.sim.world import CALL_SECONDS, Later
 
 if TYPE_CHECKING:
-    from tests.sim.master import SimLink, SimMaster
+    from tests.sim.link import SimLink
+    from tests.sim.master import SimMaster
 
 LIMIT = 1000  # bytes of a message on a stream
 SIZES = (10, 10, 10, 400, 2 * LIMIT)  # bytes that a task or a result may have; the last goes by a call
@@ -82,11 +83,16 @@ class SimDelivery:
             if self._link.session.over:  # which has ended the call, and ends the task
                 return
             if isinstance(answer, (ResponseException, RequestException)):
-                self.not_started(task, answer)
+                known = self.world.now + self._link.session.doubt(answer)
+                self.world.on(self._master, known, partial(self._no_answer, task, answer))
             else:
                 task.accept()
 
         self.world.request(self._master, self.slave, lambda: self.slave.new_task(self.token, offer), done, deadline)
+
+    def _no_answer(self, task: SimTask, error: BaseException) -> None:
+        if not self._link.session.over:
+            self.not_started(task, error)
 
     def not_started(self, task: SimTask, error: BaseException) -> None:
         """It was refused, or got no answer."""

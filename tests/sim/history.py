@@ -22,6 +22,7 @@ class TaskStory:
     value: object = None  # what its execution gave
     result: object = None  # what its owner has
     accepted: bool = False  # `start()` has returned
+    unbegun: bool = False  # his master was told by a witness that it had not begun
     unborn: bool = False  # the master was killed in `start()`, before anything was written down
 
 
@@ -67,8 +68,18 @@ class History:
         lost = [status for _, status in story.ends if status is TaskStatus.LOST]
         if story.unborn:
             self.wrong(now, f"task {task_id} runs, and was never written down")
+        if story.unbegun:
+            self.wrong(now, f"task {task_id} began after a witness had said that it never would")
         if lost:
             self.wrong(now, f"task {task_id} began after its owner knew it as lost")
+
+    def not_begun(self, now: float, task_id: str) -> None:
+        """A slave has died, and its master knows from a witness that the task had not begun."""
+        story = self.tasks[task_id]
+        story.unbegun = True
+        self.counts["not begun"] += 1
+        if story.executions:
+            self.wrong(now, f"task {task_id} was said not to have begun, and had")
 
     def not_held(self, now: float, task_id: str, slave: str, incarnation: str) -> None:
         """A slave that can resume does not hold the task. `incarnation` is of its process at this moment."""

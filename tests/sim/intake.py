@@ -47,6 +47,7 @@ class SimIntake:
             self._asked[id(ticket)] = [answer]
             moment = self._world.random.choice((0.0, 0.0, 0.0, 0.3))
             if moment:
+                self._tenancy.asks(ticket)
                 self._world.on(self._slave, self._world.now + moment, partial(self._decided, ticket))
             else:
                 self._decided(ticket)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from interaction.core.journal import (
 )
 from interaction.core.model import Acknowledgement, ConnectAnswer, TaskResult
 from interaction.core.registry import Registry
-from interaction.core.session import STREAM_GRACE, Lose, Probe, ProbeAnswer, Session, SessionState
+from interaction.core.session import STREAM_GRACE, Await, Lose, Probe, ProbeAnswer, Session, SessionState
 from interaction.core.task import TaskMachine, TaskStatus
 from interaction.exception import (
     JournalError,
@@ -32,6 +32,7 @@ from interaction.exception import (
 from tests.sim.delivery import SimDelivery
 from tests.sim.history import History
 from tests.sim.journal import Disk, SimJournal
+from tests.sim.link import SimLink
 from tests.sim.task import SimTask
 from tests.sim.world import CALL_SECONDS, World
 
@@ -39,24 +40,6 @@ if TYPE_CHECKING:
     from tests.sim.slave import SimSlave, Stream
 
 PROBE_TIMEOUT = 1.0
-
-
-@dataclass
-class SimLink:
-    """One session of the master's with one slave."""
-
-    record: SessionRecord
-    slave: SimSlave
-    session: Session
-    tokens: list[str]
-    custody: Custody[SimTask]
-    delivery: SimDelivery = field(init=False)
-    heard_at: float = 0.0  # when anything of the slave's last came through, for the judge
-
-    @property
-    def token(self) -> str:
-        """The session's token."""
-        return self.record.token
 
 
 class SimMaster:
@@ -99,11 +82,14 @@ class SimMaster:
             self.do(link, decision)
         self.world.on(self, self.world.now + self._check_span, self._tick)
 
-    def do(self, link: SimLink, decision: Probe | Lose | None) -> None:
+    def do(self, link: SimLink, decision: Probe | Lose | Await | None) -> None:
         """Carry out what the core has decided."""
         if isinstance(decision, Probe):
             pause = self.registry.pause_before(decision, self.world.now)
             self.world.on(self, self.world.now + pause, lambda: self._probe(link))
+        elif isinstance(decision, Await):
+            late = self.world.now + decision.seconds
+            self.world.on(self, late, lambda: self.do(link, link.session.witness_is_late()))
         elif isinstance(decision, Lose):
             self.over(link, link.custody.close(decision.reason, decision.message, asked=False))
 
@@ -113,8 +99,9 @@ class SimMaster:
                 found = ProbeAnswer(incarnation=answer)
             else:
                 found = ProbeAnswer(nobody=isinstance(answer, RequestException) and answer.code == "UNAVAILABLE")
-            self.do(link, link.session.probed(found))
-            if isinstance(answer, str) and answer != link.session.incarnation and not link.session.over:
+            self.do(link, link.session.probed(found, busy=link.custody.busy))
+            gone = link.session.over or link.session.state is SessionState.GONE
+            if isinstance(answer, str) and answer != link.session.incarnation and not gone:
                 self.history.wrong(self.world.now, f"{link.slave.name} was seen to have restarted, and is not lost")
 
         self.world.call(self, link.slave, lambda: link.slave.incarnation, done, PROBE_TIMEOUT)
@@ -193,7 +180,8 @@ class SimMaster:
         """The slave has accepted, or has taken the session up again."""
         link.heard_at = self.world.now
         link.delivery.opened(answer)
-        self.do(link, link.session.opened(answer.incarnation, self.world.now))
+        witnessed = "witness" in answer.features
+        self.do(link, link.session.opened(answer.incarnation, self.world.now, witnessed=witnessed))
         self.world.on(self, self.world.now + STREAM_GRACE, lambda: self.do(link, link.session.expect_stream()))
 
     def disconnect(self, slave: SimSlave) -> None:
@@ -255,6 +243,16 @@ class SimMaster:
         if link is not None and stream.number:
             self.do(link, link.session.stream_broken(stream.number))
 
+    def exited(self, token: str, incarnation: str, begun: Sequence[str] | None) -> None:
+        """The witness of a slave opens a stream, to say that this has ended, and what had begun."""
+        link = self.registry.find(token)
+        if link is None or token in link.tokens[: link.tokens.index(link.token)]:
+            return
+        link.heard_at = self.world.now
+        number = link.session.stream_opened(self.world.now)
+        self.over(link, link.custody.exited(number, incarnation, begun))
+        self.do(link, link.session.stream_broken(number))
+
     def left(self, stream: Stream, drained: bool) -> None:
         """A slave has left."""
         link = self.registry.find(stream.token)
@@ -308,11 +306,19 @@ class SimMaster:
             self.history.wrong(self.world.now, f"{link.slave.name} still believes in a session that is lost")
 
         def tell() -> None:
-            for task in ending.unfinished:
+            for task in (*ending.lost, *ending.unsent):
                 task.lose(ending.error)
+            for task in ending.untaken:
+                task.fail_to_start(ending.not_taken)
+            for task in ending.unbegun:
+                task.lose(ending.not_begun)
 
+        for task in (*ending.unbegun, *ending.untaken):
+            self.history.not_begun(self.world.now, task.id)
         lost = [loss_of(task, ending.error) for task in ending.lost]
-        self.keep([SessionDropped(link.token), *lost, *(TaskDropped(task.id) for task in ending.unsent)], tell)
+        lost += [loss_of(task, ending.not_begun) for task in ending.unbegun]
+        unsent = [TaskDropped(task.id) for task in (*ending.unsent, *ending.untaken)]
+        self.keep([SessionDropped(link.token), *lost, *unsent], tell)
 
     def end_stream(self, link: SimLink) -> None:
         """Tell the slave that the session it beats for is over."""

@@ -12,7 +12,8 @@ from interaction.core.road import Road
 from interaction.core.session import Session
 from interaction.core.task import TaskMachine
 from tests.sim.journal import SimJournal
-from tests.sim.master import SimLink, SimMaster
+from tests.sim.link import SimLink
+from tests.sim.master import SimMaster
 from tests.sim.road import Packed
 from tests.sim.run import Plant
 from tests.sim.slave import SimSlave

@@ -11,7 +11,8 @@ from interaction.core.recovery import Recovery, Refused, meaning_of
 from interaction.core.task import STATUS_BY_RESULT, TaskMachine
 from interaction.exception import JournalError, LossReason, ResponseException, TaskLost
 from tests.sim.journal import Disk
-from tests.sim.master import SimLink, SimMaster
+from tests.sim.link import SimLink
+from tests.sim.master import SimMaster
 from tests.sim.slave import SimSlave
 from tests.sim.task import SimTask
 from tests.sim.world import CALL_TIMEOUT

@@ -14,7 +14,8 @@ from interaction.core.road import Awaited, Road
 from interaction.core.task import TaskMachine, TaskStatus
 from interaction.core.tenancy import Turn
 from interaction.exception import SlaveTaskAlreadyExist
-from tests.sim.master import SimLink, SimMaster
+from tests.sim.link import SimLink
+from tests.sim.master import SimMaster
 from tests.sim.planting import each_link, each_machine, each_outcomes, each_road, each_slave, nothing, put
 from tests.sim.road import Packed
 from tests.sim.run import Plant

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from interaction.core.session import SessionState
 from tests.sim.history import History
 from tests.sim.journal import Disk
 from tests.sim.master import PROBE_TIMEOUT, SimMaster
@@ -86,7 +85,7 @@ class Run:
     def _start(self, slave: SimSlave, count: int) -> None:
         for _ in range(count):
             self._tasks += 1
-            self.master.start_task(slave, f"task-{self._tasks}")
+            self.master.start_task(slave, f"task-{self._tasks:031}")
 
     # Faults.
 
@@ -182,7 +181,7 @@ class Run:
         """A few times a second: does the master believe in somebody for too long?"""
         now = self.world.now
         for link in self.master.links.values() if self.master.up else ():
-            if link.session.state not in (SessionState.LIVE, SessionState.SUSPECT):
+            if not link.session.lives:
                 continue
             silent_since = max(link.heard_at, self._excused_until)
             if now > silent_since + self.tolerance + self.check_span + SLACK:
@@ -214,7 +213,7 @@ class Run:
                 self.world.at(self.world.now + 2.0 * moment, lambda slave=slave: self.master.connect(slave))  # type: ignore[misc]
                 self.world.at(
                     self.world.now + 2.0 * moment + 1.0,
-                    lambda slave=slave, moment=moment: self.master.start_task(slave, f"last-{slave.name}-{moment}"),  # type: ignore[misc]
+                    lambda slave=slave, moment=moment: self.master.start_task(slave, f"last-{slave.name}-{moment:023}"),  # type: ignore[misc]
                 )
 
     def _judge(self) -> None:

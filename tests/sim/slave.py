@@ -23,6 +23,7 @@ from tests.sim.history import History
 from tests.sim.intake import SimIntake
 from tests.sim.master import SimMaster
 from tests.sim.wire import BROKEN, Status, Wire
+from tests.sim.witness import SimWitness
 from tests.sim.work import SimWork
 from tests.sim.world import Later, Work, World
 
@@ -68,6 +69,7 @@ class SimSlave:
         self.fast_road = draw.choices((FastRoad.SERVED, FastRoad.LACKING, FastRoad.BARRED), (0.75, 0.2, 0.05))[0]
         self._slots, self._backlog = draw.choice((1, 1, 2, 3)), draw.choice((0, 0, 1, 4))
         self.capacity = self._slots + self._backlog + draw.choice((1, 1000))  # of the outbox
+        self.witnessed = draw.random() < 0.6  # another process knows what had begun when this one dies
         self._later: dict[object, Later] = {}
         self.start()
 
@@ -79,6 +81,7 @@ class SimSlave:
         self.tenancy: Tenancy[TaskResult] = Tenancy(
             self.incarnation, self._span, self.outbox, slots=self._slots, backlog=self._backlog
         )
+        self.witness = SimWitness(self, self.capacity + self._slots + self._backlog)
         self.intake = SimIntake(self)
         self.stream = None
         self.work: SimWork | None = None
@@ -91,6 +94,7 @@ class SimSlave:
         self.break_stream()
         if self.work is not None:
             self.work.wire.end(self.work.wire.master, BROKEN)
+        self.witness.testify()
 
     def drain(self, timeout: float) -> None:
         """SIGTERM: it takes nothing new, hands back what has not begun, and leaves when the rest is done."""
@@ -144,7 +148,9 @@ class SimSlave:
         return self._ask(token, lambda: self._connected(token, lease))
 
     def _answer(self, held: Sequence[HeldTask] = ()) -> ConnectAnswer:
-        admission, features = self.tenancy.admission, () if self.fast_road is FastRoad.LACKING else ("work",)
+        admission = self.tenancy.admission
+        served = {"work": self.fast_road is not FastRoad.LACKING, "witness": self.witnessed}
+        features = [name for name, is_served in served.items() if is_served]
         return ConnectAnswer(self.incarnation, {}, admission.slots, admission.backlog, features, tuple(held))
 
     def _connected(self, token: str, lease: float) -> object:
@@ -197,6 +203,7 @@ class SimSlave:
 
     def _end_session(self) -> None:
         self._reporting = False
+        self.witness.token = ""
         if self.work is not None:
             self._end_work(self.work, SlaveSlaveNotConnected("the session is over"))
         self.intake.go_on()
@@ -210,6 +217,7 @@ class SimSlave:
         self.break_stream()
         self._open(token)
         self._reporting = True
+        self.witness.token = token
         self.intake.go_on()
         self.report()
 

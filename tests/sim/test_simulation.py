@@ -34,6 +34,7 @@ def test_runs_are_about_something() -> None:
     happened = {"COMPLETED", "LOST", "START_FAILED", "EXITED", "RESTARTED", "SILENT", "DISCONNECTED"} | {
         "DRAINED",
         "RETURNED",
+        "not begun",
     }
     happened |= {"streams broken", "streams closed", "sent by a stream", "results by a stream", "left over by a stream"}
     happened |= {"refused with TASK_ALREADY_EXIST", "refused with TASK_REFUSED", "no answer"}

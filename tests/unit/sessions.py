@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interaction.core.session import Lose, Probe, ProbeAnswer, Session, SessionState
+from interaction.core.session import Await, Lose, Probe, ProbeAnswer, Session, SessionState
 from interaction.exception import LossReason
 
 ME, ANOTHER = "a" * 32, "b" * 32
@@ -25,5 +25,5 @@ def suspect_session() -> Session:
     return session
 
 
-def reason_of(decision: Probe | Lose | None) -> LossReason | None:
+def reason_of(decision: Probe | Lose | Await | None) -> LossReason | None:
     return decision.reason if isinstance(decision, Lose) else None

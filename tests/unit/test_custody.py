@@ -173,3 +173,47 @@ def test_after_a_restart_what_the_slave_does_not_hold_is_lost(custody: Custody[C
     assert [(task.id, error.reason) for task, error in missing] == [("c", LossReason.NOT_HELD)]
     assert custody.report(result_of("c")) is Acknowledgement.STALE
     assert custody.report(result_of("a")) is tasks[0]
+
+
+def test_what_the_witness_of_a_slave_does_not_name_has_not_begun(custody: Custody[Charge]) -> None:
+    begun, waiting, unanswered, on_its_way = Charge("a"), Charge("b"), starting("c"), starting("d")
+    for task in (begun, waiting, unanswered, on_its_way):
+        custody.hand_over(task)
+    ending = custody.exited(custody.session.stream_opened(1.0), "i", {"a", "c", "somebody's"})
+    assert ending is not None
+    assert (ending.lost, ending.unbegun) == ([begun], [waiting])
+    assert (ending.unsent, ending.untaken) == ([unanswered], [on_its_way])
+    assert {task.id for task in ending.unfinished} == {"a", "b", "c", "d"}
+    assert (ending.reason, ending.error.reason) == (LossReason.EXITED, LossReason.EXITED)
+    assert ending.error.may_have_begun
+    assert (ending.not_begun.reason, ending.not_begun.may_have_begun) == (LossReason.EXITED, False)
+    assert str(ending.not_begun).endswith("; the task had not begun")
+    assert isinstance(ending.not_taken, SlaveSlaveNotConnected)
+    assert "not known" in str(ending.not_started)
+    assert custody.report(result_of("b")) is Acknowledgement.STALE
+
+
+def test_a_witness_that_does_not_know_what_had_begun_proves_nothing(custody: Custody[Charge]) -> None:
+    task, on_its_way = Charge("a"), starting("b")
+    for each in (task, on_its_way):
+        custody.hand_over(each)
+    ending = custody.exited(custody.session.stream_opened(1.0), "i", None)
+    assert ending is not None
+    assert (ending.lost, ending.unsent, ending.unbegun, ending.untaken) == ([task], [on_its_way], [], [])
+
+
+def test_a_witness_that_comes_too_late_or_is_anothers_changes_nothing(custody: Custody[Charge]) -> None:
+    custody.hand_over(Charge("a"))
+    assert custody.exited(custody.session.stream_opened(1.0), "another", ()) is None
+    assert not custody.session.over
+    assert custody.end(LossReason.SILENT, "silent", asked=False) is not None
+    assert custody.exited(custody.session.stream_opened(1.0), "i", ()) is None
+
+
+def test_a_result_that_is_being_recorded_is_no_task_that_had_not_begun(custody: Custody[Charge]) -> None:
+    custody.hand_over(Charge("a"))
+    custody.report(result_of("a"))
+    ending = custody.exited(custody.session.stream_opened(1.0), "i", ())
+    assert ending is not None
+    assert ending.unfinished == []
+    assert custody.recorded(result_of("a")) is Acknowledgement.RECORDED

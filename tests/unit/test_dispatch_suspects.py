@@ -6,7 +6,7 @@ from interaction.core.again import FIRST_PAUSE
 from interaction.core.dispatch import SUSPECT
 from interaction.core.member import FIRST_REST
 from interaction.core.task import TaskStatus
-from interaction.exception import LossReason, TaskLost
+from interaction.exception import LossReason, SlaveSlaveNotConnected, TaskLost
 from tests.unit.dispatching import END, FAILED, FULL, LOST, Named, Pool, add, given, join, pool_of
 
 
@@ -101,3 +101,19 @@ def test_what_was_handed_back_costs_nothing_and_its_slave_rests() -> None:
     join(pool, "b", 1, 0)
     assert given(pool) == [("b", 1)]
     assert pool.next_due() is None
+
+
+def test_what_had_not_begun_when_its_slave_died_costs_nothing() -> None:
+    """However many slaves die with it: it is not the cause."""
+    pool = pool_of(0, a=(1, 3))
+    jobs = add(pool, 4)
+    given(pool)
+    for number in range(SUSPECT + 1):
+        pool.leave(str(number) if number else "a", 0.0)
+        error = TaskLost(LossReason.EXITED, "gone", may_have_begun=False)
+        assert not pool.ended(jobs[1], TaskStatus.LOST, error, 0.0)
+        assert not pool.ended(jobs[2], TaskStatus.START_FAILED, SlaveSlaveNotConnected("gone"), 0.0)
+        join(pool, str(number + 1), 2, 0)
+        assert {job for _, job in given(pool)} == {1, 2}
+    assert pool.ended(jobs[0], TaskStatus.LOST, LOST, 0.0)
+    assert [job.deaths for job in jobs] == [1, 0, 0, 0]

@@ -8,7 +8,7 @@ from functools import wraps
 from types import SimpleNamespace
 from typing import cast
 
-from interaction.core.session import Lose, Probe, ProbeAnswer, Session
+from interaction.core.session import Await, Lose, Probe, ProbeAnswer, Session
 from interaction.exception import LossReason
 from interaction.master import roster as module
 from interaction.master.link import Link
@@ -22,11 +22,12 @@ class FakeLink:
 
     def __init__(self) -> None:
         self.session = Session(15.0)
-        self.client = self
+        self.client = self.custody = self
+        self.busy = False
         self.stream: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.answer: asyncio.Future[ProbeAnswer] = asyncio.get_running_loop().create_future()
         self.asked = False
-        self.decisions: list[Probe | Lose | None] = []
+        self.decisions: list[Probe | Lose | Await | None] = []
 
     async def streaming(self) -> None:
         await asyncio.shield(self.stream)
@@ -35,7 +36,7 @@ class FakeLink:
         self.asked = True
         return await self.answer
 
-    def do(self, decision: Probe | Lose | None) -> None:
+    def do(self, decision: Probe | Lose | Await | None) -> None:
         self.decisions.append(decision)
 
 

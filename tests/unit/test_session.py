@@ -10,9 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from interaction.core.session import Lose, Probe, ProbeAnswer, Session, SessionState
+from interaction.core.session import Await, Lose, Probe, ProbeAnswer, Session, SessionState
 from interaction.exception import LossReason
-from tests.unit.sessions import ME, MYSELF, NOBODY, RESTARTED, TOLERANCE, UNCERTAIN, live_session, reason_of
+from tests.unit.sessions import (
+    ANOTHER,
+    ME,
+    MYSELF,
+    NOBODY,
+    RESTARTED,
+    TOLERANCE,
+    UNCERTAIN,
+    live_session,
+    reason_of,
+)
 
 
 @pytest.mark.parametrize("tolerance", [0.2, 1.0, 15.0, 3600.0])
@@ -167,7 +177,7 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
         self.streams = 0
         self.probes = 0  # under way
 
-    def decided(self, decision: Probe | Lose | None) -> None:
+    def decided(self, decision: Probe | Lose | Await | None) -> None:
         if self.was_over:
             assert decision is None
         self.probes += isinstance(decision, Probe)
@@ -179,10 +189,10 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule()
-    def opened(self) -> None:
+    @rule(witnessed=st.booleans())
+    def opened(self, witnessed: bool) -> None:
         if self.session.state in (SessionState.OPENING, SessionState.OVER):
-            self.decided(self.session.opened(ME, self.now))
+            self.decided(self.session.opened(ME, self.now, witnessed=witnessed))
 
     @rule()
     def stream_opened(self) -> None:
@@ -202,11 +212,24 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
         if counts:
             assert self.session.last_heard == self.now
 
-    @rule(answer=st.sampled_from([MYSELF, RESTARTED, NOBODY, UNCERTAIN]))
-    def probed(self, answer: ProbeAnswer) -> None:
+    @rule(answer=st.sampled_from([MYSELF, RESTARTED, NOBODY, UNCERTAIN]), busy=st.booleans())
+    def probed(self, answer: ProbeAnswer, busy: bool) -> None:
         if self.probes:
             self.probes -= 1
-            self.decided(self.session.probed(answer))
+            self.decided(self.session.probed(answer, busy=busy))
+
+    @rule(back=st.integers(0, 2), who=st.sampled_from([ME, ANOTHER]))
+    def exited(self, back: int, who: str) -> None:
+        decision = self.session.exited(self.streams - back, who)
+        assert decision is None or (who == ME and not back)
+        self.decided(decision)
+
+    @rule()
+    def witness_is_late(self) -> None:
+        gone = self.session.state is SessionState.GONE
+        decision = self.session.witness_is_late()
+        assert (decision is not None) is gone
+        self.decided(decision)
 
     @rule()
     def tick(self) -> None:

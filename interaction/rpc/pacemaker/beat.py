@@ -13,11 +13,12 @@ from interaction.config import TLS
 from interaction.core.pacemaker import Pace
 from interaction.exception import MasterResponseException, RequestException
 from interaction.rpc.master_client import HeartbeatCall, MasterClient
-from interaction.rpc.pacemaker.wire import Session, Wire
+from interaction.rpc.pacemaker.wire import Session, Wire, end
 
 _FIRST_PAUSE = 0.05  # seconds before a broken stream is opened again; doubled each time
 _LONGEST_PAUSE_SHARE = 1 / 12  # of the lease
 _LINGER_SHARE = 1 / 6  # of the lease that a stream is kept without a beat, for the slave's own to take its place
+_LAST_WORDS = 3.0  # seconds in which it is tried to tell that the slave has ended
 _TEXT = 500  # characters of the master's that are handed on
 
 
@@ -34,6 +35,7 @@ class Understudy:
         self._wire = wire
         self._pacemaker = wire.pacemaker
         self._changed = asyncio.Event()
+        self._testifying: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Never returns."""
@@ -42,7 +44,10 @@ class Understudy:
         if self._wire.ended is not None:
             loop.add_reader(self._wire.ended, self._heard)
         while True:
-            if self._wire.pace() is Pace.BEAT:
+            pace = self._wire.pace()
+            if self._wire.over_with_slave:
+                await self._slave_ended()
+            elif pace is Pace.BEAT:
                 assert self._wire.session is not None, "else it rests"
                 await self._stand_in(self._wire.session)
             else:
@@ -51,6 +56,42 @@ class Understudy:
     def _heard(self) -> None:
         self._wire.read()
         self._changed.set()
+        if self._wire.over_with_slave:
+            self._slave_ended()
+
+    def _slave_ended(self) -> asyncio.Task[None]:
+        if self._testifying is None:
+            loop = asyncio.get_running_loop()
+            for source in (0, self._wire.ended):
+                if source is not None:
+                    loop.remove_reader(source)
+            self._testifying = asyncio.ensure_future(self._testify())
+        return self._testifying
+
+    async def _testify(self) -> None:
+        """Tell the master that the slave has ended, and what had begun. That is the end of this process, too."""
+        session = self._wire.session
+        try:
+            assert session is not None, "else there is nothing to say"
+            await asyncio.wait_for(self._tell_end(session, self._wire.begun()), _LAST_WORDS)
+        finally:
+            end()
+
+    async def _tell_end(self, session: Session, begun: list[str] | None) -> None:
+        client, pause = _client(session), _FIRST_PAUSE
+        while True:
+            call = client.heartbeat()
+            try:
+                lease = self._pacemaker.lease
+                await call.exited(1 if lease is None else lease.newest + 1, session.settings["incarnation"], begun)
+                while await call.receive() is not None:
+                    pass
+                return
+            except MasterResponseException:  # the session is over
+                return
+            except RequestException:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LAST_WORDS)
 
     async def _pause_until(self, moment: float | None) -> None:
         """Wait until that moment, or until something has come."""
