@@ -33,7 +33,7 @@ _LOOK = 1.0  # seconds to find out why nobody answers
 MOST_HELD, MOST_FEATURES = 25_000, 100
 _REMEDIES = Remedies(
     who="the slave",
-    dial_by_tls="new_connection(..., https=True), and its authority in Master(client_tls=) or Master(tls=)",
+    dial_by_tls="use new_connection(..., https=True), with its authority in Master(client_tls=) or Master(tls=)",
     dial_without="leave https=True out, or give it Slave(tls=)",
     trust="the authority in Master(client_tls=) or Master(tls=) has to be the one that signed it",
     expect="connect by a name that is in it, or say which one to expect: Master(client_tls=TLS(..., server_name=))",
