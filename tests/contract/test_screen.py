@@ -17,9 +17,12 @@ import os, signal, sys, threading
 from interaction import Master, Slave, TaskFail, aio
 from tests.contract.isolated_slave import Isolated
 
+running = threading.Event()
+
 class Worker(Slave):
     def _process_task(self, task):
         if "wait" in task:
+            running.set()
             threading.Event().wait(30)
         if "fail" in task:
             raise TaskFail()
@@ -162,6 +165,7 @@ with Mine("127.0.0.1", 0) as master:
     connection = master.new_connection("conn", "127.0.0.1", slave.port)
     connection.connect()
     task = connection.new_task({{"wait": 1}}).start() if {busy} else None
+    assert task is None or running.wait(20)  # else it is handed back, which is no loss of work
     slave.shutdown()
     assert lost.wait(20)
 """)
