@@ -32,12 +32,18 @@ class Ticket:
     begun: bool = False
     ended: bool = False
     cell: int = 0  # as of `core.begun`; 0: none
+    returned: bool = False  # it never begins, and is to be handed back
     _claims: Iterator[int] = field(default_factory=count, repr=False)
 
     def claim(self) -> bool:
         """Decide what becomes of a task that was taken: it begins, or is handed back. Says whether that is decided
         here; only the first decides. From any thread: one call that nothing can come between."""
         return next(self._claims) == 0
+
+    def claim_back(self) -> bool:
+        """Decide that it is handed back, unless it has begun. Says whether that is so, also when it is asked again."""
+        self.returned = self.returned or next(self._claims) == 0
+        return self.returned and not self.ended
 
 
 class Admission:
@@ -147,7 +153,7 @@ class Admission:
     def unbegun(self, session: str) -> list[Ticket]:
         """The session's tasks that were taken and will not begin any more: they are handed back."""
         taken = [ticket for ticket in self._places.values() if ticket.answer is not None]
-        return [ticket for ticket in taken if ticket.session == session and ticket.claim()]
+        return [ticket for ticket in taken if ticket.session == session and ticket.claim_back()]
 
     def running(self, session: str) -> list[str]:
         """The ids of the session's tasks that were taken, and wait or run."""

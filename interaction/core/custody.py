@@ -160,9 +160,9 @@ class Custody(Generic[T]):
         there = {task.task_id for task in held}
         message = f"the slave of connection {self.name!r} does not hold the task: it never came there, or was given up"
         missing = [task for task in self._tasks if task.id not in there and task.id not in self._recording]
-        for task in missing:
-            self._tasks.close(task.id, by_result=False)
-        return [(task, TaskLost(LossReason.NOT_HELD, message)) for task in missing]
+        lost = [(task, TaskLost(LossReason.NOT_HELD, message)) for task in missing]
+        self._tasks.close_lost([task.id for task in missing])
+        return lost
 
     # The end.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -149,6 +149,14 @@ class Ledger(Generic[T]):
             self._closed[task_id] = Acknowledgement.DUPLICATE if by_result else Acknowledgement.STALE
             if len(self._closed) > REMEMBERED_TASKS:
                 self._closed.popitem(last=False)
+
+    def close_lost(self, task_ids: Sequence[str]) -> None:
+        """These have ended otherwise than by their results."""
+        for task_id in task_ids:
+            if self._open.pop(task_id, None) is not None:
+                self._closed[task_id] = Acknowledgement.STALE
+        while len(self._closed) > REMEMBERED_TASKS:
+            self._closed.popitem(last=False)
 
     def acknowledge_again(self, task_id: str) -> Acknowledgement:
         """How to answer a result whose task is not open."""

@@ -150,10 +150,10 @@ class Link:
         """The slave has taken the session up again, under the token of the record. What it does not hold is lost."""
         self.record = record
         missing = self.custody.missing(answer.held)
-        self.opened(answer)
         if missing:
+            insist(self._notes.lost, missing)
             _log.warning("connection %r: the slave does not hold %d unfinished task(s): lost", self.name, len(missing))
-            self._notes.lost(missing)
+        self.opened(answer)
 
     async def disconnect(self, data: Encoded) -> Data:
         """End the session by asking the slave."""

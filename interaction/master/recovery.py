@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from interaction.config import MasterOptions
 from interaction.core.recovery import Recovery, Refused, meaning_of
 from interaction.exception import JournalError, LossReason, PayloadError, RequestException, ResponseException
 from interaction.master.link import Link
 from interaction.master.notes import Notes
+from interaction.rpc.insist import attempt, insist
 from interaction.rpc.retry import Policy
 from interaction.rpc.telling import log_exception
 
 _log = logging.getLogger("interaction.master")
+_SOON = 0.02  # seconds after which it goes on where something of our own was raised
 _LOUD_EVERY = 60.0  # seconds between two warnings that say the same
 
 
@@ -52,44 +56,63 @@ class Comeback:
 
     async def run(self) -> None:
         """Come back to all of them."""
-        if len(self._recovery):
-            _log.info("resuming the sessions of the journal: %s", self._recovery)
+        attempt(self._say)
+        goes_on = True
         try:
-            while (due := self._recovery.next_due(self._loop.time())) is not None:
-                self._changed.clear()
-                self._step()
-                await self._wait(due)
+            while goes_on:
+                try:
+                    goes_on = await self._turn()
+                except asyncio.CancelledError:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - else nobody would come back to any of them
+                    log_exception(_log, logging.ERROR, error, "a look at the sessions to resume has failed; it goes on")
+                    await asyncio.sleep(_SOON)
         finally:
             for call in self._calls:
                 call.cancel()
 
-    async def _wait(self, due: float) -> None:
-        try:
+    def _say(self) -> None:
+        if len(self._recovery):
+            _log.info("resuming the sessions of the journal: %s", self._recovery)
+
+    async def _turn(self) -> bool:
+        """Do what is due, and wait until something is. False where nothing is left."""
+        due = self._recovery.next_due(self._loop.time())
+        if due is None:
+            return False
+        self._changed.clear()
+        self._step()
+        with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._changed.wait(), max(due - self._loop.time(), 0.0))
-        except asyncio.TimeoutError:
-            return
+        return True
 
     def _step(self) -> None:
         now = self._loop.time()
         for link in self._recovery.take_due(now):
             call = asyncio.ensure_future(self._come_back(link))
             self._calls.add(call)
-            call.add_done_callback(self._called)
+            call.add_done_callback(partial(insist, self._called, link))
         if self._recovery.held_back(now) and now >= self._loud_at:
             self._loud_at = now + _LOUD_EVERY
             _log.error("%s look lost at once: none of them is given up while they are so many", self._recovery)
         for link in self._recovery.given_up(now):
-            link.end(LossReason.SILENT, "it could not be resumed after a restart of its master", asked=False)
+            why = "it could not be resumed after a restart of its master"
+            insist(partial(link.end, LossReason.SILENT, why, asked=False))
 
-    def _called(self, call: asyncio.Task[None]) -> None:
+    def _called(self, link: Link, call: asyncio.Task[None]) -> None:
+        """One try is over. What it has come to is told to the core."""
+        error = None if call.cancelled() else call.exception()
+        if error is not None:  # of our own: else nobody would come back to it, or give it up
+            log_exception(_log, logging.ERROR, error, "%s: could not be resumed; trying again", link.name)
+        if link.session.over:
+            self._recovery.settled(link)
+        else:
+            self._recovery.failed(link, self._loop.time(), random.random())  # noqa: S311 - not a secret
         self._calls.discard(call)
         self._changed.set()
-        error = None if call.cancelled() else call.exception()
-        if error is not None:
-            _log.error("a session could not be resumed", exc_info=error)
 
     async def _come_back(self, link: Link) -> None:
-        """One try. What it comes to is told to the core."""
+        """One try."""
         try:
             if not link.session.over:
                 await self._resume(link)
@@ -97,12 +120,6 @@ class Comeback:
             _log.info("connection %r: not resumed yet: %s", link.name, error)
         except ResponseException as refusal:
             self._refused(link, refusal)
-        except Exception as error:  # noqa: BLE001 - else nobody would come back to it, or give it up
-            log_exception(_log, logging.ERROR, error, "%s: could not be resumed; trying again", link.name)
-        if link.session.over or link not in self._recovery:
-            self._recovery.settled(link)
-        else:
-            self._recovery.failed(link, self._loop.time(), random.random())  # noqa: S311 - not a secret
 
     async def _resume(self, link: Link) -> None:
         who = await link.client.ping(self._policy.timeout)
@@ -128,8 +145,8 @@ class Comeback:
         record = replace(record, token=record.successor, successor="")
         await self._notes.session(record)
         if not link.session.over:
-            self._recovery.settled(link)
             link.resumed(record, answer)
+            self._recovery.settled(link)
 
     def _restarted(self, link: Link) -> None:
         link.end(LossReason.RESTARTED, "another process answers at its address", asked=False)

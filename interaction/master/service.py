@@ -22,6 +22,7 @@ from interaction.master.link import Link
 from interaction.master.notes import Notes
 from interaction.master.recovery import Comeback
 from interaction.master.roster import Names, Roster
+from interaction.rpc.insist import see_through
 from interaction.rpc.loop import Loop
 from interaction.rpc.master_server import master_server
 from interaction.rpc.server import Server
@@ -165,28 +166,41 @@ class MasterService(Service, Generic[C, T]):
         )
 
     async def _open(self, loop: Loop) -> int:
-        journal, snapshot = None, Snapshot()
-        if self.options.journal is not None:
-            journal = await asyncio.to_thread(Journal.open, self.options.journal)
-        self.notes = Notes(journal, loop)
-        server = master_server(self.options, self._roster)
+        url, snapshot = self.options.journal, Snapshot()
+        opening = None if url is None else asyncio.ensure_future(asyncio.to_thread(Journal.open, url))
         try:
+            journal = None if opening is None else await asyncio.shield(opening)
+            self.notes = Notes(journal, loop)
+            server = self._server = master_server(self.options, self._roster)
             if journal is not None:
                 snapshot = await asyncio.to_thread(journal.load)
                 journal.keep(snapshot.orphans())
             links = self._recover(snapshot)  # before it serves: who calls by a token of the journal is known
-            self.port = await server.start()
+            port = await server.start()
+            self.port = port
+            self._roster.start()
+            self._comeback = Comeback(links, self.options, self.notes, self._address_for_link, self._roster.also)
+            self._coming_back = asyncio.ensure_future(see_through(partial(self._come_back, self._comeback)))
+            self._roster.in_background(self._coming_back)
         except BaseException:
-            if journal is not None:
-                await asyncio.to_thread(journal.close)
-            self._forget_recovered()  # start() may be called again
+            await see_through(partial(self._not_opened, opening))
             raise
-        self._server = server
-        self._roster.start()
-        self._comeback = Comeback(links, self.options, self.notes, self._address_for_link, self._roster.also)
-        self._coming_back = asyncio.ensure_future(self._come_back(self._comeback))
-        self._roster.in_background(self._coming_back)
-        return self.port
+        return port
+
+    async def _not_opened(self, opening: asyncio.Future[Journal] | None) -> None:
+        """It could not be started: nothing is left open, and start() may be called again."""
+        if self._coming_back is not None:
+            self._coming_back.cancel()
+        self._roster.abandoned = True  # the sessions of the journal are left to who starts on it
+        await see_through(self._roster.stop)
+        if self._server is not None:
+            server, self._server = self._server, None
+            await see_through(server.stop)
+        if opening is not None:
+            await asyncio.wait({opening})
+            if opening.exception() is None:
+                await see_through(partial(asyncio.to_thread, opening.result().close))
+        self._forget_recovered()
 
     def _recover(self, snapshot: Snapshot) -> list[Link]:
         links = []
@@ -228,12 +242,11 @@ class MasterService(Service, Generic[C, T]):
         super().exit()
 
     async def _close(self) -> None:
-        await self._roster.stop()
+        await see_through(self._roster.stop)
         if self._server is not None:
-            await self._server.stop()
+            await see_through(self._server.stop)
             self._server = None  # whoever holds this object is not to hold gRPC's: a fork waits until it is gone
-        await self._roster.settle()
-        await self.notes.flush()
+        await see_through(self._roster.settle, self.notes.flush)
         if self.notes.journal is not None:  # callbacks that run still have something to write
             self._closing_journal = Strand("interaction-journal-end")
             self._closing_journal.submit(partial(self._close_journal, self.notes.journal))

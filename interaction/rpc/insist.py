@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import chain, repeat
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from interaction.rpc.telling import log_exception
 
 _PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # seconds before each further try, and then always the longest
 _LONGEST_PAUSE = 1.0
+_TRIES = 3
 _log = logging.getLogger("interaction")
 T = TypeVar("T")
 
@@ -89,3 +90,18 @@ def attempt(*steps: Callable[[], object]) -> None:
             step()
         except BaseException as error:  # noqa: BLE001 - as above
             log_exception(_log, logging.ERROR, error, "a step of several has failed; the others are done")
+
+
+async def see_through(*steps: Callable[[], Awaitable[object]]) -> None:
+    """Do each of them, which take a while, whatever the others raise. That is logged, and the step is tried again, a
+    few times: somebody waits for the end of this."""
+    for step in steps:
+        for pause in _PAUSES[:_TRIES]:
+            try:
+                await step()
+                break
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - as above
+                log_exception(_log, logging.ERROR, error, "a step of several has failed; the others are done")
+            await asyncio.sleep(pause)

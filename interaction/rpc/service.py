@@ -18,7 +18,7 @@ from interaction.exception import JournalError, RequestException, ResponseExcept
 from interaction.rpc import exit as process_end
 from interaction.rpc import forks, reserve
 from interaction.rpc import loop as shared_loop
-from interaction.rpc.insist import insist
+from interaction.rpc.insist import insist, see_through
 from interaction.rpc.loop import CallersLoop, Loop, LoopThread
 from interaction.rpc.patches import check_unpatched
 from interaction.rpc.ping import answers
@@ -188,7 +188,7 @@ class Service:
         for leaving in self._leaving - {asyncio.current_task()}:
             leaving.cancel()
         try:
-            await self._close()
+            await see_through(self._close)
         finally:
             insist(self._stopped)
 

@@ -23,7 +23,7 @@ from interaction.exception import (
     SlaveSystemShuttingDown,
 )
 from interaction.rpc.convert import LANGUAGE, SizedReport
-from interaction.rpc.insist import attempt, insist
+from interaction.rpc.insist import attempt, insist, see_through
 from interaction.rpc.loop import Loop
 from interaction.slave.decisions import Decisions, failed
 from interaction.slave.departure import Departure
@@ -333,18 +333,19 @@ class Desk:
     async def shut_down(self) -> None:
         """Take nothing more, report what is there, and leave the session."""
         self.closing = True
-        self._intake.take_no_more("the slave shuts down")  # on a stream that is open, too
+        attempt(partial(self._intake.take_no_more, "the slave shuts down"))  # on a stream that is open, too
         session = self._session
         if session is not None:
-            await self._departure.wait_until(lambda: session.reporter.settled, _FLUSH_PATIENCE)
-            self._engagement.end()
-            reason = "the slave has drained" if self._drained else "the slave shuts down"
-            await session.heart.leave(reason, _LEAVE_PATIENCE, drained=self._drained)
-            self._end_session()
-        self.workplace.stop()
+            await see_through(partial(self._leave, session))
+            attempt(self._end_session)
+        attempt(self.workplace.stop, self._intake.stop, self._decisions.stop)
         if self._pacemaker is not None:
-            self._pacemaker.stop()
-        self._intake.stop()
-        self._decisions.stop()
+            attempt(self._pacemaker.stop)
         if self._background:
             await asyncio.wait(set(self._background), timeout=_LEAVE_PATIENCE)
+
+    async def _leave(self, session: Session) -> None:
+        await self._departure.wait_until(lambda: session.reporter.settled, _FLUSH_PATIENCE)
+        self._engagement.end()
+        reason = "the slave has drained" if self._drained else "the slave shuts down"
+        await session.heart.leave(reason, _LEAVE_PATIENCE, drained=self._drained)

@@ -183,12 +183,16 @@ class Intake:
 
     def take_no_more(self, why: str) -> None:
         """Nothing begins any more: the owners of what was taken have it again, and are told."""
-        now, returned = asyncio.get_running_loop().time(), self._tenancy.drain()
-        for ticket in returned:
-            self._tenancy.handed_back(ticket, returned_report(ticket.offer.task_id, why), now)
+        returned = self._tenancy.drain()
         if returned:
             _log.info("%s: handing back %d task(s) that had not begun", why, len(returned))
-            self._owner.task_ended(wanted=True)
+        for ticket in returned:
+            insist(self._hand_back, ticket, why)
+
+    def _hand_back(self, ticket: Ticket, why: str) -> None:
+        report = returned_report(ticket.offer.task_id, why)
+        self._tenancy.handed_back(ticket, report, asyncio.get_running_loop().time())
+        self._owner.task_ended(wanted=True)
 
     async def new_task(self, token: str, offer: TaskOffer) -> Data:
         """A master hands over a task by a call, which the answer is for. Raises a ResponseException."""

@@ -13,6 +13,7 @@ from interaction.address import join_host
 from interaction.config import SlaveOptions
 from interaction.exception import RequestException
 from interaction.rpc import exit as process_end
+from interaction.rpc.insist import see_through
 from interaction.rpc.interrupt import Interrupts
 from interaction.rpc.loop import Loop
 from interaction.rpc.server import Server
@@ -162,9 +163,9 @@ class SlaveService(Service):
         return port
 
     async def _close(self) -> None:
-        await self._desk.shut_down()
+        await see_through(self._desk.shut_down)
         if self._server is not None:
-            await self._server.stop()
+            await see_through(self._server.stop)
             self._server = None  # whoever holds this object is not to hold gRPC's: a fork waits until it is gone
 
     def check_may_wait(self) -> None:

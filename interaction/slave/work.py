@@ -60,7 +60,14 @@ class WorkStream:
         now = self._loop.time()
         for task_id in task_ids:
             if self._outcomes.acknowledged(task_id, now):
-                insist(self._outbox.acknowledged, task_id)
+                try:
+                    self._outbox.acknowledged(task_id)
+                except BaseException:  # noqa: BLE001 - it is done again, and the others are acknowledged
+                    insist(self._acknowledge, task_id)
+        self._settled()
+
+    def _acknowledge(self, task_id: str) -> None:
+        self._outbox.acknowledged(task_id)
         self._settled()
 
     def offer(self, offer: TaskOffer) -> None:
