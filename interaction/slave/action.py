@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 
@@ -16,10 +17,11 @@ class Refuse(Exception):
     """
 
     message = "refused"
+    data: Mapping[str, Any] = MappingProxyType({})  # where a subclass does not call this constructor
 
     def __init__(self, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(self.message)
-        self.data: Mapping[str, Any] = {} if data is None else data
+        self.data = {} if data is None else data
 
 
 class ConnectionRefuse(Refuse):
@@ -48,7 +50,10 @@ class TaskFail(Exception):
         message: a sentence for people, at the master's `task.error.message`.
     """
 
+    message = "the task has failed"  # this and the next: where a subclass does not call this constructor
+    result: Any = None
+
     def __init__(self, result: Any = None, message: str | None = None) -> None:
-        self.result: Any = {} if result is None else result
-        self.message = "the task has failed" if message is None else message
+        self.result = {} if result is None else result
+        self.message = TaskFail.message if message is None else message
         super().__init__(self.message)

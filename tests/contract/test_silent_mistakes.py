@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from interaction import Master, Slave, SlaveConnectionProxy, SlavePool, aio
+from interaction import Master, Slave, SlaveConnectionProxy, SlavePool, TaskFail, TaskRefuse, aio
 from interaction.exception import MasterChannelInvalid, SlaveChannelInvalid, SlaveTaskRefused
 from interaction.rpc.guard import BY_MASTER, BY_SLAVE, Guard, Refusals
 from interaction.rpc.metadata import Credentials
@@ -119,6 +119,36 @@ def test_a_pool_may_be_subclassed(connection: SlaveConnectionProxy, master: Mast
     mine = Mine(master)
     with mine as pool:
         assert pool.submit({"a": mine.mine, "b": 2}).result(WAIT) == {"sum": 3}
+
+
+class NoDisk(TaskFail):
+    def __init__(self, disk: str) -> None:
+        self.disk = disk
+
+
+class NoRoom(TaskRefuse):
+    def __init__(self, disk: str) -> None:
+        self.disk = disk
+
+
+def test_a_failure_or_refusal_of_the_users_own_needs_not_call_the_constructor(
+    make_slave: MakeSlave, master: Master, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(Worker):
+        def _before_task(self, data: Mapping[str, Any]) -> None:
+            if "refuse" in data:
+                raise NoRoom("sda")
+
+        def _process_task(self, task: Mapping[str, Any]) -> Any:
+            raise NoDisk("sda")
+
+    with master.new_connection("conn", "127.0.0.1", make_slave(Full).port) as connection:
+        task = connection.new_task({}).start().join(WAIT)
+        assert (str(task.error), task.result) == ("TaskFail: the task has failed", {})
+        with pytest.raises(SlaveTaskRefused, match=r"^the slave refuses the task$") as said:
+            connection.new_task({"refuse": True}).start()
+        assert said.value.data == {}
+    assert warnings(caplog) == []
 
 
 # Retries of failures, of which there are none.
