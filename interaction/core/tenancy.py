@@ -62,7 +62,8 @@ class Tenancy(Generic[T]):
     def drain(self) -> list[Ticket]:
         """Take no new task and no new master from now on, and begin nothing.
 
-        Returns the tasks of the session that were taken and had not begun: each is to be `handed_back`.
+        Returns the tasks of the session that were taken and had not begun: each is to be `handed_back`, and until it is
+        it is returned again.
         """
         self.admission.draining = self.engagement.draining = True
         return self.admission.unbegun(self.engagement.token) if self.engagement.token else []
