@@ -162,7 +162,7 @@ class Roster(Generic[T]):
     def link_gone(self, link: Link) -> None:
         """A session is about to end."""
         for watcher in self._watchers:
-            watcher.left(self._holders[link])
+            insist(watcher.left, self._holders[link])
 
     def link_over(self, link: Link) -> None:
         """A session has ended. Harmless when repeated."""

@@ -334,9 +334,8 @@ class Desk:
         """Take nothing more, report what is there, and leave the session."""
         self.closing = True
         attempt(partial(self._intake.take_no_more, "the slave shuts down"))  # on a stream that is open, too
-        session = self._session
-        if session is not None:
-            await see_through(partial(self._leave, session))
+        if self._session is not None:
+            await see_through(partial(self._leave, self._session))
             attempt(self._end_session)
         attempt(self.workplace.stop, self._intake.stop, self._decisions.stop)
         if self._pacemaker is not None:
