@@ -201,9 +201,10 @@ class Custody(Generic[T]):
         unfinished = [task for task in self._tasks if task.id not in self._recording]
         proven = [] if begun is None else [task for task in unfinished if task.id not in begun]
         doubtful = unfinished if begun is None else [task for task in unfinished if task.id in begun]
-        self._tasks.take_all()
+        ending = Ending(reason, message, asked, error, *_by_acceptance(doubtful), *_by_acceptance(proven))
+        self._tasks.take_all()  # from here on nothing is raised: who is asked again has nothing to tell
         self.over_because, self._late_loss = message, error
-        return Ending(reason, message, asked, error, *_by_acceptance(doubtful), *_by_acceptance(proven))
+        return ending
 
 
 def _by_acceptance(tasks: Sequence[T]) -> tuple[list[T], list[T]]:
