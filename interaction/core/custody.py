@@ -211,3 +211,14 @@ def _by_acceptance(tasks: Sequence[T]) -> tuple[list[T], list[T]]:
     """Those that were accepted, and those that are not known to be."""
     starting = TaskStatus.STARTING
     return [task for task in tasks if task.status is not starting], [task for task in tasks if task.status is starting]
+
+
+def as_far_as_known(refusal: BaseException) -> BaseException:
+    """What the owner of a task is told that was refused.
+
+    A slave without the session may have run the task while it had that, if an earlier try came to it; a restarted one,
+    in its former life.
+    """
+    if isinstance(refusal, (SlaveSlaveNotConnected, SlaveMasterTokenInvalid)) and refusal.retried:
+        return RequestException(f"{refusal.message}; it is not known whether the task was taken before", "ABORTED")
+    return refusal

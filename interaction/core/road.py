@@ -23,12 +23,13 @@ MOST_BREAKS = 3  # streams in a row that broke without an answer: something betw
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Awaited(Generic[T]):
     """A task without an answer, which is given up at `deadline`."""
 
     task: T
     deadline: float
+    sent: bool = False  # it may have come to the slave
 
 
 class Road(Generic[T]):
@@ -79,11 +80,13 @@ class Road(Generic[T]):
         count = min(len(self._acknowledged), max(self._queue.limit // _ACKNOWLEDGEMENT, 1))
         acknowledged = [self._acknowledged.popleft() for _ in range(count)]
         ids = [] if self._acknowledged else self._queue.take(count * _ACKNOWLEDGEMENT)
-        tasks = [self._awaited[task_id].task for task_id in ids if task_id in self._awaited]
+        sent = [self._awaited[task_id] for task_id in ids if task_id in self._awaited]
+        for awaited in sent:
+            awaited.sent = True
         self._hurry = bool(self._acknowledged)
         self._sign_of_life = False
         self._used = bool(ids or acknowledged) or self._used
-        return tasks, acknowledged
+        return [awaited.task for awaited in sent], acknowledged
 
     def look(self, *, busy: bool) -> bool:
         """`IDLE` has passed. Says whether the stream is closed: nothing went over it meanwhile, or is to.

@@ -17,6 +17,7 @@ class ResponseException(Exception):
         success: always False.
         message: why, in a sentence.
         data: what the peer's user had to say; an empty mapping where that was nothing.
+        retried: whether an earlier try of the same request got no answer: it may have been done before it was refused.
     """
 
     code: ClassVar[SlaveErrorCode | MasterErrorCode]
@@ -26,6 +27,7 @@ class ResponseException(Exception):
     def __init__(self, message: str = "", data: Mapping[str, Any] | None = None) -> None:
         self.message = message or type(self).__name__
         self.data: Mapping[str, Any] = {} if data is None else data
+        self.retried = False
         super().__init__(self.message)
 
     def __reduce__(self) -> tuple[type[ResponseException], tuple[str, Mapping[str, Any]]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from interaction.core.custody import Custody, Ending
+from interaction.core.custody import Custody, Ending, as_far_as_known
 from interaction.core.model import Acknowledgement, ConnectAnswer, Outcome, TaskResult
 from interaction.core.road import Road
 from interaction.core.session import Session
@@ -94,15 +94,18 @@ class Delivery:
         """Whether it is still to be handed over: its session may be over, and who started it interrupted."""
         return self._custody.unanswered(task.id) is not None
 
-    def call(self, task: BaseTask, data: Encoded, deadline: float) -> None:
-        """Hand over by a call what the fast road has left over, unless it has ended otherwise meanwhile."""
+    def call(self, task: BaseTask, data: Encoded, deadline: float, sent: bool) -> None:
+        """Hand over by a call what the fast road has left over, unless it has ended otherwise meanwhile.
+
+        `sent`: it may have come to the slave before.
+        """
         if not self._wanted(task):
             return
         left = max(deadline - asyncio.get_running_loop().time(), 0.0)
-        self._call(task, data, replace(self._policy, timeout=left))
+        self._call(task, data, replace(self._policy, timeout=left), sent)
 
-    def _call(self, task: BaseTask, data: Encoded, policy: Policy) -> None:
-        calling = asyncio.ensure_future(self._new_task(task, data, policy))
+    def _call(self, task: BaseTask, data: Encoded, policy: Policy, sent: bool = False) -> None:
+        calling = asyncio.ensure_future(self._new_task(task, data, policy, sent))
         self._calls.add(calling)
         calling.add_done_callback(partial(insist, self._called, task))
 
@@ -112,11 +115,13 @@ class Delivery:
         if error is not None:
             self.broke(task, error)
 
-    async def _new_task(self, task: BaseTask, data: Encoded, policy: Policy) -> None:
+    async def _new_task(self, task: BaseTask, data: Encoded, policy: Policy, sent: bool) -> None:
         owner = self._owner
         try:
             answer = await self._client.new_task(owner.token, owner.session.incarnation, task.id, data, policy)
         except (ResponseException, RequestException) as error:
+            if isinstance(error, ResponseException):
+                error.retried = error.retried or sent
             if seconds := owner.session.doubt(error):
                 await asyncio.sleep(seconds)  # which the end of the session ends, and the task with it
             self.not_started(task, error)
@@ -129,7 +134,7 @@ class Delivery:
         if ending is not None:
             insist(self._owner.over, ending)
         if ends:
-            insist(self._notes.not_started, task.id, partial(task.fail_to_start, error))
+            insist(self._notes.not_started, task.id, partial(task.fail_to_start, as_far_as_known(error)))
 
     def broke(self, task: BaseTask, error: BaseException) -> None:
         """Something of our own was raised on the way of a task to its slave: that is its end, unless it has begun."""

@@ -36,7 +36,7 @@ class RoadOwner(Protocol):
     def broke(self, task: BaseTask, error: BaseException) -> None:
         """Something of our own was raised on its way."""
 
-    def call(self, task: BaseTask, data: Encoded, deadline: float) -> None:
+    def call(self, task: BaseTask, data: Encoded, deadline: float, sent: bool) -> None:
         """Hand over by a call what the stream has left over."""
 
 
@@ -167,7 +167,7 @@ class FastRoad:
             _log.error("a stream of tasks failed", exc_info=why)
         for awaited in left:
             task, data = awaited.task
-            or_else(partial(self._owner.broke, task), self._owner.call, task, data, awaited.deadline)
+            or_else(partial(self._owner.broke, task), self._owner.call, task, data, awaited.deadline, awaited.sent)
 
     # Timers: one of a kind.
 

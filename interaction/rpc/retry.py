@@ -60,6 +60,8 @@ async def request(
         if absence is not None:
             failure, transient = RequestException(absence.why, "UNAVAILABLE"), not absence.final
         if not transient or retries == 0 or loop.time() + policy.waiting >= deadline:
+            if isinstance(failure, ResponseException):
+                failure.retried = retries < policy.retries
             raise failure
         if look is not None and retries == policy.retries:
             longest = min(retries * policy.waiting, deadline - loop.time())

@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 import pytest
 
-from interaction import Master, SlaveConnectionProxy, TaskStatus
-from interaction.exception import LossReason, SlaveSlaveNotConnected, TaskFailed
+from interaction import Master, SlaveConnectionProxy, SlavePool, TaskStatus
+from interaction.exception import LossReason, RequestException, SlaveSlaveNotConnected, TaskFailed
 from interaction.v1 import master_service_pb2 as messages
 from interaction.v1 import slave_service_pb2 as slave_messages
 from interaction.v1.task_pb2 import TASK_RESULT_STATUS_FAILED, TaskError, TaskResult
@@ -64,6 +64,38 @@ def test_a_slave_without_the_session_ends_it(linked: SlaveConnectionProxy, scrip
     assert other.status is TaskStatus.START_FAILED
     assert_lost(running, LossReason.DISCONNECTED)
     assert not linked.is_connected
+
+
+def test_who_refuses_a_task_that_may_have_come_before_does_not_prove_that_it_never_ran(
+    make_master: MakeMaster, scripted: ScriptedSlave
+) -> None:
+    """A slave that was restarted meanwhile may have run it in its former life: a pool did it elsewhere at no cost."""
+    master = make_master(Master, request_retries=3)
+    connection = master.new_connection("conn", "127.0.0.1", scripted.port)
+    connection.connect()
+    scripted.task_answers.extend([Failure(GONE), Failure(NO_STATE, "SLAVE_NOT_CONNECTED")])
+    task = connection.new_task({})
+    with pytest.raises(RequestException, match="not known whether the task was taken before") as said:
+        task.start()
+    assert said.value.code == "ABORTED"
+    assert task.status is TaskStatus.START_FAILED
+    assert not connection.is_connected
+
+
+def test_a_pool_does_not_do_elsewhere_what_may_have_been_taken(
+    make_master: MakeMaster, scripted: ScriptedSlave
+) -> None:
+    master = make_master(Master, request_retries=3)
+    connection = master.new_connection("conn", "127.0.0.1", scripted.port)
+    connection.connect()
+    scripted.task_answers.extend([Failure(GONE), Failure(FORBIDDEN, "MASTER_TOKEN_INVALID")])
+    with SlavePool(master) as pool, scripted_slave() as other:
+        future = pool.submit({})
+        with pytest.raises(RequestException, match="not known whether"):
+            future.result(WAIT)
+        second = master.new_connection("second", "127.0.0.1", other.port)
+        second.connect()
+        assert other.tasks.empty()
 
 
 def test_a_result_may_overtake_the_answer(linked: SlaveConnectionProxy, scripted: ScriptedSlave, beats: Beats) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interaction.core.road import ACKNOWLEDGE_AT, MOST_BREAKS, QUIET, Road
+from interaction.core.road import ACKNOWLEDGE_AT, MOST_BREAKS, QUIET, Awaited, Road
 from interaction.exception import RequestException
 
 BROKEN = RequestException("the wire was cut", "UNAVAILABLE")
@@ -87,7 +87,7 @@ def test_a_break_leaves_over_what_has_no_answer_sent_or_not(road: Road[str]) -> 
     offered(road, "c")
     road.recorded("z")
     road.answered("b")
-    assert [(awaited.task, awaited.deadline) for awaited in road.ended(BROKEN)] == [("task a", 5.0), ("task c", 5.0)]
+    assert road.ended(BROKEN) == [Awaited("task a", 5.0, sent=True), Awaited("task c", 5.0, sent=False)]
     assert not road.pending
     assert road.next_deadline is None
     assert road.takes(10), "another stream may be opened"
