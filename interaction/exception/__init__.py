@@ -19,6 +19,7 @@
     ├── TaskCancelled                    it was asked to end
     └── NoSlave (RuntimeError)           a pool has no slave for it, and does not wait for one
     JournalError                         the master's journal can't be opened, read or written
+    └── JournalGone                      its file was deleted, moved, replaced or truncated while in use
     LeaseExpired                         a slave heard nothing from its master for the whole of its lease
     PayloadError (ValueError)            data that can't be carried or read: path
     └── PayloadTooLarge                  data over the message limit: size, limit
@@ -26,7 +27,7 @@
 
 from __future__ import annotations
 
-from interaction.exception.base import JournalError, RequestException, ResponseException
+from interaction.exception.base import JournalError, JournalGone, RequestException, ResponseException
 from interaction.exception.code import LossReason, MasterErrorCode, SlaveErrorCode
 from interaction.exception.master import (
     MasterChannelInvalid,
@@ -77,6 +78,7 @@ from interaction.exception.task import (
 
 __all__ = [
     "JournalError",
+    "JournalGone",
     "LeaseExpired",
     "LossReason",
     "MasterChannelInvalid",

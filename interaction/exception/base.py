@@ -56,3 +56,7 @@ class JournalError(Exception):
 
     Raised by `Master.start()`, and by `connect()` and `Task.start()`: what could not be written down did not happen.
     """
+
+
+class JournalGone(JournalError):
+    """The journal's file was deleted, moved, replaced or truncated while in use: what is written to it is lost."""

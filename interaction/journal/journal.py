@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from interaction.core.journal import Entry, Snapshot, TaskRecord
-from interaction.exception import JournalError
+from interaction.exception import JournalError, JournalGone
 from interaction.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -24,7 +24,13 @@ _T = TypeVar("_T")
 _RETRY = 1.0  # seconds after which what could not be written, and must be, is tried again
 _SOON = 0.02  # the same for what something of our own was raised at
 _LAZY = 0.1  # seconds within which something is written that nobody waits for
+_LOUD_EVERY = 60.0  # seconds after which the log says again that it can't be written
 _BATCH = 1000  # pieces of work in one commit
+_FAILS = "until it can, nothing new is taken, and what has happened is kept in memory"
+_GONE = (
+    "until it is back as it was nothing new is taken; tasks that run end as ever, but a master that is started after "
+    "this one knows nothing of them. Close this one when they have ended, and start it again"
+)
 Done = Callable[["JournalError | None"], object]
 
 
@@ -34,18 +40,22 @@ def check_url(url: object) -> None:
         raise TypeError(f"journal must be a URL such as 'sqlite:///master.db', not {url!r}")
     if not url.startswith("sqlite:///") or url in ("sqlite:///", "sqlite:///:memory:"):
         raise ValueError(f"journal must be a URL of the form sqlite:///FILE, not {url!r}")
+    file, mark, options = url.partition("?")
+    if mark:
+        raise ValueError(f"journal takes no options: {file} without {mark + options!r}")
     if importlib.util.find_spec("sqlalchemy") is None:
         raise ImportError("a journal needs SQLAlchemy: pip install 'interaction-grpc[journal]'")
 
 
 @dataclass
 class _Work:
-    """Entries that go into one commit. `must`: they are written again and again until they are. Or what is to be read,
-    and where the answer goes."""
+    """Entries that go into one commit. `must`: they are written again and again until they are; `end`: so, too, where
+    the journal is gone. Or what is to be read, and where the answer goes."""
 
     entries: Sequence[Entry]
     done: Done | None
     must: bool = False
+    end: bool = False
     read: Callable[[Store], object] | None = None
     answer: Future[object] | None = None
     tried: bool = False  # and then `failure` says why it is not written
@@ -55,6 +65,12 @@ class _Work:
     def lazy(self) -> bool:
         """Whether nobody waits for it: it goes with what comes next."""
         return self.done is None and self.read is None
+
+    def judge(self, failure: JournalError | None) -> bool:
+        """It was tried, and this came of it. Says whether it is owed."""
+        gone = isinstance(failure, JournalGone)
+        self.tried, self.failure = True, None if gone and self.end else failure
+        return failure is not None and (self.must or (gone and self.end))
 
 
 class Journal:
@@ -67,7 +83,8 @@ class Journal:
         self._batch: list[_Work] = []  # what it deals with, until that is done
         self._untold: list[_Work] = []  # whose `done` has raised: it is called again
         self._owed: list[Entry] = []  # could not be written when it had to be
-        self._failing = False
+        self._failing: JournalError | None = None
+        self._loud_at = 0.0  # when it says again that it fails, if it does
         self._urgent = False  # somebody waits for something that has come
         self._came, self._hurry = Waiters(), Waiters()  # the thread, until something comes, and until it is urgent
         self._closing = False
@@ -84,7 +101,7 @@ class Journal:
         from interaction.journal.store import Store
 
         engine, file = open_sqlite(sa.make_url(url))
-        store = Store(engine, file.check)
+        store = Store(engine, file)
         try:
             store.prepare()
         except JournalError:
@@ -95,6 +112,11 @@ class Journal:
     def write(self, entries: Sequence[Entry], done: Done) -> None:
         """Write all of the entries or none. `done` gets None when they are on the disk, or why they can't be."""
         self._put(_Work(entries, done))
+
+    def end(self, entries: Sequence[Entry], done: Done) -> None:
+        """Write that tasks have ended, all or none, as `write()` does: who says so says it again. But where the journal
+        is gone it may never be there again, and it is kept as `keep()` does: a task ends all the same."""
+        self._put(_Work(entries, done, end=True))
 
     def keep(self, entries: Sequence[Entry], done: Done | None = None) -> None:
         """Write what has happened already: where that can't be, later. `done` is called after the first try."""
@@ -173,7 +195,7 @@ class Journal:
             self._refuse_what_is_left()
             return
         if not self._batch:
-            self._came.wait_for(self._has_work, _SOON if self._untold else _RETRY if self._owed else None)
+            self._came.wait_for(self._has_work, self._pause())
             self._hurry.wait_for(lambda: self._urgent or self._closing, _LAZY)
             self._urgent = False  # first: who comes now is urgent again
             closing = self._closing
@@ -200,6 +222,12 @@ class Journal:
             self._store.close()
         finally:
             self._closed = True
+
+    def _pause(self) -> float | None:
+        """Seconds until there is something to do, whatever comes."""
+        if self._untold:
+            return _SOON
+        return _RETRY if self._owed or isinstance(self._failing, JournalGone) else None
 
     def _has_work(self) -> bool:
         return bool(self._inbox or self._queue or self._closing)
@@ -232,27 +260,31 @@ class Journal:
     def _write(self, batch: list[_Work]) -> None:
         """Write it; where that can't be, what must be is owed."""
         entries = [*self._owed, *(entry for work in batch for entry in work.entries)]
-        failure = self._try(entries) if entries else None
-        if failure is not None and len(batch) > 1:  # it may be due to one of them
+        looks = bool(entries) or isinstance(self._failing, JournalGone)  # whether that is there again
+        failure = self._try(entries) if looks else None
+        if (
+            failure is not None and len(batch) > 1 and not isinstance(failure, JournalGone)
+        ):  # it may be due to one of them
             for work in batch:
                 self._write([work])
             return
         if failure is None:
             self._owed = []
         for work in batch:
-            work.tried, work.failure = True, failure
-            if failure is not None and work.must:
+            if work.judge(failure):
                 self._owed.extend(work.entries)
-        if entries:
+        if looks:
             self._be_loud(failure)
 
     def _be_loud(self, failure: JournalError | None) -> None:
-        """Say when it begins to fail and when it does no more, not each time."""
-        if failure is not None and not self._failing:
-            _log.error("%s; until it can, nothing new is taken, and what has happened is kept in memory", failure)
-        elif failure is None and self._failing:
+        """Say when it begins to fail, each minute that it does, and when it does no more."""
+        now = time.monotonic()
+        if failure is not None and (type(failure) is not type(self._failing) or now >= self._loud_at):
+            self._loud_at = now + _LOUD_EVERY
+            _log.error("%s; %s", failure, _GONE if isinstance(failure, JournalGone) else _FAILS)
+        elif failure is None and self._failing is not None:
             _log.warning("the journal can be written again")
-        self._failing = failure is not None
+        self._failing = failure
 
     def _try(self, entries: Sequence[Entry]) -> JournalError | None:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from interaction.exception import JournalError
+from interaction.exception import JournalError, JournalGone
 
 _MINE = 0o600  # the file holds tokens
 # What is a journal says so, for other programs and for this one: https://www.sqlite.org/fileformat.html, "magic" and
@@ -34,24 +34,34 @@ _PRAGMAS = (
 
 
 class JournalFile:
-    """The file of a journal that is open."""
+    """The file of a journal that is open, and its log: nobody else writes them, and neither gets smaller."""
 
     def __init__(self, path: Path) -> None:
         self._known: dict[Path, os.stat_result | None] = {path: path.stat(), Path(f"{path}-wal"): None}
 
     def check(self) -> None:
-        """Raise JournalError where it is not there any more: what is written to it now is lost."""
+        """Raise JournalGone where what would be written to it now were lost, and JournalError."""
         for path, known in self._known.items():
             try:
                 found = path.stat()
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 found = None
             except OSError as error:
                 raise JournalError(f"the journal can't be written: {path}: {error.strerror}") from None
-            if known is None:
+            if known is not None and (found is None or not os.path.samestat(known, found)):
+                raise JournalGone(f"the journal can't be written: {path} was deleted, moved or replaced while in use")
+            if known is not None and found is not None and found.st_size < known.st_size:
+                raise JournalGone(f"the journal can't be written: {path} was truncated while in use")
+
+    def note(self) -> None:
+        """It was written: this is how large it is."""
+        for path, known in self._known.items():
+            try:
+                found = path.stat()
+            except OSError:
+                continue  # the next check says so
+            if known is None or (os.path.samestat(known, found) and found.st_size > known.st_size):
                 self._known[path] = found
-            elif found is None or not os.path.samestat(known, found):
-                raise JournalError(f"the journal can't be written: {path} was deleted, moved or replaced while in use")
 
 
 def open_sqlite(url: sa.URL) -> tuple[sa.Engine, JournalFile]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -70,12 +70,22 @@ _STATEMENTS: dict[type, sa.Executable] = {
 _KEEP_SESSION = (sa.delete(_sessions).where(_sessions.c.name == sa.bindparam("known")), sa.insert(_sessions))
 
 
-class Store:
-    """One database, used by one thread. Every method may raise JournalError, `check` before each write too."""
+class File(Protocol):
+    """Where a database is."""
 
-    def __init__(self, engine: sa.Engine, check: Callable[[], None]) -> None:
+    def check(self) -> None:
+        """Raise JournalError where it is not what it was, so that nothing is to be written."""
+
+    def note(self) -> None:
+        """It was written."""
+
+
+class Store:
+    """One database, used by one thread. Every method may raise JournalError, `file.check` before each write too."""
+
+    def __init__(self, engine: sa.Engine, file: File) -> None:
         self._engine = engine
-        self._check = check
+        self.file = file
         self._connection = _translated(engine.connect)
 
     def prepare(self) -> None:
@@ -90,6 +100,7 @@ class Store:
             return VERSION if found is None else int(found)
 
         version = _translated(work)
+        self.file.note()
         if version != VERSION:
             raise JournalError(
                 f"the journal is of version {version}, and this release reads {VERSION}: use another file"
@@ -103,8 +114,9 @@ class Store:
                 for kind, run in groupby(entries, type):
                     self._apply(kind, run)
 
-        self._check()
+        self.file.check()
         _translated(work)
+        self.file.note()
 
     def _apply(self, kind: type, run: Iterable[Entry]) -> None:
         if kind is SessionKept:

@@ -65,7 +65,8 @@ class Notes:
             then(None)
         else:
             status = STATUS_BY_RESULT[result.status]
-            self._try(TaskEnded(task.id, status, convert.pack(report), delivered=task.mark()), then)
+            ended = TaskEnded(task.id, status, convert.pack(report), delivered=task.mark())
+            self.journal.end([ended], partial(self._call, then))
 
     def _try(self, entry: Entry, then: Written) -> None:
         assert self.journal is not None, "it was looked at"

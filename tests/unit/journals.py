@@ -36,7 +36,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
         yield Disk()
         return
     engine, file = open_sqlite(sa.make_url(url_of(tmp_path / "j.db")))
-    opened = Store(engine, file.check)
+    opened = Store(engine, file)
     try:
         opened.prepare()
         yield opened

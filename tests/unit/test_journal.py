@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -167,54 +166,6 @@ def test_it_says_what_it_is_also_where_its_master_was_killed_at_once(tmp_path: P
     Journal.open(url_of(path)).close()
 
 
-AWAY: dict[str, Callable[[Path], object]] = {
-    "deleted": lambda path: path.unlink(),
-    "moved": lambda path: path.rename(path.with_suffix(".old")),
-    "replaced": lambda path: shutil.copy(path, f"{path}.new") and Path(f"{path}.new").rename(path),
-    "its log is deleted": lambda path: Path(f"{path}-wal").unlink(),
-    "its folder is moved": lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
-}
-
-
-@pytest.mark.parametrize("way", AWAY)
-def test_a_journal_that_goes_away_while_in_use_is_noticed(
-    tmp_path: Path, way: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    path = folder / "j.db"
-    journal = Journal.open(url_of(path))
-    try:
-        assert written(journal, TaskKept(TASKS[0])) is None
-        assert written(journal, TaskKept(TASKS[1])) is None
-        AWAY[way](path)
-        for task in TASKS[2:4]:
-            failure = written(journal, TaskKept(task))
-            assert failure is not None
-            assert "was deleted, moved or replaced while in use" in str(failure)
-        errors = [record for record in caplog.records if record.levelname == "ERROR"]
-        assert len(errors) == 1  # once, not each time
-        assert "j.db" in errors[0].getMessage()
-    finally:
-        journal.close()
-
-
-def test_a_journal_that_comes_back_is_written_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "j.db"
-    journal = Journal.open(url_of(path))
-    try:
-        assert written(journal, TaskKept(TASKS[0])) is None
-        path.rename(tmp_path / "aside")
-        kept = Told()
-        journal.keep([TaskKept(TASKS[1])], kept)
-        assert kept.wait() is not None
-        (tmp_path / "aside").rename(path)
-        assert written(journal, TaskKept(TASKS[2])) is None
-        assert [task.id for task in journal.load().tasks] == [task.id for task in TASKS[:3]]
-    finally:
-        journal.close()
-
-
 def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
     Journal.open(url_of(tmp_path / "j.db")).close()
     with sqlite3.connect(tmp_path / "j.db") as database:
@@ -230,6 +181,14 @@ def test_a_url_that_names_no_file_is_refused(url: str) -> None:
         check_url(url)
     with pytest.raises(TypeError, match="journal must be a URL"):
         check_url(7)
+
+
+def test_a_url_with_options_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    """Before, they were passed over, with a warning of SQLAlchemy's."""
+    url = url_of(tmp_path / "j.db") + "?mode=ro"
+    with pytest.raises(ValueError, match=r"takes no options: sqlite:///\S+j\.db without '\?mode=ro'"):
+        Master("127.0.0.1", 0, journal=url)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_that_can_not_be_written_does_not_hold_up_the_others(journal: Journal) -> None:
@@ -265,7 +224,7 @@ class Failing(Store):
 
 def test_a_full_disk_takes_nothing_new_and_forgets_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     engine, file = open_sqlite(sa.make_url(url_of(tmp_path / "j.db")))
-    store = Failing(engine, file.check)
+    store = Failing(engine, file)
     store.prepare()
     journal = Journal(store)
     try:
@@ -292,7 +251,7 @@ def test_a_full_disk_takes_nothing_new_and_forgets_nothing(tmp_path: Path, caplo
 
 def test_what_is_owed_is_written_as_soon_as_it_can_be(tmp_path: Path) -> None:
     engine, file = open_sqlite(sa.make_url(url_of(tmp_path / "j.db")))
-    store = Failing(engine, file.check)
+    store = Failing(engine, file)
     store.prepare()
     journal = Journal(store)
     try:
