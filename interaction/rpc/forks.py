@@ -8,6 +8,7 @@ from the peers that this process has ended, and keep its port.
 
 from __future__ import annotations
 
+import _socket
 import gc
 import logging
 import os
@@ -186,16 +187,28 @@ def _sockets() -> list[int]:
     if _MARKED_BY is None:
         return []
     found = []
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # it is no socket, or not of TCP, or was that of the listing
-            looked_at = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=int(name))
-            try:
-                mark = looked_at.getsockopt(socket.IPPROTO_TCP, _MARKED_BY)
-                if mark in _MARKS:
-                    found.append((-mark, int(name)))
-            finally:
-                looked_at.detach()
+    with _no_default_timeout():
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):  # it is no socket, or not of TCP, or was that of the listing
+                looked_at = _socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=int(name))
+                try:
+                    mark = looked_at.getsockopt(socket.IPPROTO_TCP, _MARKED_BY)
+                    if mark in _MARKS:
+                        found.append((-mark, int(name)))
+                finally:
+                    looked_at.detach()
     return [descriptor for _, descriptor in sorted(found)]
+
+
+@contextmanager
+def _no_default_timeout() -> Iterator[None]:
+    """With one, or by gevent's sockets, to look at a socket would be to make it non-blocking, in the parent as well."""
+    timeout = _socket.getdefaulttimeout()
+    _socket.setdefaulttimeout(None)
+    try:
+        yield
+    finally:
+        _socket.setdefaulttimeout(timeout)
 
 
 def _pipes() -> list[int]:

@@ -21,7 +21,7 @@ from interaction.rpc import forks
 from interaction.rpc.convert import SizedReport, pack_task, unpack_report
 from interaction.rpc.telling import log_exception
 from interaction.slave import child
-from interaction.slave.spawn import UNGUARDED, Parcel, check_can_spawn
+from interaction.slave.spawn import UNGUARDED, Parcel, blocking_pipe, check_can_spawn, inherited_by_no_fork
 from interaction.slave.worker import failed_report, log_report
 from interaction.slave.workshop import Ready, Run, Stopped
 
@@ -44,10 +44,11 @@ class _Child:
         self.told = False  # the log has said how it ended, with the task that it ended with
         self._wake = wake
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
+        self._connection, theirs = blocking_pipe()
         forks.let_go_of(self._connection)
         arguments = (theirs, os.getpid(), Parcel(kind, given, named))
         self._process = context.Process(target=child.main, args=arguments, name=child.NAME, daemon=False)
+        inherited_by_no_fork(self._process)
         try:
             self._process.start()
         except BaseException:

@@ -6,11 +6,15 @@ import multiprocessing
 import multiprocessing.process
 import os
 import sys
+import weakref
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 _FOLDER: str = getattr(multiprocessing.process, "ORIGINAL_DIR", None) or ""  # from which it finds the script
+_ours: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 UNGUARDED = 78  # the exit code of a child in which the script started its slave again
 
 
@@ -58,6 +62,28 @@ def check_can_spawn(kind: type) -> None:
             f"isolation='process' starts a child process, which reads the program once more, and {file!r} is no file: "
             "a program that comes on standard input has to be put into one"
         )
+
+
+def blocking_pipe() -> tuple[Connection, Connection]:
+    """Both ends of a pipe that waits, also where `socket.socketpair` is patched: gevent's never do."""
+    ends = multiprocessing.Pipe()
+    for end in ends:
+        os.set_blocking(end.fileno(), True)
+    return ends
+
+
+def inherited_by_no_fork(process: BaseProcess) -> None:
+    """Have multiprocessing forget it in a forked child, which at its end would wait for it, and fail aloud."""
+    _ours.add(process)
+
+
+def _forget_inherited() -> None:
+    for process in list(_ours):
+        multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_inherited)
 
 
 def end_unguarded() -> None:

@@ -77,6 +77,24 @@ def keeps() -> None:
         print(in_child(look))
 
 
+def blocks() -> None:
+    """Fork a child, where new sockets have a time limit, and print whether one that had none before has none still."""
+    with at_work(), ExitStack() as stack:
+        for end in (pair := socket.socketpair()):
+            stack.enter_context(end)
+        socket.setdefaulttimeout(5.0)
+        print(in_child(lambda: str(socket.getdefaulttimeout())), os.get_blocking(pair[0].fileno()))
+
+
+def leaves() -> None:
+    """Fork a child that ends by sys.exit(), beside a slave whose tasks have a process. Prints how it ends."""
+    with Quick("127.0.0.1", 0, isolation="process", slots=2):
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        print(end_of(child))
+
+
 def link_of(descriptor: int) -> str:
     """What it leads to."""
     return os.readlink(f"/proc/self/fd/{descriptor}")

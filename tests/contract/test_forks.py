@@ -58,6 +58,24 @@ def test_a_child_lets_go_of_our_sockets_and_of_nothing_that_is_its_users() -> No
     assert forking("keeps") == "gone: 0, of others: 0\n"
 
 
+def test_a_look_at_a_socket_in_the_child_leaves_it_blocking_in_both() -> None:
+    """It became non-blocking where the user has set a default timeout, or gevent's sockets."""
+    assert forking("blocks") == "5.0 True\n"
+
+
+def test_a_child_that_leaves_by_exit_does_not_wait_for_the_process_of_its_parents_tasks() -> None:
+    """multiprocessing did, and failed aloud: can only join a child process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.contract.forking", "leaves"],
+        cwd=ROOT,
+        env=without_setting(),
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
 def test_in_a_forked_child_every_call_on_what_its_parent_started_names_spawn() -> None:
     told: dict[str, str] = json.loads(forking("refuses"))
     assert len(told) >= 24

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +78,49 @@ with Echo("127.0.0.1", 0, slots=2, backlog=8) as slave, Master("127.0.0.1", 0) a
 """
     done = run(script)
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["COMPLETED", "True"], "")
+
+
+# As gevent's: a pair of sockets whose descriptors never block, whatever is asked of them.
+NON_BLOCKING = """
+import socket
+plain = socket.socketpair
+class Green(socket.socket):
+    def setblocking(self, flag): ...
+def socketpair(*arguments):
+    pair = [Green(fileno=end.detach()) for end in plain(*arguments)]
+    for end in pair:
+        socket.socket.setblocking(end, False)
+    return tuple(pair)
+socket.socketpair = socketpair
+"""
+
+
+@pytest.mark.parametrize("kind", ["non-blocking", "gevent"])
+def test_where_sockets_are_patched_a_child_process_runs_one_task_after_the_other(kind: str, tmp_path: Path) -> None:
+    """It died at each pause between two tasks, by a read that did not wait."""
+    if kind == "gevent":
+        pytest.importorskip("gevent")
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+{NON_BLOCKING if kind == "non-blocking" else GEVENT.format(REMEDIES[GEVENT])}
+import os
+from interaction import Master, Slave
+class Echo(Slave):
+    def _process_task(self, task):
+        return {{"pid": os.getpid(), "bytes": task["bytes"]}}
+if __name__ == "__main__":
+    with Echo("127.0.0.1", 0, isolation="process") as slave, Master("127.0.0.1", 0) as master:
+        with master.new_connection("slave", "127.0.0.1", slave.port) as connection:
+            large = b"1" * 4_000_000  # more than a pipe holds
+            done = [connection.new_task({{"bytes": large}}).start().get(20) for _ in range(4)]
+            print(len({{result["pid"] for result in done}}), all(result["bytes"] == large for result in done))
+""")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["1", "True"], "")
