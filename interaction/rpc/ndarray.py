@@ -25,7 +25,7 @@ def is_array(value: object) -> bool:
 
 
 def scalar_of(value: object) -> bool | int | float | None:
-    """The plain number behind a NumPy scalar; None for anything else, and for a number beyond every double."""
+    """The plain number behind a NumPy scalar; None for anything else, and for a longdouble that is no double."""
     numpy = sys.modules.get("numpy")
     if numpy is None or isinstance(value, numpy.timedelta64):  # which NumPy counts among the integers
         return None
@@ -35,8 +35,17 @@ def scalar_of(value: object) -> bool | int | float | None:
         return int(value)
     if isinstance(value, numpy.floating):
         number = float(value)
-        return None if math.isinf(number) and numpy.isfinite(value) else number
+        return number if number == value or math.isnan(number) else None
     return None
+
+
+def remedy_for(value: object) -> str | None:
+    """What carries a NumPy scalar that is no plain number; None where nothing does."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.generic) or value.dtype.kind not in _KINDS:
+        return None
+    rounded = ", or float() of it, which rounds" if isinstance(value, numpy.floating) else ""
+    return f"as an array it can (numpy.asarray){rounded}"
 
 
 def take_apart(array: numpy.ndarray[Any, Any]) -> tuple[str, list[int], bytes]:

@@ -26,7 +26,7 @@ _LARGEST_DECIMAL = 10**4000
 _HEXADECIMAL = re.compile("0|-?[1-9a-f][0-9a-f]*")
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_CARRIED = "None, bool, int, float, str, bytes, lists, tuples, mappings and NumPy arrays and scalars"
+_CARRIED = "None, bool, int, float, str, bytes, lists, tuples, mappings, NumPy arrays and NumPy's plain numbers"
 
 
 _JSON = json.JSONEncoder(separators=(",", ":"))
@@ -122,7 +122,7 @@ class _Writer:
         scalar = ndarray.scalar_of(value)
         if scalar is not None:
             return self.plain(scalar, depth)
-        raise Unfit(f"values of type {_type_name(value)} can't be carried; {_CARRIED} can")
+        raise Unfit(_refusal_of(value))
 
     def _number(self, value: float, depth: int) -> object:
         if isinstance(value, int):
@@ -307,6 +307,13 @@ def _too_deep(plain: Any) -> bool:
 
 def _name_of_non_finite(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _refusal_of(value: object) -> str:
+    remedy = ndarray.remedy_for(value)
+    if remedy is None:
+        return f"values of type {_type_name(value)} can't be carried; {_CARRIED} can"
+    return f"the scalar {value!r:.60} of type {_type_name(value)} can't be carried; {remedy}"
 
 
 def _type_name(value: object) -> str:

@@ -172,3 +172,42 @@ def arrays(draw: st.DrawFn) -> Array:
 @given(arrays())
 def test_any_array_arrives(array: Array) -> None:
     assert_arrives(array)
+
+
+EXACT = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
+
+
+@pytest.mark.parametrize(
+    "scalar",
+    [
+        np.datetime64("2020-01-01"),
+        np.timedelta64(3, "s"),
+        np.complex64(1j),
+        np.complex128(1j + 2),
+        pytest.param(np.longdouble(1) / 3, marks=pytest.mark.skipif(not EXACT, reason="a double here")),
+        pytest.param(-np.longdouble("1e4000"), marks=pytest.mark.skipif(not EXACT, reason="a double here")),
+    ],
+    ids=lambda scalar: f"{type(scalar).__name__} {scalar}",
+)
+def test_a_scalar_that_no_json_number_equals_is_refused_and_carried_as_the_array_that_the_refusal_names(
+    scalar: Any,
+) -> None:
+    """A longdouble was rounded in silence."""
+    with pytest.raises(PayloadError) as raised:
+        payload.encode({"a": [scalar]}, "data")
+    said = str(raised.value)
+    assert said.startswith("data['a'][0]: the scalar ")
+    assert f"numpy.{type(scalar).__name__} can't be carried; as an array it can (numpy.asarray)" in said
+    assert ("or float() of it" in said) == isinstance(scalar, np.floating)
+    assert_arrives(np.asarray(scalar))
+
+
+@pytest.mark.parametrize("number", [0.5, -1.0, 1e300, np.inf, -np.inf])
+def test_a_longdouble_that_is_a_double_arrives_as_that(number: float) -> None:
+    assert carried([np.longdouble(number)]) == [number]
+    assert np.isnan(carried([np.longdouble("nan")])[0])
+
+
+def test_what_is_not_carried_as_an_array_either_has_no_such_remedy() -> None:
+    with pytest.raises(PayloadError, match=r"values of type numpy.void can't be carried; None, bool, .* NumPy arrays"):
+        payload.encode([np.void(b"12")], "data")
