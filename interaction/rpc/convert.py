@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from interaction.core.model import Failure, ResultStatus, TaskOffer, TaskResult
 from interaction.exception import PayloadError
-from interaction.rpc import payload
+from interaction.rpc import memory, payload
 from interaction.rpc.beside import beside
 from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, FAILURE_TRACEBACK_BYTES, Encoded, cut, cut_middle
 from interaction.rpc.metadata import Credentials, read_metadata
@@ -89,7 +89,7 @@ def read_lease(duration: duration_pb2.Duration) -> float | None:
 def write_result(task_id: str, status: ResultStatus, result: Encoded, failure: Failure | None) -> Report:
     """A task's end, ready to be sent: what can't be carried has been refused by now."""
     report = task_pb2.TaskResult(task_id=task_id, status=status.value)  # type: ignore[arg-type]  # an enum's number
-    report.result.CopyFrom(result.message)
+    _copy(report.result, result)
     if failure is not None:
         report.error.type = cut(failure.type, 256)
         report.error.message = cut(failure.message, FAILURE_MESSAGE_BYTES)
@@ -114,7 +114,7 @@ class SizedReport(NamedTuple):
 
 def pack(message: Encoded | Report) -> bytes:
     """A message as it is written down."""
-    return (message.message if isinstance(message, Encoded) else message).SerializeToString()
+    return memory.packed(message.message if isinstance(message, Encoded) else message)
 
 
 def unpack(content: bytes) -> Encoded:
@@ -148,14 +148,21 @@ def unpack_result(content: bytes) -> TaskResult:
 def write_task(task: task_pb2.Task, task_id: str, data: Encoded) -> None:
     """Fill in a task where it stands in a message: one made beside it would be copied there three times."""
     task.id = task_id
-    task.data.CopyFrom(data.message)
+    _copy(task.data, data)
+
+
+def _copy(into: payload_pb2.Payload, data: Encoded) -> None:
+    """Raises MemoryError."""
+    memory.ensure(data.size)
+    into.CopyFrom(data.message)
+    memory.check_copied(into, data.message, data.size)
 
 
 def pack_task(offer: TaskOffer, room: int) -> bytes:
     """A task for another process of this slave, whose report may take `room` bytes."""
     task = task_pb2.Task()
     write_task(task, offer.task_id, payload.encode(offer.data, "data"))
-    return room.to_bytes(8, "big") + task.SerializeToString()
+    return room.to_bytes(8, "big") + memory.packed(task)
 
 
 def unpack_task(content: bytes) -> tuple[TaskOffer, int]:

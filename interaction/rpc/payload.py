@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from interaction.exception import PayloadError
-from interaction.rpc import ndarray
+from interaction.rpc import memory, ndarray
 from interaction.rpc.encoded import Encoded, check_size, field_size
 from interaction.rpc.plain import MAX_DEPTH, MAX_VALUE_DEPTH, is_plain
 from interaction.rpc.strict_json import DECODER, check_escapes, holds_half_a_character
@@ -38,6 +38,7 @@ def encode(value: object, root: str, max_message_bytes: int | None = None) -> En
     Raises:
         PayloadError: a value or key that can't be carried, with its path.
         PayloadTooLarge: more than a message of that many bytes holds.
+        MemoryError: there is none for it.
     """
     buffers: Sequence[bytes] = ()
     if is_plain(value):
@@ -52,7 +53,11 @@ def encode(value: object, root: str, max_message_bytes: int | None = None) -> En
     size = field_size(len(text)) + sum(field_size(len(buffer)) for buffer in buffers)
     if max_message_bytes is not None:
         check_size(size, root, max_message_bytes)
-    return Encoded(payload_pb2.Payload(json=text, buffers=buffers), size)
+    memory.ensure(2 * size)  # and once more, in the message that is to carry it
+    message = payload_pb2.Payload(json=text, buffers=buffers)
+    if buffers and len(message.buffers) != len(buffers):
+        raise MemoryError(f"memory is short: there is none for {size:,} bytes")
+    return Encoded(message, size)
 
 
 def encode_mapping(value: Mapping[str, Any] | None, root: str, max_message_bytes: int | None = None) -> Encoded:

@@ -14,9 +14,17 @@ from typing import Any, Protocol
 
 from interaction.core.model import Data
 from interaction.rpc import forks
-from interaction.rpc.convert import unpack_task
+from interaction.rpc.convert import pack, unpack_task
 from interaction.slave.spawn import Parcel, Unguarded, end_unguarded
-from interaction.slave.worker import ANY_ID, NO_LOG, broken_report, constructor_report, run_task, unread_report
+from interaction.slave.worker import (
+    ANY_ID,
+    NO_LOG,
+    broken_report,
+    constructor_report,
+    run_task,
+    unread_report,
+    unwritten_report,
+)
 
 NAME = "interaction-task-process"
 READY, FAILED = b"r", b"f"  # the child's first word; behind the second is the report of a task that has none of its own
@@ -75,9 +83,14 @@ def _run(process: Callable[[Data], Any], task: bytes) -> bytes:
     """Run a task, packed. Returns its report, packed: whatever is raised, the slave learns of it."""
     try:
         offer, room = unpack_task(task)
-        return run_task(process, offer, room, NO_LOG).message.SerializeToString()
+        report = run_task(process, offer, room, NO_LOG)
     except BaseException as error:  # noqa: BLE001 - such as a MemoryError
         return broken_report(ANY_ID, error).message.SerializeToString()
+    try:
+        return pack(report.message)
+    except BaseException as error:  # noqa: BLE001 - as above
+        del report
+        return unwritten_report(ANY_ID, error).message.SerializeToString()
 
 
 def _pass_by(number: int, frame: object) -> None:

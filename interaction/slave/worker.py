@@ -49,8 +49,7 @@ def run_task(
         return failed_report(offer.task_id, error)
     except BaseException as error:  # noqa: BLE001 - a result may be users' code, which raises what it likes
         log_exception(log, logging.ERROR, error, "the result of task %s can't be written", offer.task_id)
-        failure = _failure_of(error, "the result can't be written: ")
-        return _raised_report(offer.task_id, failure, max_message_bytes)
+        return unwritten_report(offer.task_id, error, max_message_bytes)
 
 
 def log_report(report: SizedReport) -> None:
@@ -91,6 +90,11 @@ def unread_report(error: BaseException) -> SizedReport:
     )
 
 
+def unwritten_report(task_id: str, error: BaseException, max_message_bytes: int | None = None) -> SizedReport:
+    """The report of a task whose result raised when it was written."""
+    return _raised_report(task_id, _failure_of(error, "the result can't be written: "), max_message_bytes)
+
+
 def broken_report(task_id: str, error: BaseException) -> SizedReport:
     """The report of a task whose end something of the slave's own has prevented."""
     return _raised_report(task_id, _failure_of(error, "the slave itself has failed: "), None)
@@ -116,7 +120,10 @@ def _kind(error: Exception) -> str:
 
 
 def _failure_of(error: BaseException, before: str = "") -> Failure:
-    return Failure(name_of(error), before + text_of(error), traceback_of(error))
+    said = text_of(error)
+    if before and not said and isinstance(error, MemoryError):
+        said = "memory is short"
+    return Failure(name_of(error), before + said, traceback_of(error))
 
 
 async def ask(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from interaction import Slave, TaskFail
@@ -61,6 +63,12 @@ class Isolated(Slave):
 
     def do_hold(self, task: Mapping[str, Any]) -> None:
         ctypes.PyDLL(None).usleep(int(task["seconds"] * 1e6))
+
+    def do_return_much(self, task: Mapping[str, Any]) -> Any:
+        result = b"1" * 20_000_000
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 10_000_000, resource.RLIM_INFINITY))
+        return {"much": result}
 
     def do_close(self, task: Mapping[str, Any]) -> None:
         os.closerange(3, 256)  # as who makes a daemon of himself

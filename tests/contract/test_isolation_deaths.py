@@ -180,3 +180,13 @@ def test_a_slave_that_nobody_closed_leaves_no_child(tmp_path: Path) -> None:
             process.communicate(timeout=WAIT)  # to the end of all that could print
         finally:
             process.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit, and how much is used")
+def test_a_result_for_which_the_child_has_no_memory_fails_as_that(connection: SlaveConnectionProxy) -> None:
+    """It was blamed on the slave's message, in which a buffer was left out, or the child died by SIGSEGV."""
+    child = do(connection, "tell").result["pid"]
+    error = error_of(do(connection, "return_much"))
+    assert error.type == "MemoryError"
+    assert error.message.startswith("the result can't be written: memory is short")
+    assert do(connection, "tell").result["pid"] == child
