@@ -289,6 +289,29 @@ def caller(request: pytest.FixtureRequest, program: SlaveProgram, recorder: Reco
 
 
 @pytest.fixture
+def resumes(request: pytest.FixtureRequest, program: SlaveProgram) -> bool:
+    """Whether the slave resumes sessions, which the contract leaves to it; ours do."""
+    if foreign_slave(request.config) is None:
+        return True
+    with recording_master() as master, grpc.insecure_channel(program.address, NO_PROXY) as channel:
+        caller = Caller(channel, master)
+        caller.connect()
+        first = caller.token
+        if refused_or_done(lambda: caller.connect(first)) is not None:
+            caller.token = first
+        taken = caller.token != first
+        caller.disconnect()
+        return taken
+
+
+@pytest.fixture
+def resumed(resumes: bool) -> None:
+    """For what is asked of a slave that resumes sessions alone."""
+    if not resumes:
+        pytest.skip("it resumes no session")
+
+
+@pytest.fixture
 def call(stack: ExitStack, recorder: RecordingMaster) -> Call:
     """Calls a slave of this process in the name of the recorder."""
 

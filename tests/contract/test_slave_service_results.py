@@ -40,7 +40,7 @@ def test_a_result_is_reported_until_it_is_acknowledged_whatever_failed(caller: C
     assert_nothing_has_changed(caller, 4)
 
 
-def test_a_result_that_was_answered_is_not_reported_again(caller: Caller) -> None:
+def test_a_result_that_was_answered_is_not_reported_again(caller: Caller, resumes: bool) -> None:
     answers: list[Failure | int] = [
         *master_messages.ResultAcknowledgement.values(),
         99,  # a kind of tomorrow
@@ -56,7 +56,8 @@ def test_a_result_that_was_answered_is_not_reported_again(caller: Caller) -> Non
     tasks.append(caller.new_task({"seconds": 0.5, **SUM}))  # longer than the pause before a retry
     results.append(caller.report().result.task_id)
     assert results == tasks
-    assert {task.task_id for task in caller.connect(caller.token).held} <= {tasks[-1]}
+    if resumes:
+        assert {task.task_id for task in caller.connect(caller.token).held} <= {tasks[-1]}
 
 
 @pytest.mark.parametrize("code", UNFIT, ids=lambda code: code.name)

@@ -154,6 +154,7 @@ def test_connect_asked_twice_answers_the_same_and_opens_one_session(caller: Call
     assert caller.master.ended.get(timeout=WAIT) == caller.token
 
 
+@pytest.mark.usefixtures("resumed")
 def test_only_the_holder_of_its_token_takes_over_a_living_session(caller: Caller) -> None:
     caller.connect()
     mine = caller.token
@@ -165,6 +166,7 @@ def test_only_the_holder_of_its_token_takes_over_a_living_session(caller: Caller
     assert refused(caller.connect, token=mine) == TOKEN_INVALID
 
 
+@pytest.mark.usefixtures("resumed")
 def test_a_resumed_session_is_one_of_its_own_and_inherits_what_runs(caller: Caller) -> None:
     caller.connect(lease=0.6)
     first = caller.token
@@ -183,6 +185,7 @@ def test_a_resumed_session_is_one_of_its_own_and_inherits_what_runs(caller: Call
     assert caller.report().result.task_id != running
 
 
+@pytest.mark.usefixtures("resumed")
 def test_a_session_whose_lease_ran_out_takes_no_task_and_can_be_resumed(caller: Caller) -> None:
     caller.master.silent = True
     caller.connect(lease=0.3)
@@ -198,6 +201,7 @@ def test_a_session_whose_lease_ran_out_takes_no_task_and_can_be_resumed(caller: 
     assert refused(caller.connect, token=first) == TOKEN_INVALID
 
 
+@pytest.mark.usefixtures("resumed")
 @pytest.mark.parametrize("lease_over", [False, True])
 def test_a_result_that_found_no_master_is_reported_to_the_one_that_resumes(caller: Caller, lease_over: bool) -> None:
     caller.master.unavailable = True
@@ -218,6 +222,7 @@ def test_a_result_that_found_no_master_is_reported_to_the_one_that_resumes(calle
     assert json.loads(reports[-1].result.result.json) == {"sum": 3}
 
 
+@pytest.mark.usefixtures("resumed")
 def test_a_session_that_was_acknowledged_everything_holds_nothing(caller: Caller) -> None:
     caller.connect()
     for _ in range(3):
