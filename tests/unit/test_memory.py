@@ -38,7 +38,7 @@ def read(how, content):
 ends = Counter()
 for how in ("result", "task", "alone"):
     read(how, written(how))
-    for room in range(256, 20 * 1024, 256):
+    for room in range(256, 40 * 1024, 512):
         content = None
         resource.setrlimit(resource.RLIMIT_AS, (used() + room * 1024, resource.RLIM_INFINITY))
         try:
