@@ -66,7 +66,7 @@ def test_a_look_at_a_socket_in_the_child_leaves_it_blocking_in_both() -> None:
 def test_a_child_that_leaves_by_exit_does_not_wait_for_the_process_of_its_parents_tasks() -> None:
     """multiprocessing did, and failed aloud: can only join a child process."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.contract.forking", "leaves"],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.contract.forking", "leaves"],  # of a fork
         cwd=ROOT,
         env=without_setting(),
         capture_output=True,
