@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from interaction.core.lease import Lease
 from interaction.core.pacemaker import silent
@@ -186,8 +187,9 @@ class Heart:
     async def _beat_on(self, stream: _Stream) -> bool:
         """Beat on one stream until it ends, or hangs and is the older; True where the master has ended the session."""
         self._stream = stream
-        stream.tasks = asyncio.ensure_future(self._receive(stream)), asyncio.ensure_future(self._send(stream))
-        receiving, sending = stream.tasks
+        receiving = asyncio.ensure_future(self._receive(stream))
+        sending = asyncio.ensure_future(self._send(stream))
+        stream.tasks = receiving, sending
         receiving.add_done_callback(_heard)
         sending.add_done_callback(_forget)
         try:
@@ -272,11 +274,12 @@ class _Stream:
 
     def __init__(self, call: HeartbeatCall) -> None:
         self.call = call
-        self.tasks: tuple[asyncio.Task[bool], asyncio.Task[None]]
+        self.tasks: Sequence[asyncio.Task[Any]] = ()
 
     def end(self) -> None:
         """End it at once; changes nothing where it has ended."""
-        for task in self.tasks:
+        tasks, self.tasks = self.tasks, ()  # with what ends them they hold on to this, and so to gRPC
+        for task in tasks:
             task.cancel()
         self.call.cancel()
 
