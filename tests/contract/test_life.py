@@ -166,16 +166,17 @@ def test_a_master_that_nobody_closed_does_not_keep_the_process_alive(leave: str)
         assert ended.stderr == ""
 
 
-def our_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("interaction-")]
-
-
 def test_no_thread_of_a_closed_object_is_left() -> None:
+    before = set(threading.enumerate())
+
+    def ours() -> set[str]:
+        return {thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("interaction-")}
+
     with Worker("127.0.0.1", 0) as slave, Master("127.0.0.1", 0) as master:
         with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
             connection.new_task({"a": 1, "b": 2}).on_complete(lambda *_: None).start().join(10)
-        assert "interaction-loop" in our_threads()
-    assert set(our_threads()) <= {"interaction-reserve"}  # which Python 3.12.0 and 3.12.1 have for good
+        assert "interaction-loop" in {thread.name for thread in threading.enumerate()}
+    assert ours() <= {"interaction-reserve"}  # which Python 3.12.0 and 3.12.1 have for good
 
 
 def test_one_loop_serves_all_and_ends_with_the_last() -> None:
