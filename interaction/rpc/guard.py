@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from interaction.rpc.status import Context, abort
 from interaction.rpc.telling import name_of
 
 _UNREADABLE = "the message can't be parsed"
+_SHORT = object()  # in place of a message for which there is no memory
+_log = logging.getLogger("interaction")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker alone
 
@@ -134,7 +137,7 @@ class Guard(grpc.aio.ServerInterceptor):
 
 def _checking(handler: _Handler, malformed: type[ResponseException]) -> _Handler:
     """The same handler; but a message that can't be parsed is refused, where gRPC would log a traceback."""
-    read = lenient(cast(Callable[[bytes], object], handler.request_deserializer))
+    read = lenient(cast(Callable[[bytes], object], handler.request_deserializer), _SHORT)
     write = handler.response_serializer
     if handler.request_streaming:
         behave = _of_stream(cast(Callable[..., Any], handler.stream_stream), malformed)
@@ -150,6 +153,8 @@ def _of_one(behave: Callable[[Any, Context], Awaitable[Any]], malformed: type[Re
     async def check(request: object, context: Context) -> object:
         if request is None:
             await abort(context, malformed(_UNREADABLE))
+        if request is _SHORT:
+            await _abort_for_now(context)
         try:
             return await behave(request, context)
         except BaseException as error:  # noqa: BLE001 - it is raised
@@ -159,14 +164,8 @@ def _of_one(behave: Callable[[Any, Context], Awaitable[Any]], malformed: type[Re
 
 
 def _of_stream(behave: Callable[[Any, Context], Any], malformed: type[ResponseException]) -> Callable[..., Any]:
-    async def readable(requests: AsyncIterator[object]) -> AsyncGenerator[object, None]:
-        async for request in requests:
-            if request is None:
-                raise malformed(_UNREADABLE)
-            yield request
-
     async def check(requests: AsyncIterator[object], context: Context) -> None:
-        answers = behave(readable(requests), context)
+        answers = behave(_readable(requests, malformed), context)
         try:
             if inspect.isasyncgen(answers):  # reflection's
                 async for answer in answers:
@@ -175,10 +174,29 @@ def _of_stream(behave: Callable[[Any, Context], Any], malformed: type[ResponseEx
                 await answers
         except malformed as refusal:
             await abort(context, refusal)
+        except MemoryError:
+            await _abort_for_now(context)
         except BaseException as error:  # noqa: BLE001 - as above
             raise _answerable(error)  # noqa: B904 - as above
 
     return check
+
+
+async def _readable(
+    requests: AsyncIterator[object], malformed: type[ResponseException]
+) -> AsyncGenerator[object, None]:
+    async for request in requests:
+        if request is None:
+            raise malformed(_UNREADABLE)
+        if request is _SHORT:
+            raise MemoryError
+        yield request
+
+
+async def _abort_for_now(context: Context) -> None:
+    """Answer as the transport does: whoever called tries again, and nothing is lost."""
+    _log.warning("memory is short: a message can't be read; its sender is asked to try again")
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "memory is short here")
 
 
 def _answerable(error: BaseException) -> BaseException:

@@ -1,6 +1,7 @@
 """Memory for the copies that protobuf makes of what is large: it does not say where there was none.
 
-Where an allocation fails (by a limit: RLIMIT_AS, `ulimit -v`) it leaves out that part, or ends the process by SIGSEGV.
+Where an allocation fails (by a limit: RLIMIT_AS, `ulimit -v`) it leaves out that part, or ends the process by SIGSEGV;
+as it reads, it calls the message broken.
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ def ensure(size: int) -> None:
             bytes(size + _LONG)
         except MemoryError:
             raise _short(size) from None
+
+
+def is_to_be_had(size: int) -> bool:
+    """Whether `ensure` would not raise."""
+    try:
+        ensure(size)
+    except MemoryError:
+        return False
+    return True
 
 
 def check_copied(copy: payload_pb2.Payload, original: payload_pb2.Payload, size: int) -> None:

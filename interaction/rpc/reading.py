@@ -8,18 +8,23 @@ from typing import Any, TypeVar, cast
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from interaction.rpc import memory
+
 T = TypeVar("T")
+U = TypeVar("U")
 _LONGEST_SENTENCE = 4096  # characters
 
 
-def lenient(parse: Callable[[bytes], T]) -> Callable[[bytes], T | None]:
-    """The same, but None for a message that can't be parsed."""
+def lenient(parse: Callable[[bytes], T], short: U | None = None) -> Callable[[bytes], T | U | None]:
+    """The same, but None for a message that can't be parsed, and `short` where memory is why."""
 
-    def read(content: bytes) -> T | None:
+    def read(content: bytes) -> T | U | None:
         try:
             return parse(content)
-        except DecodeError:
-            return None
+        except MemoryError:
+            return short
+        except DecodeError:  # which protobuf raises in place of the other
+            return None if memory.is_to_be_had(len(content)) else short
 
     return read
 
