@@ -149,7 +149,8 @@ class Strand:
     def _work_off(self) -> None:
         while True:
             try:
-                work = self._work.get(timeout=self._idle)
+                idle = self._idle
+                work = self._work.get(idle != 0.0, idle)  # Python 3.10 may wait for ever with a timeout of 0
             except Empty:
                 return
             try:
