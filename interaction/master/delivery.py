@@ -56,6 +56,7 @@ class Delivery:
         self._client = client
         self._notes = notes
         self._policy = policy
+        self._closed = False
         self._fast: FastRoad | None = None
         self._calls: set[asyncio.Task[None]] = set()
         self._recording: dict[str, list[Answer]] = {}  # by task id: who waits for a result's acknowledgement
@@ -122,7 +123,8 @@ class Delivery:
         except (ResponseException, RequestException) as error:
             if isinstance(error, ResponseException):
                 error.retried = error.retried or sent
-            if seconds := owner.session.doubt(error):
+            seconds = owner.session.doubt(error)
+            if seconds and not self._closed:  # a cancellation may have been lost on the way here
                 await asyncio.sleep(seconds)  # which the end of the session ends, and the task with it
             self.not_started(task, error)
         else:
@@ -215,6 +217,7 @@ class Delivery:
 
     def close(self) -> None:
         """The session is over, or left alone: nothing more goes out."""
+        self._closed = True
         for call in self._calls:
             call.cancel()
         if self._fast is not None:
