@@ -22,6 +22,7 @@ from interaction.rpc.insist import attempt, insist
 from interaction.rpc.retry import Policy
 from interaction.rpc.slave_client import SlaveClient
 
+MOST_CALLS = 500  # NewTask under way at once on one connection: gRPC's servers refuse some of a thousand and more
 Answer = Callable[[Acknowledgement | JournalError], object]
 
 
@@ -59,6 +60,7 @@ class Delivery:
         self._closed = False
         self._fast: FastRoad | None = None
         self._calls: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Semaphore(MOST_CALLS)
         self._recording: dict[str, list[Answer]] = {}  # by task id: who waits for a result's acknowledgement
 
     def opened(self, answer: ConnectAnswer) -> None:
@@ -119,7 +121,8 @@ class Delivery:
     async def _new_task(self, task: BaseTask, data: Encoded, policy: Policy, sent: bool) -> None:
         owner = self._owner
         try:
-            answer = await self._client.new_task(owner.token, owner.session.incarnation, task.id, data, policy)
+            async with self._turn:
+                answer = await self._client.new_task(owner.token, owner.session.incarnation, task.id, data, policy)
         except (ResponseException, RequestException) as error:
             if isinstance(error, ResponseException):
                 error.retried = error.retried or sent
