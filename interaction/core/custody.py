@@ -217,8 +217,9 @@ def as_far_as_known(refusal: BaseException) -> BaseException:
     """What the owner of a task is told that was refused.
 
     A slave without the session may have run the task while it had that, if an earlier try came to it; a restarted one,
-    in its former life.
+    in its former life; and one that shuts down refuses at its door, whatever it has taken.
     """
-    if isinstance(refusal, (SlaveSlaveNotConnected, SlaveMasterTokenInvalid)) and refusal.retried:
+    doubtful = (SlaveSlaveNotConnected, SlaveMasterTokenInvalid, SlaveSystemShuttingDown)
+    if isinstance(refusal, doubtful) and refusal.retried:
         return RequestException(f"{refusal.message}; it is not known whether the task was taken before", "ABORTED")
     return refusal

@@ -262,9 +262,8 @@ class Journal:
         entries = [*self._owed, *(entry for work in batch for entry in work.entries)]
         looks = bool(entries) or isinstance(self._failing, JournalGone)  # whether that is there again
         failure = self._try(entries) if looks else None
-        if (
-            failure is not None and len(batch) > 1 and not isinstance(failure, JournalGone)
-        ):  # it may be due to one of them
+        theirs = failure is not None and not isinstance(failure, JournalGone)
+        if theirs and len(batch) > 1:  # it may be due to one of them
             for work in batch:
                 self._write([work])
             return

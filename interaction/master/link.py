@@ -269,8 +269,7 @@ class Link:
             self._owner.ask_after(self, decision)
         elif isinstance(decision, Await):
             self._owner.link_gone(self)
-            late = lambda: self.do(self.session.witness_is_late())  # noqa: E731
-            asyncio.get_running_loop().call_later(decision.seconds, insist, late)
+            asyncio.get_running_loop().call_later(decision.seconds, insist, self._witness_is_late)
         elif isinstance(decision, Lose):
             self._conclude(partial(self.custody.close, decision.reason, decision.message, asked=False))
 
@@ -290,6 +289,9 @@ class Link:
         """The slave has ended the session, and with it the stream: there is nothing to tell."""
         self._end_stream = None
         self._conclude(partial(self.custody.left, why, drained))
+
+    def _witness_is_late(self) -> None:
+        self.do(self.session.witness_is_late())
 
     def exited(self, number: int, incarnation: str, begun: Collection[str] | None) -> None:
         """The slave's witness says that its process has ended."""

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from interaction.core.model import Acknowledgement, TaskResult
 from interaction.core.registry import Registry
-from interaction.core.session import Probe, SessionState
+from interaction.core.session import Probe
 from interaction.exception import LossReason, MasterSlaveTokenInvalid, RequestException, SlaveSlaveAlreadyConnected
 from interaction.master.heartbeat import HeartbeatStream
 from interaction.master.link import Link
@@ -139,7 +139,7 @@ class Roster(Generic[T]):
         """Tell of the connections that are there, and of those that come and go."""
         self._watchers.append(watcher)
         for link, holder in list(self._holders.items()):
-            if link.session.state in (SessionState.LIVE, SessionState.SUSPECT):
+            if link.session.lives:
                 insist(watcher.joined, holder)
 
     def unwatch(self, watcher: Watcher[T]) -> None:

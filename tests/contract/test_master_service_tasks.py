@@ -66,20 +66,29 @@ def test_a_slave_without_the_session_ends_it(linked: SlaveConnectionProxy, scrip
     assert not linked.is_connected
 
 
+@pytest.mark.parametrize(
+    ("refusal", "ends_the_session"),
+    [
+        (Failure(NO_STATE, "SLAVE_NOT_CONNECTED"), True),
+        (Failure(FORBIDDEN, "MASTER_TOKEN_INVALID"), True),
+        (Failure(GONE, "SYSTEM_SHUTTING_DOWN"), False),
+    ],
+    ids=lambda value: value.reason if isinstance(value, Failure) else "",
+)
 def test_who_refuses_a_task_that_may_have_come_before_does_not_prove_that_it_never_ran(
-    make_master: MakeMaster, scripted: ScriptedSlave
+    make_master: MakeMaster, scripted: ScriptedSlave, refusal: Failure, ends_the_session: bool
 ) -> None:
     """A slave that was restarted meanwhile may have run it in its former life: a pool did it elsewhere at no cost."""
     master = make_master(Master, request_retries=3)
     connection = master.new_connection("conn", "127.0.0.1", scripted.port)
     connection.connect()
-    scripted.task_answers.extend([Failure(GONE), Failure(NO_STATE, "SLAVE_NOT_CONNECTED")])
+    scripted.task_answers.extend([Failure(GONE), refusal])
     task = connection.new_task({})
     with pytest.raises(RequestException, match="not known whether the task was taken before") as said:
         task.start()
     assert said.value.code == "ABORTED"
     assert task.status is TaskStatus.START_FAILED
-    assert not connection.is_connected
+    assert connection.is_connected is not ends_the_session
 
 
 def test_a_pool_does_not_do_elsewhere_what_may_have_been_taken(
