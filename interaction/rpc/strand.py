@@ -150,7 +150,7 @@ class Strand:
         while True:
             try:
                 idle = self._idle
-                # Python 3.10 may wait for ever with a timeout of 0, and a patched queue refuses one where it may not wait
+                # Python 3.10 may wait for ever with a timeout of 0; a patched queue refuses one where it may not wait
                 work = self._work.get_nowait() if idle == 0.0 else self._work.get(timeout=idle)
             except Empty:
                 return
