@@ -123,9 +123,10 @@ class Session {
       });
       const reason = error && reasonOf(error);
       if (ENDING.includes(reason)) return this.end(reason);
-      if (!error || reason) task.acknowledged = true; // a refusal is the master's last word too
+      if (!error || reason === 'TASK_DATA_INVALID') task.acknowledged = true; // the task has ended there
       unfit = UNFIT.includes(error?.code) ? unfit + 1 : 0;
-      if (unfit === 3) task.result = failed(task.id, error);
+      if (reason === 'REQUEST_INVALID' && task.replaced) task.acknowledged = true; // there is no more to be done
+      else if (reason === 'REQUEST_INVALID' || unfit === 3) { task.result = failed(task.id, error); task.replaced = true; }
       if (!task.acknowledged) await pause(growing(tries));
     }
     return undefined;

@@ -27,6 +27,7 @@ class Entry(Generic[T]):
     due_at: float
     attempts: int = 0
     unfit: int = 0  # how often in a row it was answered that it is too long
+    replaced: bool = False  # it is reported as failed, since its master could not take it as it was
 
 
 class Outbox(Generic[T]):
@@ -111,11 +112,17 @@ class Outbox(Generic[T]):
         entry.unfit = entry.unfit + 1 if code in UNFIT else 0
         return entry.unfit == UNFIT_ANSWERS
 
+    def is_refused(self, task_id: str) -> bool:
+        """The master can't read the report at all, and the task has not ended there. Says whether to `replace` it: what
+        was written in its place is not replaced again."""
+        entry = self._entries.get(task_id)
+        return entry is not None and not entry.replaced
+
     def replace(self, task_id: str, item: T) -> None:
         """The master can't take the result as it is: from now on report this in its place."""
         entry = self._entries.get(task_id)
         if entry is not None:
-            entry.item = item
+            entry.item, entry.replaced = item, True
 
     def hand_over(self, session: str, successor: str, now: float) -> None:
         """The session was resumed under a new token: its results are due at once, and their retention begins anew."""

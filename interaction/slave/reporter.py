@@ -11,9 +11,11 @@ from functools import partial
 from interaction.core.model import Acknowledgement
 from interaction.core.outbox import Entry, Outbox
 from interaction.exception import (
+    MasterRequestInvalid,
     MasterResponseException,
     MasterSlaveTokenInvalid,
     MasterSystemShuttingDown,
+    MasterTaskDataInvalid,
     RequestException,
     ResponseException,
 )
@@ -129,8 +131,16 @@ class Reporter:
         except (MasterSlaveTokenInvalid, MasterSystemShuttingDown) as refusal:
             self._ended(refusal, self._loop.time())
             return False
-        except MasterResponseException as refusal:  # it will never be taken, and the master has dealt with it
-            _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal.code.name)
+        except MasterTaskDataInvalid as refusal:  # the task has ended there
+            _log.error("the master refuses the result of task %s: %s", entry.task_id, refusal)
+        except MasterRequestInvalid as refusal:  # and it has not
+            _log.error("the master can't read the report of task %s: %s", entry.task_id, refusal)
+            if self._outbox.is_refused(entry.task_id):
+                self._outbox.replace(entry.task_id, failed_report(entry.task_id, refusal))
+                return False
+        except MasterResponseException as refusal:  # that was not this session's master
+            _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, refusal)
+            return False
         except RequestException as error:
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, error)
             if self._outbox.does_not_get_through(entry.task_id, error.code):

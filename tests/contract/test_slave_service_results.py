@@ -30,6 +30,7 @@ def assert_nothing_has_changed(caller: Caller, times: int) -> None:
         *(Failure(code) for code in FAILURES),
         Failure(GONE, "SYSTEM_SHUTTING_DOWN", "another.example"),
         Failure(GONE, "REASON_OF_TOMORROW"),
+        Failure(grpc.StatusCode.PERMISSION_DENIED, "CHANNEL_INVALID"),
     ],
     ids=lambda failure: f"{failure.code.name} {failure.reason}".strip(),
 )
@@ -45,7 +46,6 @@ def test_a_result_that_was_answered_is_not_reported_again(caller: Caller, resume
         *master_messages.ResultAcknowledgement.values(),
         99,  # a kind of tomorrow
         Failure(ILLEGAL, "TASK_DATA_INVALID"),
-        Failure(ILLEGAL, "REQUEST_INVALID"),
     ]
     caller.master.report_answers.extend(answers)
     caller.connect()
@@ -58,6 +58,21 @@ def test_a_result_that_was_answered_is_not_reported_again(caller: Caller, resume
     assert results == tasks
     if resumes:
         assert {task.task_id for task in caller.connect(caller.token).held} <= {tasks[-1]}
+
+
+def test_a_result_that_the_master_cannot_read_at_all_comes_again_as_failed_once(caller: Caller) -> None:
+    """The task has not ended there: forgotten here, it would run for ever in its owner's eyes."""
+    unread, gone = Failure(ILLEGAL, "REQUEST_INVALID"), Failure(GONE)
+    caller.master.report_answers.extend([gone, unread, gone, unread])
+    caller.connect()
+    task = caller.new_task(SUM)
+    assert_nothing_has_changed(caller, 2)
+    for _ in range(2):
+        result = caller.report().result
+        assert (result.task_id, result.status) == (task, TASK_RESULT_STATUS_FAILED)
+        assert result.error.message
+    following = caller.new_task({"seconds": 0.5, **SUM})  # longer than the pause before a retry
+    assert caller.report().result.task_id == following
 
 
 @pytest.mark.parametrize("code", UNFIT, ids=lambda code: code.name)

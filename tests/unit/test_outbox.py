@@ -38,6 +38,16 @@ def test_what_is_in_flight_is_not_taken_again() -> None:
     assert outbox.next_due(SESSION) is None
 
 
+def test_what_stands_in_the_place_of_a_refused_result_is_not_replaced_again() -> None:
+    outbox = filled("a")
+    assert outbox.is_refused("a")
+    outbox.replace("a", "a failure")
+    assert not outbox.is_refused("a")
+    assert due(outbox, 0.0) == ["a failure"]
+    outbox.acknowledged("a")
+    assert not outbox.is_refused("a")
+
+
 def test_a_result_belongs_to_its_session() -> None:
     outbox = filled("a")
     assert due(outbox, 0.0, SUCCESSOR) == []
