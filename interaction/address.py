@@ -69,8 +69,16 @@ def check_host(host: str) -> str:
     """Return a host name or IP address without brackets, or raise ValueError."""
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if ip_version(bare) is None and not _HOST_NAME.fullmatch(bare):
-        raise ValueError(f"{host!r} is no host: expected a name or an IP address")
+        raise ValueError(f"{host!r} is no host: expected a name or an IP address{_advice(bare)}")
     return bare
+
+
+def _advice(host: str) -> str:
+    """For whoever gave more than a host."""
+    name, _, port = host.rpartition("://")[2].rstrip("/").partition(":")
+    if not _HOST_NAME.fullmatch(name) or (port and not port.isdecimal()):
+        return ""
+    return f" alone, such as {name!r}; the port, {port}, is given by itself" if port else f" alone, such as {name!r}"
 
 
 def parse_address(text: str, default_port: int) -> Endpoint:

@@ -246,6 +246,18 @@ def whole(name: str, value: object, low: int, high: int) -> int:
     return number
 
 
+def patience(timeout: object) -> float | None:
+    """A user's timeout, in seconds; None, as an infinite one, waits for ever. Raises TypeError, ValueError."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
+        raise TypeError(f"timeout must be a number of seconds, or None to wait without an end, not {timeout!r:.80}")
+    seconds = float(timeout)
+    if math.isnan(seconds):
+        raise ValueError("timeout must be a number of seconds, and nan is none")
+    return None if seconds == math.inf else seconds
+
+
 def _whole(options: ServiceOptions, name: str, low: int, high: int) -> None:
     _set(options, name, whole(name, getattr(options, name), low, high))
 

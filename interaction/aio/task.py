@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from interaction.aio.loop import Change, in_callback, said
+from interaction.config import patience
 from interaction.core.task import TaskStatus
 from interaction.exception import RequestException
 from interaction.master.base_task import BaseTask, Callback, Road
@@ -81,6 +82,7 @@ class Task(BaseTask):
         Raises:
             TimeoutError: the timeout passed first. The task, or a callback of its, goes on.
         """
+        timeout = patience(timeout)
         self._road.check_here()
         clock, waits_for_callbacks = asyncio.get_running_loop().time, not in_callback()
         due = None if timeout is None else clock() + timeout

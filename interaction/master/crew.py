@@ -98,7 +98,7 @@ class Crew:
         """That there is no slave, in words."""
         if not self._living:
             wanted = f", and it takes those of {self._wanted}" if self._wanted else ""
-            return f"this pool has no slave: its master has no living one{wanted}"
+            return f"this pool has no slave: no connection of its master is connected{wanted}"
         return f"this pool has no slave: of the {len(self._living)} that its master has none fits {self._wanted}"
 
     def submit(self, job: PoolJob) -> None:

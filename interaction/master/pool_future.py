@@ -10,6 +10,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
+from interaction.config import patience
 from interaction.master.base_task import BaseTask
 from interaction.master.crew import PoolJob
 from interaction.master.task import Task
@@ -60,12 +61,12 @@ class PoolFuture(Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         """As in `concurrent.futures`. Raises RuntimeError in a forked child, where it never comes."""
         self._check_may_come()
-        return super().result(timeout)
+        return super().result(patience(timeout))
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """As `result()`."""
         self._check_may_come()
-        return super().exception(timeout)
+        return super().exception(patience(timeout))
 
     def _check_may_come(self) -> None:
         if not self.done():

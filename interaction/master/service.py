@@ -11,7 +11,7 @@ from functools import partial
 from typing import Generic, TypeVar, cast
 
 from interaction.address import Endpoint, check_host, is_any, parse_address
-from interaction.config import DEFAULT_MASTER_PORT, DEFAULT_SLAVE_PORT, MasterOptions, integer_of, whole
+from interaction.config import DEFAULT_MASTER_PORT, DEFAULT_SLAVE_PORT, MasterOptions, integer_of, patience, whole
 from interaction.core.journal import SessionRecord, Snapshot, TaskRecord
 from interaction.journal import Journal
 from interaction.master.archive import Archive
@@ -135,6 +135,7 @@ class MasterService(Service, Generic[C, T]):
 
     def wait_until_resumed(self, timeout: float | None) -> list[C]:
         """As `Master.wait_until_resumed()`."""
+        timeout = patience(timeout)
         self.check_running()
         if not self._resumed.wait_for(lambda: self._all_resumed, timeout):
             self._check_resumed(timeout)
@@ -142,6 +143,7 @@ class MasterService(Service, Generic[C, T]):
 
     async def resumed_here(self, timeout: float | None) -> list[C]:
         """As `wait_until_resumed()`, on the loop."""
+        timeout = patience(timeout)
         self.check_running()
         assert self._coming_back is not None, "it runs"
         await asyncio.wait({self._coming_back}, timeout=timeout)

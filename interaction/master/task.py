@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from interaction.config import patience
 from interaction.core.task import TaskStatus
 from interaction.exception import RequestException
 from interaction.master.base_task import BaseTask, Callback, Road
@@ -99,6 +100,7 @@ class Task(BaseTask):
             TimeoutError: the timeout passed first. The task, or a callback of its, goes on.
             RuntimeError: in a forked child, where its end never comes.
         """
+        timeout = patience(timeout)
         forks.check_may_wait(self._settled)
         due = None if timeout is None else time.monotonic() + timeout
         if may_be_forgotten(self, timeout) and not self._waiters.wait_for(self._begun, START_PATIENCE):

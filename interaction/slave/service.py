@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from interaction.address import join_host
-from interaction.config import SlaveOptions
+from interaction.config import SlaveOptions, patience
 from interaction.exception import RequestException
 from interaction.rpc import exit as process_end
 from interaction.rpc.insist import see_through
@@ -130,6 +130,7 @@ class SlaveService(Service):
 
     def drain(self, timeout: float | None) -> bool:
         """As `Slave.drain()`, without the end."""
+        timeout = patience(timeout)
         check_not_in_child(self._kind)
         self.check_may_wait()
         return self.run(self._drain(timeout))

@@ -8,6 +8,7 @@ import weakref
 from types import FrameType
 from typing import Protocol
 
+from interaction.config import patience
 from interaction.slave.farewell import Leaving, say_farewell
 
 
@@ -23,6 +24,7 @@ _asking: weakref.WeakKeyDictionary[Draining, float | None] = weakref.WeakKeyDict
 
 def drain_at_sigterm(service: Draining, timeout: float | None) -> None:
     """As `Slave.drain_at_sigterm()`."""
+    timeout = patience(timeout)
     signal.signal(signal.SIGTERM, _asked)
     _asking[service] = timeout
 
