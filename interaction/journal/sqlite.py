@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from interaction.exception import JournalError, JournalGone
+from interaction.journal.place import check_private, claim
 
-_MINE = 0o600  # the file holds tokens
 # What is a journal says so, for other programs and for this one: https://www.sqlite.org/fileformat.html, "magic" and
 # "application ID". The tables are those of `store.py`.
 _MAGIC, _APPLICATION_ID, _ID_AT, _TABLES = (
@@ -67,21 +67,24 @@ class JournalFile:
 def open_sqlite(url: sa.URL) -> tuple[sa.Engine, JournalFile]:
     """An engine for the file of that URL, which is made where it is not there, and the file.
 
-    Raises JournalError where it can't be had, is another program's, or another process has it.
+    Raises JournalError where it can't be had, is another program's, somebody else could have a hand in it, or another
+    process has it.
     """
     path = Path(url.database or "")
     try:
-        number = os.open(path, os.O_RDWR | os.O_CREAT, _MINE)
+        path, number = claim(path)
         try:
             beginning = os.read(number, 100)
         finally:
             os.close(number)
         _check_mine(path, beginning)  # before anything of it is changed
-        path.chmod(_MINE)
+        check_private(path)
         file = JournalFile(path)
     except OSError as error:
         raise JournalError(f"the journal {path} can't be opened: {error.strerror}") from None
-    engine = sa.create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    engine = sa.create_engine(
+        url.set(database=str(path)), poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
     sa.event.listen(engine, "connect", _prepare)
     try:
         with engine.connect() as connection:

@@ -72,9 +72,7 @@ def test_what_was_written_is_there_when_it_is_opened_again(tmp_path: Path) -> No
 
 
 def test_the_file_is_its_owners_only(tmp_path: Path) -> None:
-    path = tmp_path / "j.db"
-    path.touch(0o644)
-    journal = Journal.open(url_of(path))
+    journal = Journal.open(url_of(tmp_path / "j.db"))
     try:
         assert written(journal, SessionKept(SESSION)) is None
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
