@@ -47,6 +47,7 @@ def test_the_wheel_holds_the_package_the_contract_and_nothing_else(wheel: Path) 
         "interaction/v1/slave_service_pb2.pyi",
         "interaction/protos/interaction/v1/slave_service.proto",
         "interaction/protos/vectors/payload.json",
+        "interaction/protos/vectors/signature.json",
     ):
         assert needed in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"interaction", "interaction_grpc"}  # and about it
