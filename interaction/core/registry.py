@@ -38,6 +38,8 @@ class Registry(Generic[T]):
         self._check_span = check_span
         self._living: dict[bytes, _Entry[T]] = {}
         self._rota: dict[int, dict[bytes, None]] = {}  # by slot, each as long as a check span
+        self._due: list[bytes] = []  # sessions that this tick is still to look at
+        self._lost: list[tuple[T, Lose]] = []  # what it has decided
         self._next_turn = 0.0  # of a patient probe
         self._also: dict[bytes, bytes] = {}  # further tokens of living sessions
         self._ended: OrderedDict[bytes, None] = OrderedDict()  # no more than the keys: there are many
@@ -98,11 +100,21 @@ class Registry(Generic[T]):
             for entry in self._living.values():
                 entry.session.excuse(stall, now)
         slot = int(now // self._check_span)
-        due = [key for past in [one for one in self._rota if one <= slot] for key in self._rota.pop(past)]
-        return [loss for key in due if (loss := self._look_at(key, now)) is not None]
+        for past in [one for one in self._rota if one <= slot]:
+            self._due.extend(self._rota[past])
+            del self._rota[past]
+        while self._due:  # what raises is looked at again, with the next tick, and what is decided is told then
+            loss = self._look_at(self._due[-1], now)
+            if loss is not None:
+                self._lost.append(loss)
+            self._due.pop()
+        lost, self._lost = self._lost, []
+        return lost
 
     def _look_at(self, key: bytes, now: float) -> tuple[T, Lose] | None:
-        entry = self._living[key]
+        entry = self._living.get(key)
+        if entry is None:  # it has ended since
+            return None
         decision = entry.session.tick(now)
         if decision is not None:
             return entry.owner, decision

@@ -181,6 +181,45 @@ class Watched(Session):
         return super().tick(now)
 
 
+class Short(Session):
+    """A session for which memory is short once, as it is looked at."""
+
+    broken = False
+
+    def tick(self, now: float) -> Lose | None:
+        if not self.broken and now > TOLERANCE:
+            self.broken = True
+            raise MemoryError
+        return super().tick(now)
+
+
+def test_a_tick_that_is_broken_off_loses_nobody_and_no_decision() -> None:
+    registry: Registry[int] = Registry(SPAN)
+    for number, kind in enumerate([Session, Short, Session, Short, Session]):
+        session = kind(TOLERANCE)
+        session.opened("a" * 32, 0.0)
+        session.stream_opened(0.0)
+        registry.add(token(number), session, number)
+    for now in (0.0, 1.0, 2.0, 3.0, 4.0):
+        assert registry.tick(now) == []
+    for now in (5.5, 6.0):
+        with pytest.raises(MemoryError):
+            registry.tick(now)
+    assert sorted(losses(registry.tick(6.5))) == [(number, LossReason.SILENT) for number in range(5)]
+    assert registry.tick(7.0) == []
+
+
+def test_a_session_that_has_ended_since_a_tick_was_broken_off_is_not_looked_at() -> None:
+    registry: Registry[str] = Registry(SPAN)
+    session = Short(TOLERANCE)
+    session.opened("a" * 32, 0.0)
+    registry.add(token(1), session, "slave")
+    with pytest.raises(MemoryError):
+        registry.tick(TOLERANCE + 0.5)
+    registry.retire(token(1))
+    assert registry.tick(TOLERANCE + 1.0) == []
+
+
 def test_a_tick_looks_at_few_of_many_that_beat() -> None:
     registry: Registry[int] = Registry(SPAN)
     sessions = [Watched(TOLERANCE) for _ in range(100)]
