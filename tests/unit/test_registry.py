@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
 
 from interaction.core.model import Acknowledgement
 from interaction.core.registry import REMEMBERED_SESSIONS, REMEMBERED_TASKS, TURN_SPAN, Ledger, Registry
 from interaction.core.session import Lose, Probe, Session
 from interaction.exception import LossReason
+
+T = TypeVar("T")
 
 TOLERANCE, SPAN = 5.0, 1.0
 
@@ -32,7 +36,7 @@ def watched(session: Session) -> Registry[str]:
     return registry
 
 
-def losses(decisions: list[tuple[str, Lose]]) -> list[tuple[str, LossReason]]:
+def losses(decisions: list[tuple[T, Lose]]) -> list[tuple[T, LossReason]]:
     return [(owner, decision.reason) for owner, decision in decisions]
 
 
