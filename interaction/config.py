@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from interaction import pem
-from interaction.address import AllowList, check_host, parse_address
+from interaction.address import AllowList, Endpoint, check_host, parse_address
 
 LOCAL_HOST = "127.0.0.1"
 GLOBAL_HOST = "0.0.0.0"  # noqa: S104 - the documented default; a server there without TLS says so in the log
@@ -53,6 +53,7 @@ class TLS:
         authority: the certificates that a peer's must lead to. None means the system's authorities.
         mutual: as a server, accept only peers with a certificate that leads to `authority` (mTLS).
         server_name: as a client, the name that the server's certificate must bear. None means the dialled host.
+        plain_peers: dial also peers without TLS. Whatever they are told, tokens too, can then be read on the way.
 
     A server needs `certificate` and `key`; a client needs them only where the server is `mutual`. What has expired is
     taken, with a warning in the log.
@@ -67,11 +68,15 @@ class TLS:
     authority: bytes | None = None
     mutual: bool = False
     server_name: str | None = None
+    plain_peers: bool = False
 
     def __post_init__(self) -> None:
         for name in ("certificate", "key", "authority"):
             if not isinstance(getattr(self, name), bytes | None):
                 raise ValueError(f"TLS {name}: expected PEM bytes; TLS.from_files reads files")
+        for name in ("mutual", "plain_peers"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"TLS {name}: expected True or False, not {getattr(self, name)!r:.80}")
         if (self.certificate is None) != (self.key is None):
             raise ValueError("TLS: certificate and key go together")
         if self.mutual and self.authority is None:
@@ -95,6 +100,7 @@ class TLS:
         authority: str | Path | None = None,
         mutual: bool = False,
         server_name: str | None = None,
+        plain_peers: bool = False,
     ) -> TLS:
         """Read the PEM files. Raises OSError where one can't be read, and ValueError as the constructor does.
 
@@ -102,7 +108,11 @@ class TLS:
         """
         paths = {"certificate": certificate, "key": key, "authority": authority}
         read = {name: None if path is None else pem.PemFile.read(name, path) for name, path in paths.items()}
-        return cls(**read, mutual=mutual, server_name=server_name)
+        return cls(**read, mutual=mutual, server_name=server_name, plain_peers=plain_peers)
+
+    def permits(self, endpoint: Endpoint) -> bool:
+        """Whether an endpoint may be dialled: none in the clear, unless that was said."""
+        return endpoint.tls or self.plain_peers
 
 
 @dataclass(frozen=True)
@@ -154,6 +164,22 @@ class MasterOptions(ServiceOptions):
             _text("my_address", self.my_address)
             parse_address(self.my_address, DEFAULT_MASTER_PORT)
 
+    def slave_at(self, host: str, port: int, https: bool | None) -> Endpoint:
+        """Where to dial a slave; None: by TLS where there is any. Raises ValueError for one in the clear beside TLS."""
+        endpoint = Endpoint(host, port, self.client_tls is not None if https is None else https)
+        if self.client_tls is not None and not self.client_tls.permits(endpoint):
+            raise ValueError(
+                f"https=False: this master has TLS, and would talk to the slave at {endpoint.authority} in the clear: "
+                "leave https out, and give the slave a certificate, Slave(tls=); or permit it: TLS(plain_peers=True)"
+            )
+        return endpoint
+
+    def slave_again_at(self, host: str, port: int, tls: bool) -> Endpoint:
+        """Where to dial a slave of an earlier life: not in the clear any more where there is TLS now."""
+        endpoint = Endpoint(host, port, tls)
+        permitted = self.client_tls is None or self.client_tls.permits(endpoint)
+        return endpoint if permitted else Endpoint(host, port, True)
+
 
 @dataclass(frozen=True)
 class SlaveOptions(ServiceOptions):
@@ -180,6 +206,18 @@ class SlaveOptions(ServiceOptions):
         for name in ("pacemaker", "fast_road"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
+
+    def master_at(self, address: str) -> Endpoint:
+        """Read the address that a master tells of itself. Raises ValueError for what can't be one, or is in the clear
+        beside TLS."""
+        endpoint = parse_address(address, DEFAULT_MASTER_PORT)
+        if self.tls is not None and not self.tls.permits(endpoint):
+            raise ValueError(
+                f"this slave has TLS, and would talk to {endpoint.authority} in the clear: give the master a "
+                "certificate, Master(tls=), and it tells an address with https://; or permit it, "
+                "Slave(tls=TLS(..., plain_peers=True))"
+            )
+        return endpoint
 
 
 def given(value: _T | None, default: _T) -> _T:

@@ -30,8 +30,8 @@ class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):
         request_timeout: seconds until a request ends, with all its retries. None means 30.0.
         max_message_bytes: the longest message that is taken. None means 64 MiB.
         tls: the server's TLS. None means none.
-        client_tls: the TLS by which slaves are dialled that were added with `https=True`. None means the authorities
-            of `tls`, or without that the system's.
+        client_tls: the TLS by which slaves are dialled. None means `tls`; without that, slaves that were added with
+            `https=True` are dialled by the system's authorities.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
         journal: where sessions and unfinished tasks are written down, such as `sqlite:///master.db`; it needs
             `pip install 'interaction-grpc[journal]'`. A master that starts on the journal of one that died resumes its

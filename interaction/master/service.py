@@ -104,14 +104,14 @@ class MasterService(Service, Generic[C, T]):
         self._runners[connection.runner] = name
         return connection
 
-    def new_connection(self, name: object, host: object, port: object, https: bool) -> C:
+    def new_connection(self, name: object, host: object, port: object, https: bool | None) -> C:
         """As `Master.new_connection()`."""
         called = _name_of(name)
         if called is None:
             raise TypeError(f"name must be a string (or an integer), not {name!r:.80}")
         if not isinstance(host, str):
             raise TypeError(f"host must be a string, not {host!r:.80}")
-        endpoint = Endpoint(check_host(host), whole("port", port, 1, 65535), https)
+        endpoint = self.options.slave_at(check_host(host), whole("port", port, 1, 65535), https)
         self.names.check_free(called)
         return self.connection_to(called, endpoint)
 
@@ -207,12 +207,15 @@ class MasterService(Service, Generic[C, T]):
     def _recover(self, snapshot: Snapshot) -> list[Link]:
         links = []
         for record in snapshot.sessions:
-            connection = self.connection_to(record.name, _endpoint_of(record))
+            connection = self.connection_to(record.name, self._endpoint_of(record))
             self._recovered[record.name] = connection
             link = connection.recover(self._roster, record)
             link.custody.adopt(map(self.archive.of_record, snapshot.of(record)))
             links.append(link)
         return links
+
+    def _endpoint_of(self, record: SessionRecord) -> Endpoint:
+        return self.options.slave_again_at(record.host, record.port, record.tls)
 
     def _forget_recovered(self) -> None:
         for name, connection in self._recovered.items():
@@ -229,7 +232,7 @@ class MasterService(Service, Generic[C, T]):
         return connection.new_task(data)
 
     def _address_for_link(self, link: Link) -> str:
-        return self.address_for(_endpoint_of(link.record))
+        return self.address_for(self._endpoint_of(link.record))
 
     async def _come_back(self, comeback: Comeback) -> None:
         try:
@@ -284,7 +287,3 @@ def _name_of(name: object) -> str | None:
         return name
     number = integer_of(name)
     return None if number is None else str(number)
-
-
-def _endpoint_of(record: SessionRecord) -> Endpoint:
-    return Endpoint(record.host, record.port, record.tls)

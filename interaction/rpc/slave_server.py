@@ -10,8 +10,8 @@ from typing import Protocol
 import grpc
 import grpc.aio
 
-from interaction.address import Endpoint, parse_address
-from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, DEFAULT_MASTER_PORT, SlaveOptions
+from interaction.address import Endpoint
+from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, SlaveOptions
 from interaction.core.model import ConnectAnswer, ConnectOffer, Data, Identity, TaskOffer
 from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid
 from interaction.rpc import convert, payload
@@ -51,7 +51,7 @@ class SlaveHandler(Gatekeeper, Protocol):
 def slave_server(options: SlaveOptions, handler: SlaveHandler) -> Server:
     """A server for a slave's handler."""
     guard = Guard(SERVICE, options.channel, BY_SLAVE, handler)
-    servicer = SlaveServicer(handler, options.max_message_bytes, options.fast_road)
+    servicer = SlaveServicer(handler, options)
     return Server(
         options,
         SERVICE,
@@ -63,10 +63,9 @@ def slave_server(options: SlaveOptions, handler: SlaveHandler) -> Server:
 class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
     """Turns messages into models. The guard has checked channel and token before."""
 
-    def __init__(self, handler: SlaveHandler, max_message_bytes: int, fast_road: bool) -> None:
+    def __init__(self, handler: SlaveHandler, options: SlaveOptions) -> None:
         self._handler = handler
-        self._max_message_bytes = max_message_bytes
-        self._fast_road = fast_road
+        self._options = options
 
     async def Ping(self, request: pb.SlaveServicePingRequest, context: Context) -> pb.SlaveServicePingResponse:  # noqa: N802
         """Say who is here."""
@@ -87,7 +86,7 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
                 features=answer.features,
                 held=[pb.HeldTask(task_id=held.task_id, ended=held.ended) for held in answer.held],
                 data=payload.encode(answer.data, "data", offer.max_message_bytes).message,
-                max_message_bytes=self._max_message_bytes,
+                max_message_bytes=self._options.max_message_bytes,
                 labels=answer.labels,
             )
         except ResponseException as refusal:
@@ -96,7 +95,7 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
     async def _read_offer(self, request: pb.ConnectRequest, context: Context) -> tuple[ConnectOffer, Endpoint]:
         credentials = convert.brought(context)
         try:
-            master = parse_address(request.master_address, DEFAULT_MASTER_PORT)
+            master = self._options.master_at(request.master_address)
             data = await convert.read_payload(payload.decode_mapping, request.data, "data")
         except PayloadError as error:
             raise SlaveRequestInvalid(str(error)) from None
@@ -148,7 +147,7 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
             if not ended.done():
                 ended.set_result(reason)
 
-        if not self._fast_road:
+        if not self._options.fast_road:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this slave's features lack `work`")
         try:
             handler = self._handler.open_work(convert.brought(context).token or "", end)

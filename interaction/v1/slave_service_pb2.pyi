@@ -94,7 +94,9 @@ class ConnectRequest(_message.Message):
     host:port, with or without a last `/`. An IPv6 host stands in brackets; a port is 1 to 65535, and a missing one means
     7235. A host name has at most 253 characters; an IPv6 zone (`%eth0`) means something on one machine alone, and may be
     refused. Required; other schemes, paths and user names are refused. Give it to gRPC as `dns:///host:port`, so that no
-    host is taken for a scheme, and dial it directly: no proxy that the environment names stands between the two.
+    host is taken for a scheme, and dial it directly: no proxy that the environment names stands between the two. A slave
+    that has TLS refuses a plain address (REQUEST_INVALID) before it dials, unless its operator has permitted them: the
+    token would go in the clear.
     """
     max_message_bytes: _builtins.int
     """The longest message that the master reads, in bytes. 0 means not told: 4 MiB, gRPC's own default.

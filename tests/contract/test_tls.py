@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_tasks_and_results_go_by_tls_in_both_directions(
 def test_a_master_without_tls_of_its_own_dials_by_its_client_tls(
     make_master: MakeMaster, make_slave: MakeSlave, authority: trustme.CA
 ) -> None:
-    slave = make_slave(Worker, tls=identity(authority, mutual=False))
+    slave = make_slave(Worker, tls=replace(identity(authority, mutual=False), plain_peers=True))
     master = make_master(Master, client_tls=TLS(authority=pem_of(authority)))
     assert_works(master.new_connection("conn", "127.0.0.1", slave.port, https=True))
 
@@ -61,7 +62,8 @@ def test_a_master_without_tls_of_its_own_dials_by_its_client_tls(
 def test_a_certificate_for_another_name_is_accepted_only_where_that_name_is_expected(
     make_master: MakeMaster, make_slave: MakeSlave, authority: trustme.CA
 ) -> None:
-    slave = make_slave(Worker, tls=identity(authority, mutual=False, name="slave.example"))
+    served = replace(identity(authority, mutual=False, name="slave.example"), plain_peers=True)
+    slave = make_slave(Worker, tls=served)
     wrong = make_master(Master, client_tls=TLS(authority=pem_of(authority)), request_timeout=3.0)
     with pytest.raises(RequestException):
         wrong.new_connection("conn", "127.0.0.1", slave.port, https=True).connect()

@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from interaction.address import parse_address
+from interaction.config import SlaveOptions
 from interaction.core.model import ResultStatus
 from interaction.core.token import is_token
 from interaction.exception import PayloadError, RequestException, ResponseException
@@ -100,6 +101,9 @@ MESSAGES: list[type[Message]] = [
 ]
 
 
+OPTIONS = SlaveOptions("127.0.0.1", 0, 0, 0, 1.0, 1.0, 1 << 16, None, True, 3.0, None, "thread", False)
+
+
 def read_result(content: bytes) -> None:
     message = lenient(task_pb2.TaskResult.FromString)(content)
     if message is None or message.status not in {status.value for status in ResultStatus}:
@@ -129,9 +133,7 @@ def read_offer(made: tuple[bytes, Metadata]) -> None:
     if message is None:
         return
     try:
-        offer, _ = done(
-            SlaveServicer(cast(Any, None), 1, fast_road=True)._read_offer(message, cast(Any, _Context(brought)))
-        )
+        offer, _ = done(SlaveServicer(cast(Any, None), OPTIONS)._read_offer(message, cast(Any, _Context(brought))))
     except ResponseException:
         return
     assert convert.MIN_LEASE <= offer.lease <= convert.MAX_LEASE
