@@ -22,14 +22,14 @@ MIB = 1 << 20
 class Peer:
     """One process, known by its port, its memory and its log. What it writes to standard error is in the log too."""
 
-    def __init__(self, role: str, log: Path, *arguments: str) -> None:
+    def __init__(self, role: str, log: Path, *arguments: str, program: str = "tests.hostile.process") -> None:
         self.role = role
         self._log = log
         self._log_begins = 0
         self._lines: Queue[str] = Queue()
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.hostile.process", role, str(log), *arguments],
+                [sys.executable, "-m", program, role, str(log), *arguments],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
