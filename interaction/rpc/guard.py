@@ -6,8 +6,9 @@ import asyncio
 import inspect
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias, cast
 
 import grpc
@@ -38,6 +39,8 @@ _SHORT = object()  # in place of a message for which there is no memory
 _log = logging.getLogger("interaction")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker alone
+_Admit: TypeAlias = Callable[[Context], None]
+Brought: TypeAlias = Sequence[tuple[str, "str | bytes"]]
 
 
 class Gatekeeper(Protocol):
@@ -81,18 +84,45 @@ BY_MASTER = Refusals(
 )
 
 
+class Check(Protocol):
+    """What else a call of the service, Ping apart, has to show: a proof of the secret, a certificate of the right role.
+
+    It is asked for each call before a byte of the body is read, once channel and token are well-formed and before the
+    gatekeeper says whether the token is known: so who fails it learns nothing of sessions.
+    """
+
+    def admit(self, method: str, metadata: Brought, context: Context) -> None:
+        """Admit a call of `method` (`Connect`, …), or raise a ResponseException. Never waits: it is on the loop.
+
+        `metadata` is all that the call brought, as it came, keys in lower case. Of the `context` are meant
+        `auth_context()`, where TLS has put the certificate, and `peer()`.
+        """
+
+
 class Guard(grpc.aio.ServerInterceptor):
     """Lets a call of `service` through to its handler, or answers with a refusal. Ping needs no metadata.
+
+    Whatever can be refused by metadata, certificate or address is refused before the body is read: gRPC reads what a
+    unary handler is given before anybody is asked, so unary methods are served as streams of one message, which is the
+    same on the wire. `checks` are asked in their order.
 
     No handler, those of health and reflection included, meets a message that can't be parsed.
     """
 
-    def __init__(self, service: str, channel: int, refusals: Refusals, gatekeeper: Gatekeeper) -> None:
+    def __init__(
+        self,
+        service: str,
+        channel: int,
+        refusals: Refusals,
+        gatekeeper: Gatekeeper,
+        checks: Sequence[Check] = (),
+    ) -> None:
         self._service = service
         self._channel = channel
         self._refusals = refusals
         self._gatekeeper = gatekeeper
-        self._checked: dict[str, _Handler] = {}  # by method: handlers that are met by no message that can't be read
+        self._checks = tuple(checks)
+        self._guarded: dict[str, _Handler] = {}  # by method: what stands before each handler
 
     async def intercept_service(
         self,
@@ -101,24 +131,27 @@ class Guard(grpc.aio.ServerInterceptor):
     ) -> _Handler | None:
         """Called by gRPC for each call, with the way to its handler."""
         handler = await continuation(handler_call_details)
-        service, _, method = handler_call_details.method.lstrip("/").partition("/")
         if handler is None:
             return None
-        try:
-            if service == self._service and method != "Ping":
-                self._check(method, read_metadata(handler_call_details.invocation_metadata))
-        except ResponseException as refusal:
-            return _refusing(handler, refusal)
-        except BaseException as error:  # noqa: BLE001 - it is raised
-            raise _answerable(error)  # noqa: B904 - mostly it is the same
-        known = self._checked.get(handler_call_details.method)
-        if known is None:
-            known = _checking(handler, self._refusals.malformed_message)
-            self._checked[handler_call_details.method] = known
-        return known
+        path = handler_call_details.method
+        guarded = self._guarded.get(path)
+        if guarded is None:
+            service, _, method = path.lstrip("/").partition("/")
+            admit = partial(self._admit, method) if service == self._service and method != "Ping" else _admit_all
+            guarded = self._guarded[path] = _guarded(handler, admit, self._refusals.malformed_message)
+        return guarded
 
-    def _check(self, method: str, brought: Credentials) -> None:
-        """The order is the contract's."""
+    def _admit(self, method: str, context: Context) -> None:
+        """Admit a call, or raise a ResponseException."""
+        metadata = cast(Brought, context.invocation_metadata() or ())
+        brought = read_metadata(metadata)
+        self._check(brought)
+        for check in self._checks:
+            check.admit(method, metadata, context)
+        self._gatekeeper.admit(method, brought.token or "")
+
+    def _check(self, brought: Credentials) -> None:
+        """Channel and token are well-formed. The order is the contract's."""
         if self._gatekeeper.closing:
             raise self._refusals.closing("shutting down")
         if brought.channel is None:
@@ -132,25 +165,47 @@ class Guard(grpc.aio.ServerInterceptor):
             raise self._refusals.no_token("the call brings no metadata `token`")
         if not brought.token:
             raise self._refusals.malformed_token("the call's token is malformed: 32 to 128 of 0-9, A-Z, a-z, _ and -")
-        self._gatekeeper.admit(method, brought.token)
 
 
-def _checking(handler: _Handler, malformed: type[ResponseException]) -> _Handler:
-    """The same handler; but a message that can't be parsed is refused, where gRPC would log a traceback."""
+def _admit_all(context: Context) -> None:
+    """Of what needs no metadata."""
+
+
+def _guarded(handler: _Handler, admit: _Admit, malformed: type[ResponseException]) -> _Handler:
+    """The same handler, met only by calls that are admitted and messages that can be parsed.
+
+    For a message that can't be gRPC would log a traceback.
+    """
     read = lenient(cast(Callable[[bytes], object], handler.request_deserializer), _SHORT)
     write = handler.response_serializer
     if handler.request_streaming:
-        behave = _of_stream(cast(Callable[..., Any], handler.stream_stream), malformed)
+        behave = _of_stream(cast(Callable[..., Any], handler.stream_stream), admit, malformed)
         return grpc.stream_stream_rpc_method_handler(behave, read, write)
     if handler.response_streaming:
-        behave = _of_one(cast(Callable[..., Any], handler.unary_stream), malformed)
-        return grpc.unary_stream_rpc_method_handler(behave, read, write)
-    behave = _of_one(cast(Callable[..., Any], handler.unary_unary), malformed)
-    return grpc.unary_unary_rpc_method_handler(behave, read, write)
+        behave = _of_one(cast(Callable[..., Any], handler.unary_stream), admit, malformed)
+        return grpc.stream_stream_rpc_method_handler(behave, read, write)
+    behave = _of_one(cast(Callable[..., Any], handler.unary_unary), admit, malformed)
+    return grpc.stream_unary_rpc_method_handler(behave, read, write)
 
 
-def _of_one(behave: Callable[[Any, Context], Awaitable[Any]], malformed: type[ResponseException]) -> Callable[..., Any]:
-    async def check(request: object, context: Context) -> object:
+async def _let_in(admit: _Admit, context: Context) -> None:
+    """Nothing of the body has been read, and nothing is where the call is refused."""
+    try:
+        admit(context)
+    except ResponseException as refusal:
+        await abort(context, refusal)
+    except BaseException as error:  # noqa: BLE001 - it is raised
+        raise _answerable(error)  # noqa: B904 - mostly it is the same
+
+
+def _of_one(
+    behave: Callable[[Any, Context], Awaitable[Any]], admit: _Admit, malformed: type[ResponseException]
+) -> Callable[..., Any]:
+    async def check(_: object, context: Context) -> object:
+        await _let_in(admit, context)
+        request = await context.read()
+        if request is grpc.aio.EOF:
+            await abort(context, malformed("the call brings no message"))
         if request is None:
             await abort(context, malformed(_UNREADABLE))
         if request is _SHORT:
@@ -163,10 +218,13 @@ def _of_one(behave: Callable[[Any, Context], Awaitable[Any]], malformed: type[Re
     return check
 
 
-def _of_stream(behave: Callable[[Any, Context], Any], malformed: type[ResponseException]) -> Callable[..., Any]:
+def _of_stream(
+    behave: Callable[[Any, Context], Any], admit: _Admit, malformed: type[ResponseException]
+) -> Callable[..., Any]:
     async def check(requests: AsyncIterator[object], context: Context) -> None:
-        answers = behave(_readable(requests, malformed), context)
+        await _let_in(admit, context)
         try:
+            answers = behave(_readable(requests, malformed), context)
             if inspect.isasyncgen(answers):  # reflection's
                 async for answer in answers:
                     await context.write(answer)
@@ -176,7 +234,7 @@ def _of_stream(behave: Callable[[Any, Context], Any], malformed: type[ResponseEx
             await abort(context, refusal)
         except MemoryError:
             await _abort_for_now(context)
-        except BaseException as error:  # noqa: BLE001 - as above
+        except BaseException as error:  # noqa: BLE001 - it is raised
             raise _answerable(error)  # noqa: B904 - as above
 
     return check
@@ -206,14 +264,3 @@ def _answerable(error: BaseException) -> BaseException:
     failure = RuntimeError(f"{name_of(error)} in a handler")
     failure.__cause__ = error
     return failure
-
-
-def _refusing(handler: _Handler, refusal: ResponseException) -> _Handler:
-    """A handler of the same form that refuses."""
-
-    async def refuse(_: object, context: Context) -> None:
-        await abort(context, refusal)
-
-    if handler.request_streaming:
-        return grpc.stream_stream_rpc_method_handler(refuse)
-    return grpc.unary_unary_rpc_method_handler(refuse)

@@ -264,7 +264,7 @@ def test_whatever_is_sent_as_a_channel_is_told_in_bounds(refusals: Refusals) -> 
 
     guard = Guard("a", 4711, refusals, Open())
     with pytest.raises((SlaveChannelInvalid, MasterChannelInvalid)) as said:
-        guard._check("Connect", Credentials("9\n" * 8000, "t" * 43, None))
+        guard._check(Credentials("9\n" * 8000, "t" * 43, None))
     assert len(said.value.message) < 200
     assert "\n" not in said.value.message
     assert "4711" not in said.value.message

@@ -71,7 +71,7 @@ def check_metadata(brought: Metadata) -> None:
         assert not token or is_token(token)
     for guard in _GUARDS:
         try:
-            guard._check("NewTask", found)
+            guard._check(found)
         except ResponseException:
             continue
         assert found.channel is not None
