@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import numbers
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
-from interaction import pem
 from interaction.address import AllowList, Endpoint, check_host, parse_address
+from interaction.tls import TLS
 
 LOCAL_HOST = "127.0.0.1"
 GLOBAL_HOST = "0.0.0.0"  # noqa: S104 - the documented default; a server there without TLS says so in the log
@@ -40,79 +38,6 @@ MAX_MAX_MESSAGE_BYTES = 2**31 - 1
 ASSUMED_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 _T = TypeVar("_T")
-_log = logging.getLogger("interaction.tls")
-
-
-@dataclass(frozen=True)
-class TLS:
-    """Keys, certificates and authorities, each as PEM. One object serves both roles, server and client.
-
-    Attributes:
-        certificate: this side's certificate, and the chain behind it.
-        key: the private key of `certificate`.
-        authority: the certificates that a peer's must lead to. None means the system's authorities.
-        mutual: as a server, accept only peers with a certificate that leads to `authority` (mTLS).
-        server_name: as a client, the name that the server's certificate must bear. None means the dialled host.
-        plain_peers: dial also peers without TLS. Whatever they are told, tokens too, can then be read on the way.
-
-    A server needs `certificate` and `key`; a client needs them only where the server is `mutual`. What has expired is
-    taken, with a warning in the log.
-
-    Raises:
-        ValueError: `certificate` without `key` or the other way round, `mutual` without `authority`, or what can't be
-            used, such as a key that is encrypted, or that of another certificate.
-    """
-
-    certificate: bytes | None = None
-    key: bytes | None = None
-    authority: bytes | None = None
-    mutual: bool = False
-    server_name: str | None = None
-    plain_peers: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("certificate", "key", "authority"):
-            if not isinstance(getattr(self, name), bytes | None):
-                raise ValueError(f"TLS {name}: expected PEM bytes; TLS.from_files reads files")
-        for name in ("mutual", "plain_peers"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"TLS {name}: expected True or False, not {getattr(self, name)!r:.80}")
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("TLS: certificate and key go together")
-        if self.mutual and self.authority is None:
-            raise ValueError("TLS: mutual needs an authority to check the peers' certificates by")
-        for warning in pem.check(self.certificate, self.key, self.authority):
-            _log.warning("%s", warning)
-        for name in ("certificate", "key", "authority"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, bytes(getattr(self, name)))
-
-    def __repr__(self) -> str:  # a key does not belong in a log
-        given = [name for name in ("certificate", "key", "authority") if getattr(self, name) is not None]
-        return f"TLS({', '.join(given)}, mutual={self.mutual}, server_name={self.server_name!r})"
-
-    @classmethod
-    def from_files(
-        cls,
-        *,
-        certificate: str | Path | None = None,
-        key: str | Path | None = None,
-        authority: str | Path | None = None,
-        mutual: bool = False,
-        server_name: str | None = None,
-        plain_peers: bool = False,
-    ) -> TLS:
-        """Read the PEM files. Raises OSError where one can't be read, and ValueError as the constructor does.
-
-        The messages name the file.
-        """
-        paths = {"certificate": certificate, "key": key, "authority": authority}
-        read = {name: None if path is None else pem.PemFile.read(name, path) for name, path in paths.items()}
-        return cls(**read, mutual=mutual, server_name=server_name, plain_peers=plain_peers)
-
-    def permits(self, endpoint: Endpoint) -> bool:
-        """Whether an endpoint may be dialled: none in the clear, unless that was said."""
-        return endpoint.tls or self.plain_peers
 
 
 @dataclass(frozen=True)
@@ -142,6 +67,11 @@ class ServiceOptions:
         if self.tls is not None and self.tls.certificate is None:
             raise ValueError("tls: a server needs a certificate and a key")
 
+    @property
+    def each_tls(self) -> tuple[TLS, ...]:
+        """Each TLS that is used."""
+        return () if self.tls is None else (self.tls,)
+
 
 @dataclass(frozen=True)
 class MasterOptions(ServiceOptions):
@@ -163,6 +93,12 @@ class MasterOptions(ServiceOptions):
         if self.my_address is not None:
             _text("my_address", self.my_address)
             parse_address(self.my_address, DEFAULT_MASTER_PORT)
+
+    @property
+    def each_tls(self) -> tuple[TLS, ...]:
+        """Each TLS that is used."""
+        used = (self.tls, self.client_tls)
+        return tuple(tls for tls in used if tls is not None)
 
     def slave_at(self, host: str, port: int, https: bool | None) -> Endpoint:
         """Where to dial a slave; None: by TLS where there is any. Raises ValueError for one in the clear beside TLS."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import calendar
 import os
 import re
 import ssl
@@ -12,6 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from interaction.x509 import validity
 
 _CERTIFICATE = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
 _LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,60})-----")
@@ -22,7 +23,6 @@ _BEGINNINGS = {
     b"0\x82": "is binary (DER): convert it to PEM, such as by `openssl x509 -inform der` or `openssl pkey -inform der`",
 }
 _ANOTHERS = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")  # the last: RSA beside EC, say
-_UTC_TIME, _VERSION = 0x17, 0xA0  # tags of DER
 
 
 class PemFile(bytes):
@@ -57,8 +57,35 @@ def check(certificate: bytes | None, key: bytes | None, authority: bytes | None)
     return warnings
 
 
+def ends(certificate: bytes | None, authority: bytes | None) -> dict[str, float]:
+    """When each has expired, in seconds since 1970: the certificate, and the last of the authorities. What has been
+    checked is given."""
+    found = {}
+    for name, pem in (("certificate", certificate), ("authority", authority)):
+        if pem is not None:
+            certificates = [base64.b64decode(b"".join(body.split())) for body in _CERTIFICATE.findall(pem)]
+            try:
+                found[name] = max(validity(der)[1] for der in certificates[: 1 if name == "certificate" else None])
+            except (ValueError, IndexError):  # as in `_out_of_date`
+                continue
+    return found
+
+
+def stamp(path: str) -> tuple[int, int, int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _name_of(name: str, pem: bytes) -> str:
-    path = pem.path if isinstance(pem, PemFile) else ""
+    return called(name, pem.path if isinstance(pem, PemFile) else "")
+
+
+def called(name: str, path: str) -> str:
+    """How one of them is called in a message; `path` is empty where it is no file."""
     return f"TLS {name} ({path})" if path else f"TLS {name}"
 
 
@@ -147,7 +174,7 @@ def _out_of_date(who: str, certificates: Sequence[bytes]) -> list[str]:
     now, said = time.time(), ""
     for der in certificates:
         try:
-            begin, end = _validity(der)
+            begin, end = validity(der)
         except (ValueError, IndexError):  # OpenSSL takes it, whatever stands there for its dates
             return []
         if begin <= now <= end:
@@ -155,33 +182,3 @@ def _out_of_date(who: str, certificates: Sequence[bytes]) -> list[str]:
         when, what = (end, "has expired on") if now > end else (begin, "is not valid before")
         said = f"the {who} {what} {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(when))}: peers will refuse it"
     return [said] if said else []
-
-
-def _validity(der: bytes) -> tuple[float, float]:
-    """From when to when a certificate is valid, in seconds since 1970 (RFC 5280, 4.1). OpenSSL has read it before."""
-    _, begin, _ = _element(der, 0)  # the certificate
-    _, at, _ = _element(der, begin)  # what of it is signed
-    if der[at] == _VERSION:
-        at = _element(der, at)[2]
-    for _ in ("serial number", "signature algorithm", "issuer"):
-        at = _element(der, at)[2]
-    _, at, _ = _element(der, at)
-    first, begin, end = _element(der, at)
-    second, later, last = _element(der, end)
-    return _moment(first, der[begin:end]), _moment(second, der[later:last])
-
-
-def _element(der: bytes, at: int) -> tuple[int, int, int]:
-    """Of the element that begins there: its tag, where its content begins, and where it ends."""
-    length, begin = der[at + 1], at + 2
-    if length & 0x80:
-        begin += length & 0x7F
-        length = int.from_bytes(der[at + 2 : begin], "big")
-    return der[at], begin, begin + length
-
-
-def _moment(tag: int, content: bytes) -> float:
-    text = content.decode("ascii")
-    if tag == _UTC_TIME:
-        text = ("19" if text >= "50" else "20") + text
-    return float(calendar.timegm(time.strptime(text, "%Y%m%d%H%M%SZ")))

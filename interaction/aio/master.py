@@ -8,11 +8,11 @@ from typing import TypeVar
 from interaction.aio.connection import SlaveConnectionProxy
 from interaction.aio.service import LoopService
 from interaction.aio.task import Task
-from interaction.config import TLS
 from interaction.master.base_master import BaseMaster, master_options
 from interaction.master.hooks import HOOKS
 from interaction.rpc import forks
 from interaction.rpc.coroutines import check_hooks
+from interaction.tls import TLS
 
 _Self = TypeVar("_Self", bound="Master")
 

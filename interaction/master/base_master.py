@@ -16,7 +16,6 @@ from interaction.config import (
     DEFAULT_REQUEST_TIMEOUT,
     DEFAULT_SLAVE_PORT,
     GLOBAL_HOST,
-    TLS,
     MasterOptions,
     given,
 )
@@ -24,6 +23,7 @@ from interaction.journal import check_url
 from interaction.master.hooks import MasterHooks
 from interaction.master.service import C, MasterService, T
 from interaction.rpc.facade import Located, shown
+from interaction.tls import TLS
 
 
 class BaseMaster(Located, MasterHooks, Generic[C, T]):

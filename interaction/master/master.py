@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import SupportsIndex
 
-from interaction.config import TLS
 from interaction.master.base_master import BaseMaster, master_options
 from interaction.master.connection import SlaveConnectionProxy
 from interaction.master.hooks import HOOKS
@@ -12,6 +11,7 @@ from interaction.master.service import MasterService
 from interaction.master.task import Task
 from interaction.rpc.coroutines import check_hooks
 from interaction.rpc.facade import Facade
+from interaction.tls import TLS
 
 
 class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):

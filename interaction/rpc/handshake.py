@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum, unique
 
 from interaction.address import Endpoint
-from interaction.config import TLS
 from interaction.rpc.absence import Absence
+from interaction.tls import TLS
 
 # gRPC's words, of its TLS (BoringSSL) and of its check of names.
 _NO_TLS = "WRONG_VERSION_NUMBER"

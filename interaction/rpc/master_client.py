@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import grpc.aio
 
 from interaction.address import Endpoint
-from interaction.config import TLS
 from interaction.core.model import Acknowledgement
 from interaction.exception import MasterResponseException, RequestException
 from interaction.rpc import convert
 from interaction.rpc.absence import absence_at
 from interaction.rpc.handshake import Remedies, mismatch_at
+from interaction.rpc.lines import Lines
 from interaction.rpc.metadata import Metadata, call_metadata
 from interaction.rpc.reading import lenient_channel, sentence
 from interaction.rpc.status import master_error
-from interaction.rpc.transport import open_channel
+from interaction.tls import TLS
 from interaction.v1 import master_service_pb2 as pb
 from interaction.v1 import master_service_pb2_grpc
 
@@ -107,25 +106,26 @@ class MasterClient:
         self._peer = f"the master at {endpoint}"
         self._token = token
         self._metadata = call_metadata(channel, token)
-        self._open = partial(open_channel, endpoint, tls, max_message_bytes)
-        self._channels: list[grpc.aio.Channel] = []  # the last one is used; none when the session is over
+        self._lines = Lines(endpoint, tls, max_message_bytes)
+        self._called_by: grpc.aio.Channel | None = None
         self._held_stub: master_service_pb2_grpc.MasterServiceAsyncStub | None = None
-        self.dial_again()
 
     def dial_again(self) -> None:
         """Calls go by another connection from now on; those that are under way go on."""
-        self._channels.append(self._open())
-        self._held_stub = master_service_pb2_grpc.MasterServiceStub(lenient_channel(self._channels[-1]))
+        self._lines.dial_again()
 
     async def let_go(self) -> None:
         """End what goes by older connections."""
-        while len(self._channels) > 1:
-            await self._channels.pop(0).close()
+        await self._lines.let_go()
 
     @property
     def _stub(self) -> master_service_pb2_grpc.MasterServiceAsyncStub:
-        if self._held_stub is None:
+        channel = self._lines.newest()
+        if channel is None:
             raise RequestException("the session is over", "CANCELLED")
+        if self._held_stub is None or channel is not self._called_by:
+            self._called_by = channel
+            self._held_stub = master_service_pb2_grpc.MasterServiceStub(lenient_channel(channel))
         return self._held_stub
 
     def heartbeat(self) -> HeartbeatCall:
@@ -155,6 +155,5 @@ class MasterClient:
 
     async def close(self) -> None:
         """End all calls and let go of the transport: gRPC's threads run for as long as a channel is held."""
-        channels, self._channels, self._held_stub = self._channels, [], None
-        for channel in channels:
-            await channel.close()
+        self._called_by = self._held_stub = None
+        await self._lines.close()

@@ -22,6 +22,7 @@ from interaction.rpc.insist import insist, see_through
 from interaction.rpc.loop import CallersLoop, Loop, LoopThread
 from interaction.rpc.patches import check_unpatched
 from interaction.rpc.ping import answers
+from interaction.rpc.watch import Watch
 from interaction.waiters import Waiters
 
 _T = TypeVar("_T")
@@ -57,6 +58,7 @@ class Service:
         self._down = Waiters()
         self._joining: list[asyncio.Future[None]] = []  # who waits for the end on the loop
         self._loop: Loop | None = None
+        self._watch = Watch(options.each_tls)
         self._leaving: set[asyncio.Task[None]] = set()  # what is done before the end
         self._exiting: asyncio.Task[None] | None = None
 
@@ -120,7 +122,9 @@ class Service:
 
     async def _open_on(self, loop: Loop) -> None:
         """On the loop, which nobody interrupts: either it runs then, or nothing of it does."""
+        await self._watch.check()
         self.port = await self._open(loop)
+        self._watch.start()
         self._loop = loop
         self._state = _State.RUNNING
         process_end.running.add(self)
@@ -185,6 +189,7 @@ class Service:
         if self._state is not _State.RUNNING:  # another thread was faster
             return
         self._state = _State.STOPPED
+        self._watch.stop()
         for leaving in self._leaving - {asyncio.current_task()}:
             leaving.cancel()
         try:

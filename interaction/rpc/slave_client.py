@@ -9,7 +9,7 @@ from typing import TypeVar
 import grpc.aio
 
 from interaction.address import Endpoint
-from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, MAX_BACKLOG, MAX_LABELS, MAX_SLOTS, TLS
+from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, MAX_BACKLOG, MAX_LABELS, MAX_SLOTS
 from interaction.core.model import ConnectAnswer, Data, HeldTask, Identity
 from interaction.core.session import ProbeAnswer
 from interaction.core.token import is_incarnation
@@ -18,12 +18,13 @@ from interaction.rpc import convert, payload
 from interaction.rpc.absence import Absence, absence_at, nobody_listens
 from interaction.rpc.encoded import Encoded
 from interaction.rpc.handshake import Remedies, mismatch_at
+from interaction.rpc.lines import Lines
 from interaction.rpc.metadata import Metadata, call_metadata
 from interaction.rpc.reading import lenient_channel, sentence
 from interaction.rpc.retry import Policy, request
 from interaction.rpc.status import slave_error
-from interaction.rpc.transport import open_channel
 from interaction.rpc.work_call import WorkCall
+from interaction.tls import TLS
 from interaction.v1 import payload_pb2, slave_service_pb2_grpc
 from interaction.v1 import slave_service_pb2 as pb
 
@@ -52,15 +53,18 @@ class SlaveClient:
         self._channel_number = channel
         self._max_message_bytes = max_message_bytes
         self._peer = f"the slave at {endpoint}"
-        self._channel: grpc.aio.Channel | None = open_channel(endpoint, tls, max_message_bytes)
+        self._lines = Lines(endpoint, tls, max_message_bytes)
+        self._called_by: grpc.aio.Channel | None = None
         self._held_stub: slave_service_pb2_grpc.SlaveServiceAsyncStub | None = None
 
     @property
     def _stub(self) -> slave_service_pb2_grpc.SlaveServiceAsyncStub:
-        if self._held_stub is None:
-            if self._channel is None:
-                raise RequestException("the connection was closed meanwhile", "CANCELLED")
-            self._held_stub = slave_service_pb2_grpc.SlaveServiceStub(lenient_channel(self._channel))
+        channel = self._lines.newest()
+        if channel is None:
+            raise RequestException("the connection was closed meanwhile", "CANCELLED")
+        if self._held_stub is None or channel is not self._called_by:
+            self._called_by = channel
+            self._held_stub = slave_service_pb2_grpc.SlaveServiceStub(lenient_channel(channel))
         return self._held_stub
 
     async def _request(self, call: Callable[[float], Awaitable[_Answer]], policy: Policy, token: str = "") -> _Answer:
@@ -162,9 +166,8 @@ class SlaveClient:
 
     async def close(self) -> None:
         """End all calls and let go of the transport: gRPC's threads run for as long as a channel is held."""
-        channel, self._channel, self._held_stub = self._channel, None, None
-        if channel is not None:
-            await channel.close()
+        self._called_by = self._held_stub = None
+        await self._lines.close()
 
     async def _read(self, message: payload_pb2.Payload) -> Data:
         try:

@@ -10,8 +10,8 @@ import grpc
 import grpc.aio
 
 from interaction.address import Endpoint, is_any, join_host
-from interaction.config import TLS
 from interaction.rpc import forks, grpc_log
+from interaction.tls import TLS
 
 # What servers of gRPC permit by default is a PING every five minutes, and they end a connection that brings more. None
 # is needed: beats and deadlines tell who is gone, and what was sent and is not taken within the timeout is an end, too.
@@ -63,7 +63,7 @@ def open_channel(endpoint: Endpoint, tls: TLS | None, max_message_bytes: int) ->
     ]
     if not endpoint.tls:
         return grpc.aio.insecure_channel(endpoint.target, options)
-    tls = tls or TLS()
+    tls = TLS() if tls is None else tls.current
     if tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     credentials = grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
@@ -82,9 +82,7 @@ def bind(server: grpc.aio.Server, host: str, port: int, tls: TLS | None) -> int:
     try:
         if tls is None:
             return server.add_insecure_port(address)
-        pair = (tls.key or b"", tls.certificate or b"")  # the options have checked that both are there
-        credentials = grpc.ssl_server_credentials([pair], tls.authority if tls.mutual else None, tls.mutual)
-        return server.add_secure_port(address, credentials)
+        return server.add_secure_port(address, _server_credentials(tls))
     except RuntimeError as error:
         _check_bindable(host, port)  # somebody else may have taken it meanwhile
         if tls is not None:
@@ -92,6 +90,35 @@ def bind(server: grpc.aio.Server, host: str, port: int, tls: TLS | None) -> int:
                 errno.EINVAL, f"can't listen at {address}: gRPC can't serve by this certificate and key of `tls`"
             ) from None
         raise OSError(errno.EADDRINUSE, f"can't listen at {address}: {error}") from None
+
+
+def _server_credentials(tls: TLS) -> grpc.ServerCredentials:
+    """What a server shows; where that comes from files, what was last read of them, anew for each connection."""
+    shown = tls.current
+    if not tls.files:
+        return grpc.ssl_server_credentials([_pair(shown)], shown.authority if shown.mutual else None, shown.mutual)
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        """Called by gRPC, on a thread of its own, when somebody connects. None: what is shown goes on."""
+        nonlocal shown
+        if shown is tls.current:
+            return None
+        shown = tls.current
+        return _configuration(shown)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(shown),
+        fetch,  # type: ignore[arg-type]  # the stubs know of no None
+        shown.mutual,
+    )
+
+
+def _configuration(tls: TLS) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([_pair(tls)], tls.authority if tls.mutual else None)
+
+
+def _pair(tls: TLS) -> tuple[bytes, bytes]:
+    return tls.key or b"", tls.certificate or b""  # the options have checked that both are there
 
 
 def _check_bindable(host: str, port: int) -> None:

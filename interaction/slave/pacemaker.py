@@ -19,11 +19,12 @@ from typing import Any
 
 import interaction.rpc.pacemaker
 from interaction.address import Endpoint
-from interaction.config import TLS, SlaveOptions
+from interaction.config import SlaveOptions
 from interaction.core.lease import Lease
 from interaction.core.model import ConnectOffer
 from interaction.rpc import forks
 from interaction.slave.witness import Witness, witness_for
+from interaction.tls import TLS
 
 _log = logging.getLogger("interaction.slave")
 _PROGRAM = Path(interaction.rpc.pacemaker.__file__).parent / "__main__.py"
@@ -292,8 +293,9 @@ def _line(*word: object) -> bytes:
 def _pems(tls: TLS | None) -> list[Any] | None:
     if tls is None:
         return None
-    pems = [None if pem is None else pem.decode("latin-1") for pem in (tls.certificate, tls.key, tls.authority)]
-    return [*pems, tls.mutual, tls.server_name]
+    now = tls.current
+    pems = [None if pem is None else pem.decode("latin-1") for pem in (now.certificate, now.key, now.authority)]
+    return [*pems, dict(tls.files), now.mutual, now.server_name]
 
 
 def _exit_of(process: subprocess.Popen[bytes]) -> str:

@@ -18,7 +18,6 @@ from interaction.config import (
     DEFAULT_SLAVE_PORT,
     DEFAULT_SLOTS,
     GLOBAL_HOST,
-    TLS,
     SlaveOptions,
     allow_list,
     given,
@@ -28,6 +27,7 @@ from interaction.rpc.facade import Facade, not_made
 from interaction.slave import sigterm
 from interaction.slave.service import Arguments, SlaveService
 from interaction.slave.user import HOOKS
+from interaction.tls import TLS
 
 _Self = TypeVar("_Self", bound="Slave")
 

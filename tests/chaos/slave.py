@@ -19,7 +19,6 @@ from unittest.mock import patch
 
 from interaction import RequestException, Slave
 from interaction.address import Endpoint
-from interaction.config import TLS
 from interaction.core.model import Acknowledgement, Data, TaskOffer
 from interaction.core.outbox import Entry
 from interaction.exception import MasterResponseException
@@ -29,6 +28,7 @@ from interaction.rpc.master_client import MasterClient
 from interaction.slave import desk, session, workshop
 from interaction.slave.work import WorkStream
 from interaction.slave.worker import run_task
+from interaction.tls import TLS
 from tests.chaos.program import commands, log_errors, move_clock, options, say
 
 OPTIONS = options()

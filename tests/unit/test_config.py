@@ -12,7 +12,8 @@ import pytest
 import trustme
 
 from interaction import Master, Slave
-from interaction.config import TLS, MasterOptions, SlaveOptions, allow_list, given
+from interaction.config import MasterOptions, SlaveOptions, allow_list, given
+from interaction.tls import TLS
 
 AUTHORITY = trustme.CA()
 ISSUED = AUTHORITY.issue_cert("127.0.0.1")

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import random
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from interaction.address import Endpoint
-from interaction.config import TLS
 from interaction.core.pacemaker import Pace
 from interaction.exception import MasterResponseException, RequestException
 from interaction.rpc.master_client import HeartbeatCall, MasterClient
 from interaction.rpc.pacemaker.wire import Session, Wire, end
+from interaction.tls import TLS
 
 _FIRST_PAUSE = 0.05  # seconds before a broken stream is opened again; doubled each time
 _LONGEST_PAUSE_SHARE = 1 / 12  # of the lease
@@ -165,10 +165,19 @@ class Understudy:
 def _client(session: Session) -> MasterClient:
     settings = session.settings
     host, port, secure = settings["master"]
-    tls = None
-    if settings["tls"] is not None:
-        *pems, mutual, server_name = settings["tls"]
-        certificate, key, authority = (None if pem is None else pem.encode("latin-1") for pem in pems)
-        tls = TLS(certificate, key, authority, mutual, server_name)
     endpoint = Endpoint(host, port, secure)
-    return MasterClient(endpoint, tls, settings["channel"], settings["token"], settings["max_message_bytes"])
+    return MasterClient(
+        endpoint, tls_of(settings["tls"]), settings["channel"], settings["token"], settings["max_message_bytes"]
+    )
+
+
+def tls_of(told: list[Any] | None) -> TLS | None:
+    """What the slave told of its TLS; of its files what they hold by now: it may have another certificate since."""
+    if told is None:
+        return None
+    *pems, files, mutual, server_name = told
+    if files:
+        with contextlib.suppress(OSError, ValueError):
+            return TLS.from_files(mutual=mutual, server_name=server_name, **files)
+    certificate, key, authority = (None if pem is None else pem.encode("latin-1") for pem in pems)
+    return TLS(certificate, key, authority, mutual, server_name)

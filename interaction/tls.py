@@ -1,0 +1,154 @@
+"""TLS as its user gives it: keys, certificates and authorities, checked, and read again where they come from files."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from interaction import pem
+from interaction.address import Endpoint
+
+_PARTS = ("certificate", "key", "authority")
+_log = logging.getLogger("interaction.tls")
+
+
+@dataclass(frozen=True)
+class TLS:
+    """Keys, certificates and authorities, each as PEM. One object serves both roles, server and client.
+
+    Attributes:
+        certificate: this side's certificate, and the chain behind it.
+        key: the private key of `certificate`.
+        authority: the certificates that a peer's must lead to. None means the system's authorities.
+        mutual: as a server, accept only peers with a certificate that leads to `authority` (mTLS).
+        server_name: as a client, the name that the server's certificate must bear. None means the dialled host.
+        plain_peers: dial also peers without TLS. Whatever they are told, tokens too, can then be read on the way.
+
+    A server needs `certificate` and `key`; a client needs them only where the server is `mutual`. What has expired is
+    taken, with a warning in the log; but no master or slave starts with it.
+
+    What comes from files is read again when they change, also while masters and slaves run with it: what they begin
+    from then on goes by the new ones, and what is open goes on. Until the files fit one another, all stays as it is.
+
+    Raises:
+        ValueError: `certificate` without `key` or the other way round, `mutual` without `authority`, or what can't be
+            used, such as a key that is encrypted, or that of another certificate.
+    """
+
+    certificate: bytes | None = None
+    key: bytes | None = None
+    authority: bytes | None = None
+    mutual: bool = False
+    server_name: str | None = None
+    plain_peers: bool = False
+    _files: Files | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in _PARTS:
+            if not isinstance(getattr(self, name), bytes | None):
+                raise ValueError(f"TLS {name}: expected PEM bytes; TLS.from_files reads files")
+        for name in ("mutual", "plain_peers"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"TLS {name}: expected True or False, not {getattr(self, name)!r:.80}")
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("TLS: certificate and key go together")
+        if self.mutual and self.authority is None:
+            raise ValueError("TLS: mutual needs an authority to check the peers' certificates by")
+        for warning in pem.check(self.certificate, self.key, self.authority):
+            _log.warning("%s", warning)
+        for name in _PARTS:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, bytes(getattr(self, name)))
+
+    def __repr__(self) -> str:  # a key does not belong in a log
+        given = [name for name in _PARTS if getattr(self, name) is not None]
+        return f"TLS({', '.join(given)}, mutual={self.mutual}, server_name={self.server_name!r})"
+
+    @classmethod
+    def from_files(
+        cls,
+        *,
+        certificate: str | Path | None = None,
+        key: str | Path | None = None,
+        authority: str | Path | None = None,
+        mutual: bool = False,
+        server_name: str | None = None,
+        plain_peers: bool = False,
+    ) -> TLS:
+        """Read the PEM files. Raises OSError where one can't be read, and ValueError as the constructor does.
+
+        The messages name the file.
+        """
+        given = zip(_PARTS, (certificate, key, authority), strict=True)
+        paths = {name: str(path) for name, path in given if path is not None}
+        files = Files(paths)
+        made = cls(**files.read(), mutual=mutual, server_name=server_name, plain_peers=plain_peers)
+        object.__setattr__(made, "_files", files)
+        return made
+
+    def permits(self, endpoint: Endpoint) -> bool:
+        """Whether an endpoint may be dialled: none in the clear, unless that was said."""
+        return endpoint.tls or self.plain_peers
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The paths that it was read from, by `certificate`, `key` and `authority`; empty where it was given."""
+        return {} if self._files is None else self._files.paths
+
+    @property
+    def current(self) -> TLS:
+        """The same, with what its files held when somebody last looked."""
+        return self if self._files is None or self._files.newest is None else self._files.newest
+
+    def look(self) -> None:
+        """Read the files again where they have changed. The log is told what came of it. Reads disks."""
+        if self._files is not None:
+            self._files.look(self.current)
+
+    def ends(self) -> list[tuple[float, str]]:
+        """When what it holds now has expired, each in seconds since 1970, and how it is called in a message."""
+        now = self.current
+        found = pem.ends(now.certificate, now.authority)
+        return [(end, pem.called(name, self.files.get(name, ""))) for name, end in found.items()]
+
+
+class Files:
+    """The files of a TLS, and what was read of them since."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self.paths = paths
+        self.newest: TLS | None = None  # None: what was read first
+        self._seen = self._stamps()
+        self._told = ""
+
+    def read(self) -> dict[str, pem.PemFile]:
+        """What they hold. Raises OSError."""
+        return {name: pem.PemFile.read(name, path) for name, path in self.paths.items()}
+
+    def look(self, held: TLS) -> None:
+        """Read them again where they have changed; `held` is used now. What can't be used is read at each look."""
+        stamps = self._stamps()
+        if stamps == self._seen:
+            return
+        try:
+            read = self.read()
+            pem.check(read.get("certificate"), read.get("key"), read.get("authority"))
+            late = [name for name, end in pem.ends(read.get("certificate"), None).items() if end < time.time()]
+            if late:
+                raise ValueError(f"the TLS certificate ({self.paths['certificate']}) has expired")
+            newest = replace(held, **read)  # type: ignore[arg-type]  # the keys are the names
+        except (OSError, ValueError) as error:
+            if str(error) != self._told:
+                _log.warning("the TLS files have changed; what they held before stays in use, for %s", error)
+            self._told = str(error)
+            return
+        if stamps != self._stamps():  # somebody is writing: the next look reads it all
+            return
+        self.newest, self._seen, self._told = newest, stamps, ""
+        _log.info("the TLS files have changed and were read again: %s", ", ".join(self.paths.values()))
+
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
+        return [pem.stamp(path) for path in self.paths.values()]
