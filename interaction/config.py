@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from interaction.address import AllowList, Endpoint, check_host, parse_address
+from interaction.secret import Secret
 from interaction.tls import TLS
 
 LOCAL_HOST = "127.0.0.1"
@@ -53,6 +54,7 @@ class ServiceOptions:
     max_message_bytes: int  # the longest message that is read
     tls: TLS | None
     reflection: bool  # serve gRPC server reflection
+    secret: Secret | None = field(default=None, kw_only=True)  # what both sides know
 
     def __post_init__(self) -> None:
         _text("host", self.host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TypeVar
 
@@ -38,6 +39,7 @@ class Master(BaseMaster[SlaveConnectionProxy, Task]):
         request_timeout: float | None = None,
         max_message_bytes: int | None = None,
         tls: TLS | None = None,
+        secret: str | Sequence[str] | None = None,
         client_tls: TLS | None = None,
         reflection: bool = True,
         journal: str | None = None,
@@ -54,6 +56,7 @@ class Master(BaseMaster[SlaveConnectionProxy, Task]):
             request_timeout=request_timeout,
             max_message_bytes=max_message_bytes,
             tls=tls,
+            secret=secret,
             client_tls=client_tls,
             reflection=reflection,
             journal=journal,

@@ -9,6 +9,9 @@ from interaction.exception import (
     LossReason,
     RequestException,
     SlaveMasterTokenInvalid,
+    SlaveSignatureInvalid,
+    SlaveSignatureNotFound,
+    SlaveSignatureStale,
     SlaveSlaveNotConnected,
     SlaveSystemShuttingDown,
     SlaveTaskAlreadyExist,
@@ -20,6 +23,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds; each pause of a job is twice 
 
 # A slave that answers so has not taken the task, and is about to leave.
 _LEAVING = (SlaveSlaveNotConnected, SlaveMasterTokenInvalid, SlaveSystemShuttingDown)
+# A slave that answers so has not read the task: the secrets or the clocks differ.
+_UNBELIEVED = (SlaveSignatureNotFound, SlaveSignatureInvalid, SlaveSignatureStale)
 
 Kind = str | type[BaseException]
 Wanted = bool | Kind | Collection[Kind]
@@ -69,7 +74,7 @@ def pause_after(failures: int) -> float:
 def was_not_taken(status: TaskStatus, error: BaseException | None) -> bool:
     """Whether it is certain that the task has not begun: its slave has said so, or who saw that die."""
     if status is TaskStatus.START_FAILED:
-        return isinstance(error, (SlaveTaskAlreadyExist, *_LEAVING))
+        return isinstance(error, (SlaveTaskAlreadyExist, *_LEAVING, *_UNBELIEVED))
     return isinstance(error, TaskLost) and not error.may_have_begun
 
 

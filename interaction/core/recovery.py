@@ -13,7 +13,14 @@ from typing import Generic, TypeVar
 
 from interaction.core.outbox import RETENTION
 from interaction.core.session import Session
-from interaction.exception import ResponseException, SlaveMasterTokenInvalid, SlaveSlaveAlreadyConnected
+from interaction.exception import (
+    ResponseException,
+    SlaveMasterTokenInvalid,
+    SlaveSignatureInvalid,
+    SlaveSignatureNotFound,
+    SlaveSignatureStale,
+    SlaveSlaveAlreadyConnected,
+)
 
 IN_FLIGHT = 200  # Connects at once
 QUIET_LEASES = 2.0
@@ -31,6 +38,7 @@ class Refused(Enum):
     FREE = "free"  # it can't resume: tell it that its session is over, and ask again
     NEXT = "next"  # the slave knows that token, and its lease is over: resume from there under another one
     OVER = "over"  # there is nothing to resume
+    UNBELIEVED = "unbelieved"  # the secrets or the clocks differ, which says nothing of the session: ask again
 
 
 def meaning_of(refusal: ResponseException, *, tried_before: bool) -> Refused:
@@ -39,6 +47,8 @@ def meaning_of(refusal: ResponseException, *, tried_before: bool) -> Refused:
         return Refused.FREE
     if isinstance(refusal, SlaveMasterTokenInvalid) and tried_before:
         return Refused.NEXT
+    if isinstance(refusal, (SlaveSignatureNotFound, SlaveSignatureInvalid, SlaveSignatureStale)):
+        return Refused.UNBELIEVED
     return Refused.OVER
 
 

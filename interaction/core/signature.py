@@ -205,6 +205,11 @@ class _Used:
         self.forgotten = max(self.forgotten, time)
 
 
+def claim_of(entry: str) -> Claim | None:
+    """What a signature says that has been checked."""
+    return _read(entry.rpartition(";mac=")[0])
+
+
 def _read(text: str) -> Claim | None:
     """A claim; None for what is none of this version. What is not known there is passed over: it is signed, too."""
     found: dict[str, str] = {}

@@ -7,11 +7,13 @@
     │   └── SlaveSuccess, SlaveSystemShuttingDown, SlaveRequestInvalid, SlaveChannelNotFound, SlaveChannelInvalid,
     │       SlaveMasterTokenNotFound, SlaveMasterTokenInvalid, SlaveSelfTokenNotFound, SlaveSelfTokenInvalid,
     │       SlaveSlaveAlreadyConnected, SlaveSlaveNotConnected, SlaveSlaveConnectionRefused,
-    │       SlaveSlaveDisconnectionRefused, SlaveTaskAlreadyExist, SlaveTaskRefused, SlaveTaskDataInvalid
+    │       SlaveSlaveDisconnectionRefused, SlaveTaskAlreadyExist, SlaveTaskRefused, SlaveTaskDataInvalid,
+    │       SlaveSignatureNotFound, SlaveSignatureInvalid, SlaveSignatureStale
     └── MasterResponseException          a master refused; one class for each MasterErrorCode:
         └── MasterSuccess, MasterSystemShuttingDown, MasterRequestInvalid, MasterChannelNotGiven, MasterChannelInvalid,
             MasterMasterTokenNotGiven, MasterMasterTokenInvalid, MasterSelfTokenNotGiven, MasterSelfTokenInvalid,
-            MasterSlaveTokenNotGiven, MasterSlaveTokenInvalid, MasterTaskDataInvalid
+            MasterSlaveTokenNotGiven, MasterSlaveTokenInvalid, MasterTaskDataInvalid, MasterSignatureNotGiven,
+            MasterSignatureInvalid, MasterSignatureStale
     RequestException (OSError)           no answer: nobody there, or the deadline passed
     TaskException                        why a task has no good result (``task.error``)
     ├── TaskFailed                       it ran and failed: type, message, traceback; its cause is a RemoteTraceback
@@ -38,6 +40,9 @@ from interaction.exception.master import (
     MasterResponseException,
     MasterSelfTokenInvalid,
     MasterSelfTokenNotGiven,
+    MasterSignatureInvalid,
+    MasterSignatureNotGiven,
+    MasterSignatureStale,
     MasterSlaveTokenInvalid,
     MasterSlaveTokenNotGiven,
     MasterSuccess,
@@ -55,6 +60,9 @@ from interaction.exception.slave import (
     SlaveResponseException,
     SlaveSelfTokenInvalid,
     SlaveSelfTokenNotFound,
+    SlaveSignatureInvalid,
+    SlaveSignatureNotFound,
+    SlaveSignatureStale,
     SlaveSlaveAlreadyConnected,
     SlaveSlaveConnectionRefused,
     SlaveSlaveDisconnectionRefused,
@@ -90,6 +98,9 @@ __all__ = [
     "MasterResponseException",
     "MasterSelfTokenInvalid",
     "MasterSelfTokenNotGiven",
+    "MasterSignatureInvalid",
+    "MasterSignatureNotGiven",
+    "MasterSignatureStale",
     "MasterSlaveTokenInvalid",
     "MasterSlaveTokenNotGiven",
     "MasterSuccess",
@@ -110,6 +121,9 @@ __all__ = [
     "SlaveResponseException",
     "SlaveSelfTokenInvalid",
     "SlaveSelfTokenNotFound",
+    "SlaveSignatureInvalid",
+    "SlaveSignatureNotFound",
+    "SlaveSignatureStale",
     "SlaveSlaveAlreadyConnected",
     "SlaveSlaveConnectionRefused",
     "SlaveSlaveDisconnectionRefused",

@@ -19,7 +19,7 @@ class NamedNumber(IntEnum):
 
 @unique
 class SlaveErrorCode(NamedNumber):
-    """What a slave answers with. The numbers are DI-engine's; 102 and 603 are new."""
+    """What a slave answers with. The numbers are DI-engine's; 102, 603, and those from 701 on are new."""
 
     SUCCESS = 0
     SYSTEM_SHUTTING_DOWN = 101
@@ -37,11 +37,14 @@ class SlaveErrorCode(NamedNumber):
     TASK_ALREADY_EXIST = 601
     TASK_REFUSED = 602
     TASK_DATA_INVALID = 603
+    SIGNATURE_NOT_FOUND = 701
+    SIGNATURE_INVALID = 702
+    SIGNATURE_STALE = 703
 
 
 @unique
 class MasterErrorCode(NamedNumber):
-    """What a master answers with. The numbers are DI-engine's; 102 is new."""
+    """What a master answers with. The numbers are DI-engine's; 102, and those from 701 on are new."""
 
     SUCCESS = 0
     SYSTEM_SHUTTING_DOWN = 101
@@ -55,6 +58,9 @@ class MasterErrorCode(NamedNumber):
     SLAVE_TOKEN_NOT_GIVEN = 501
     SLAVE_TOKEN_INVALID = 502
     TASK_DATA_INVALID = 601
+    SIGNATURE_NOT_GIVEN = 701
+    SIGNATURE_INVALID = 702
+    SIGNATURE_STALE = 703
 
 
 @unique

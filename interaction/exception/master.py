@@ -82,6 +82,24 @@ class MasterTaskDataInvalid(MasterResponseException):
     code = MasterErrorCode.TASK_DATA_INVALID
 
 
+class MasterSignatureNotGiven(MasterResponseException):
+    """The master has a secret, and the request brings no signature: its sender has none."""
+
+    code = MasterErrorCode.SIGNATURE_NOT_GIVEN
+
+
+class MasterSignatureInvalid(MasterResponseException):
+    """The request's signature is not by the master's secret, or the master has none."""
+
+    code, status_code = MasterErrorCode.SIGNATURE_INVALID, 403
+
+
+class MasterSignatureStale(MasterResponseException):
+    """The request's signature is right, and not for now: the two clocks differ by too much, or it came before."""
+
+    code, status_code = MasterErrorCode.SIGNATURE_STALE, 403
+
+
 # From the code to the class that a request refused with it raises.
 MASTER_EXCEPTIONS: dict[int, type[MasterResponseException]] = {
     MasterErrorCode.SYSTEM_SHUTTING_DOWN: MasterSystemShuttingDown,
@@ -95,6 +113,9 @@ MASTER_EXCEPTIONS: dict[int, type[MasterResponseException]] = {
     MasterErrorCode.SLAVE_TOKEN_NOT_GIVEN: MasterSlaveTokenNotGiven,
     MasterErrorCode.SLAVE_TOKEN_INVALID: MasterSlaveTokenInvalid,
     MasterErrorCode.TASK_DATA_INVALID: MasterTaskDataInvalid,
+    MasterErrorCode.SIGNATURE_NOT_GIVEN: MasterSignatureNotGiven,
+    MasterErrorCode.SIGNATURE_INVALID: MasterSignatureInvalid,
+    MasterErrorCode.SIGNATURE_STALE: MasterSignatureStale,
 }
 
 

@@ -106,6 +106,24 @@ class SlaveTaskDataInvalid(SlaveResponseException):
     code = SlaveErrorCode.TASK_DATA_INVALID
 
 
+class SlaveSignatureNotFound(SlaveResponseException):
+    """The slave has a secret, and the request brings no signature: its sender has none."""
+
+    code = SlaveErrorCode.SIGNATURE_NOT_FOUND
+
+
+class SlaveSignatureInvalid(SlaveResponseException):
+    """The request's signature is not by the slave's secret, or the slave has none."""
+
+    code, status_code = SlaveErrorCode.SIGNATURE_INVALID, 403
+
+
+class SlaveSignatureStale(SlaveResponseException):
+    """The request's signature is right, and not for now: the two clocks differ by too much, or it came before."""
+
+    code, status_code = SlaveErrorCode.SIGNATURE_STALE, 403
+
+
 # From the code to the class that a request refused with it raises.
 SLAVE_EXCEPTIONS: dict[int, type[SlaveResponseException]] = {
     SlaveErrorCode.SYSTEM_SHUTTING_DOWN: SlaveSystemShuttingDown,
@@ -123,6 +141,9 @@ SLAVE_EXCEPTIONS: dict[int, type[SlaveResponseException]] = {
     SlaveErrorCode.TASK_ALREADY_EXIST: SlaveTaskAlreadyExist,
     SlaveErrorCode.TASK_REFUSED: SlaveTaskRefused,
     SlaveErrorCode.TASK_DATA_INVALID: SlaveTaskDataInvalid,
+    SlaveErrorCode.SIGNATURE_NOT_FOUND: SlaveSignatureNotFound,
+    SlaveErrorCode.SIGNATURE_INVALID: SlaveSignatureInvalid,
+    SlaveErrorCode.SIGNATURE_STALE: SlaveSignatureStale,
 }
 
 

@@ -26,6 +26,7 @@ from interaction.rpc.encoded import Encoded, check_size
 from interaction.rpc.insist import or_else
 from interaction.rpc.loop import Loop
 from interaction.rpc.retry import Policy
+from interaction.rpc.signing import Signer
 from interaction.rpc.slave_client import SlaveClient
 from interaction.rpc.telling import log_exception
 
@@ -158,7 +159,8 @@ class BaseConnection:
 
     def _link_to(self, roster: Roster[BaseConnection], record: SessionRecord) -> Link:
         options = self._home.options
-        client = SlaveClient(self._endpoint, options.client_tls, options.channel, options.max_message_bytes)
+        signer = Signer(options.channel, options.secret)
+        client = SlaveClient(self._endpoint, options.client_tls, signer, options.max_message_bytes)
         session = Session(options.heartbeat_tolerance)
         link = Link(record, session, client, roster, self._home.notes, self._policy, self._lost)
         roster.add(link, self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, SupportsIndex
 
 from interaction.config import (
@@ -23,6 +23,7 @@ from interaction.journal import check_url
 from interaction.master.hooks import MasterHooks
 from interaction.master.service import C, MasterService, T
 from interaction.rpc.facade import Located, shown
+from interaction.secret import secret_of
 from interaction.tls import TLS
 
 
@@ -112,6 +113,7 @@ def master_options(
     request_timeout: float | None,
     max_message_bytes: int | None,
     tls: TLS | None,
+    secret: str | Sequence[str] | None,
     client_tls: TLS | None,
     reflection: bool,
     journal: str | None,
@@ -128,6 +130,7 @@ def master_options(
         request_timeout=given(request_timeout, DEFAULT_REQUEST_TIMEOUT),
         max_message_bytes=given(max_message_bytes, DEFAULT_MAX_MESSAGE_BYTES),
         tls=tls,
+        secret=secret_of(secret),
         reflection=reflection,
         heartbeat_tolerance=given(heartbeat_tolerance, DEFAULT_HEARTBEAT_TOLERANCE),
         heartbeat_check_span=given(heartbeat_check_span, DEFAULT_HEARTBEAT_CHECK_SPAN),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import SupportsIndex
 
 from interaction.master.base_master import BaseMaster, master_options
@@ -30,6 +31,9 @@ class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):
         request_timeout: seconds until a request ends, with all its retries. None means 30.0.
         max_message_bytes: the longest message that is taken. None means 64 MiB.
         tls: the server's TLS. None means none.
+        secret: what the slaves know as well, at least 32 characters: no call is taken that is not signed by it. Of
+            several the first one signs, and each is accepted. None means that of `INTERACTION_SECRET` or
+            `INTERACTION_SECRET_FILE` in the environment, and `()` none.
         client_tls: the TLS by which slaves are dialled. None means `tls`; without that, slaves that were added with
             `https=True` are dialled by the system's authorities.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
@@ -56,6 +60,7 @@ class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):
         request_timeout: float | None = None,
         max_message_bytes: int | None = None,
         tls: TLS | None = None,
+        secret: str | Sequence[str] | None = None,
         client_tls: TLS | None = None,
         reflection: bool = True,
         journal: str | None = None,
@@ -72,6 +77,7 @@ class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):
             request_timeout=request_timeout,
             max_message_bytes=max_message_bytes,
             tls=tls,
+            secret=secret,
             client_tls=client_tls,
             reflection=reflection,
             journal=journal,

@@ -158,6 +158,8 @@ class Comeback:
             link.record = replace(link.record, token=link.record.successor, successor="")
         elif meaning is Refused.OVER:
             link.end(LossReason.DISCONNECTED, f"the slave says: {refusal.message}", asked=False)
+        elif meaning is Refused.UNBELIEVED:
+            _log.warning("connection %r: not resumed yet: %s", link.name, refusal.message)
         else:
             _log.info("connection %r: not resumed yet: %s", link.name, refusal.message)
             link.end_stream("its master was restarted, and can't resume it")

@@ -27,6 +27,7 @@ from interaction.rpc.loop import Loop
 from interaction.rpc.master_server import master_server
 from interaction.rpc.server import Server
 from interaction.rpc.service import Service
+from interaction.rpc.signing import checker_of
 from interaction.rpc.strand import Strand
 from interaction.rpc.transport import address_seen_from
 from interaction.waiters import Waiters
@@ -55,6 +56,7 @@ class MasterService(Service, Generic[C, T]):
         )  # of connections of that name
         self._recovered: dict[str, BaseConnection] = {}  # by name: of the sessions that the journal knew
         self._roster: Roster[BaseConnection] = Roster(self.names, options.heartbeat_check_span)
+        self._checker = checker_of(options.secret, "master")
         self._server: Server | None = None
         self._comeback: Comeback | None = None
         self._coming_back: asyncio.Future[None] | None = None
@@ -173,7 +175,7 @@ class MasterService(Service, Generic[C, T]):
         try:
             journal = None if opening is None else await asyncio.shield(opening)
             self.notes = Notes(journal, loop)
-            server = self._server = master_server(self.options, self._roster)
+            server = self._server = master_server(self.options, self._checker, self._roster)
             if journal is not None:
                 snapshot = await asyncio.to_thread(journal.load)
                 journal.keep(snapshot.orphans())
@@ -210,6 +212,7 @@ class MasterService(Service, Generic[C, T]):
             connection = self.connection_to(record.name, self._endpoint_of(record))
             self._recovered[record.name] = connection
             link = connection.recover(self._roster, record)
+            self._checker.refuse_before(record.token, time.time())
             link.custody.adopt(map(self.archive.of_record, snapshot.of(record)))
             links.append(link)
         return links

@@ -80,6 +80,11 @@ def to_duration(seconds: float) -> duration_pb2.Duration:
     return duration
 
 
+def nanoseconds(duration: duration_pb2.Duration) -> int:
+    """A Duration, exactly."""
+    return duration.seconds * 10**9 + duration.nanos
+
+
 def read_lease(duration: duration_pb2.Duration) -> float | None:
     """A lease in seconds; None for what can't be one."""
     seconds = duration.seconds + duration.nanos / 1e9

@@ -91,8 +91,10 @@ class Check(Protocol):
     gatekeeper says whether the token is known: so who fails it learns nothing of sessions.
     """
 
-    def admit(self, method: str, metadata: Brought, context: Context) -> None:
+    def admit(self, method: str, metadata: Brought, context: Context) -> Callable[[], object] | None:
         """Admit a call of `method` (`Connect`, …), or raise a ResponseException. Never waits: it is on the loop.
+
+        What it returns, if anything, is called once the gatekeeper has admitted the call, and may raise likewise.
 
         `metadata` is all that the call brought, as it came, keys in lower case. Of the `context` are meant
         `auth_context()`, where TLS has put the certificate, and `peer()`.
@@ -146,9 +148,11 @@ class Guard(grpc.aio.ServerInterceptor):
         metadata = cast(Brought, context.invocation_metadata() or ())
         brought = read_metadata(metadata)
         self._check(brought)
-        for check in self._checks:
-            check.admit(method, metadata, context)
+        lasts = [check.admit(method, metadata, context) for check in self._checks]
         self._gatekeeper.admit(method, brought.token or "")
+        for last in lasts:
+            if last is not None:
+                last()
 
     def _check(self, brought: Credentials) -> None:
         """Channel and token are well-formed. The order is the contract's."""

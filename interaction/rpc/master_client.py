@@ -10,18 +10,28 @@ import grpc.aio
 
 from interaction.address import Endpoint
 from interaction.core.model import Acknowledgement
-from interaction.exception import MasterResponseException, RequestException
+from interaction.exception import (
+    MasterResponseException,
+    MasterSignatureInvalid,
+    MasterSignatureNotGiven,
+    MasterSignatureStale,
+    RequestException,
+)
 from interaction.rpc import convert
 from interaction.rpc.absence import absence_at
 from interaction.rpc.handshake import Remedies, mismatch_at
 from interaction.rpc.lines import Lines
-from interaction.rpc.metadata import Metadata, call_metadata
+from interaction.rpc.metadata import Metadata
 from interaction.rpc.reading import lenient_channel, sentence
+from interaction.rpc.signing import Signer
 from interaction.rpc.status import master_error
 from interaction.tls import TLS
 from interaction.v1 import master_service_pb2 as pb
 from interaction.v1 import master_service_pb2_grpc
 
+_PATH = f"/{pb.DESCRIPTOR.services_by_name['MasterService'].full_name}/"
+_UNBELIEVED = (MasterSignatureNotGiven, MasterSignatureInvalid, MasterSignatureStale)
+UNBELIEVED = "UNAUTHENTICATED"  # the code of the RequestException that such a refusal becomes
 _LOOK = 1.0  # seconds to find out why nobody answers
 _IS_IT_RIGHT = "does the master run, and is its address right (Master.my_address)?"
 _REMEDIES = Remedies(
@@ -75,7 +85,7 @@ class HeartbeatCall:
         try:
             answer = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise master_error(error, self._peer, self._token) from None
+            raise _failure(error, self._peer, self._token) from None
         if answer is None:
             raise RequestException(f"{self._peer} sent a message that can't be parsed", "DATA_LOSS")
         if not isinstance(answer, pb.HeartbeatResponse):  # grpc.aio.EOF
@@ -90,7 +100,7 @@ class HeartbeatCall:
         except asyncio.InvalidStateError:  # the stream has ended: `receive` says how
             raise RequestException(f"{self._peer} ended the heartbeat stream", "CANCELLED") from None
         except grpc.aio.AioRpcError as error:
-            raise master_error(error, self._peer, self._token) from None
+            raise _failure(error, self._peer, self._token) from None
 
     def cancel(self) -> None:
         """End the stream at once."""
@@ -100,12 +110,12 @@ class HeartbeatCall:
 class MasterClient:
     """The calls to one master in one session. All are made on the loop."""
 
-    def __init__(self, endpoint: Endpoint, tls: TLS | None, channel: int, token: str, max_message_bytes: int) -> None:
+    def __init__(self, endpoint: Endpoint, tls: TLS | None, signer: Signer, token: str, max_message_bytes: int) -> None:
         self._endpoint = endpoint
         self._tls = tls
         self._peer = f"the master at {endpoint}"
         self._token = token
-        self._metadata = call_metadata(channel, token)
+        self._signer = signer
         self._lines = Lines(endpoint, tls, max_message_bytes)
         self._called_by: grpc.aio.Channel | None = None
         self._held_stub: master_service_pb2_grpc.MasterServiceAsyncStub | None = None
@@ -130,7 +140,8 @@ class MasterClient:
 
     def heartbeat(self) -> HeartbeatCall:
         """Open a heartbeat stream."""
-        return HeartbeatCall(self._stub, self._metadata, self._peer, self._token)
+        metadata = self._signer.metadata(f"{_PATH}Heartbeat", self._token)
+        return HeartbeatCall(self._stub, metadata, self._peer, self._token)
 
     async def why_not(self, said: str) -> str | None:
         """Why a call has failed, of which gRPC has said that; None where it may be the network."""
@@ -143,9 +154,10 @@ class MasterClient:
         message = pb.ReportResultRequest()
         message.result.CopyFrom(result)
         try:
-            answer = await self._stub.ReportResult(message, timeout=timeout, metadata=self._metadata)
+            metadata = self._signer.metadata(f"{_PATH}ReportResult", self._token)
+            answer = await self._stub.ReportResult(message, timeout=timeout, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            failure: MasterResponseException | RequestException = master_error(error, self._peer, self._token)
+            failure: MasterResponseException | RequestException = _failure(error, self._peer, self._token)
         else:
             if answer is None:
                 raise RequestException(f"{self._peer} answered with a message that can't be parsed", "DATA_LOSS")
@@ -157,3 +169,12 @@ class MasterClient:
         """End all calls and let go of the transport: gRPC's threads run for as long as a channel is held."""
         self._called_by = self._held_stub = None
         await self._lines.close()
+
+
+def _failure(error: grpc.aio.AioRpcError, peer: str, token: str) -> MasterResponseException | RequestException:
+    """What a failed call raises. A master that does not believe a signature has said nothing of the session: a secret
+    or a clock may be set right, or that was another master."""
+    failure = master_error(error, peer, token)
+    if isinstance(failure, _UNBELIEVED):
+        return RequestException(f"{peer} does not believe this slave: {failure.message}", UNBELIEVED)
+    return failure

@@ -11,6 +11,7 @@ import grpc.aio
 
 from interaction.config import MasterOptions
 from interaction.core.model import Acknowledgement, Failure, ResultStatus, TaskResult
+from interaction.core.signature import Checker
 from interaction.exception import (
     JournalError,
     MasterRequestInvalid,
@@ -18,10 +19,11 @@ from interaction.exception import (
     PayloadError,
     ResponseException,
 )
-from interaction.rpc import convert, payload
+from interaction.rpc import convert, payload, signing
 from interaction.rpc.guard import BY_MASTER, Gatekeeper, Guard
 from interaction.rpc.reading import sentence
 from interaction.rpc.server import Server
+from interaction.rpc.signing import SignatureCheck
 from interaction.rpc.status import Context, abort
 from interaction.rpc.transport import QUIET_SERVER_OPTIONS
 from interaction.v1 import master_service_pb2 as pb
@@ -60,9 +62,10 @@ class MasterHandler(Gatekeeper, Protocol):
         """A slave reports how a task ended: read, and as it came. May raise JournalError: as if it had not come."""
 
 
-def master_server(options: MasterOptions, handler: MasterHandler) -> Server:
-    """A server for a master's handler."""
-    guard = Guard(SERVICE, options.channel, BY_MASTER, handler)
+def master_server(options: MasterOptions, checker: Checker, handler: MasterHandler) -> Server:
+    """A server for a master's handler. `checker` checks the signatures."""
+    signatures = SignatureCheck(SERVICE, checker, signing.BY_MASTER)
+    guard = Guard(SERVICE, options.channel, BY_MASTER, handler, [signatures])
     servicer = MasterServicer(handler)
 
     def add(server: grpc.aio.Server) -> None:

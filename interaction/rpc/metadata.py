@@ -1,15 +1,17 @@
-"""What every call but Ping carries beside its message: `channel` and `token`."""
+"""What every call but Ping carries beside its message: `channel` and `token`, and by a secret `signature`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+from interaction.core.signature import Call
 from interaction.core.token import is_token
 
 CHANNEL = "channel"
 TOKEN = "token"  # noqa: S105 - the name of the metadata, not a token
 PREVIOUS_TOKEN = "previous-token"  # noqa: S105 - likewise
+SIGNATURE = "signature"
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -27,16 +29,22 @@ class Credentials:
     channel: str | None
     token: str | None
     previous_token: str | None
+    signature: str | None = None
+    given: Mapping[str, str | None] = field(default_factory=dict)  # as they came
+
+    def call(self, path: str) -> Call:
+        """What such a call is signed as."""
+        return Call(path, *(self.given.get(name) or "" for name in (CHANNEL, TOKEN, PREVIOUS_TOKEN)))
 
 
 def read_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> Credentials:
     """Read a call's metadata; what is repeated or malformed matches nothing."""
-    found: dict[str, str | None] = {CHANNEL: None, TOKEN: None, PREVIOUS_TOKEN: None}
+    found: dict[str, str | None] = {CHANNEL: None, TOKEN: None, PREVIOUS_TOKEN: None, SIGNATURE: None}
     for key, value in metadata:
         if key in found:
             repeated = found[key] is not None
             found[key] = value if isinstance(value, str) and not repeated else ""
-    return Credentials(found[CHANNEL], _token(found[TOKEN]), _token(found[PREVIOUS_TOKEN]))
+    return Credentials(found[CHANNEL], _token(found[TOKEN]), _token(found[PREVIOUS_TOKEN]), found[SIGNATURE], found)
 
 
 def _token(text: str | None) -> str | None:

@@ -30,6 +30,7 @@ class Server:
         tuning: Sequence[tuple[str, int]] = (),
     ) -> None:
         self._options = options
+        self.guard = guard
         self._service = service
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(

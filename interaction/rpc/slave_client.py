@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import grpc.aio
@@ -19,9 +21,9 @@ from interaction.rpc.absence import Absence, absence_at, nobody_listens
 from interaction.rpc.encoded import Encoded
 from interaction.rpc.handshake import Remedies, mismatch_at
 from interaction.rpc.lines import Lines
-from interaction.rpc.metadata import Metadata, call_metadata
 from interaction.rpc.reading import lenient_channel, sentence
 from interaction.rpc.retry import Policy, request
+from interaction.rpc.signing import Signer
 from interaction.rpc.status import slave_error
 from interaction.rpc.work_call import WorkCall
 from interaction.tls import TLS
@@ -40,6 +42,7 @@ _REMEDIES = Remedies(
     expect="connect by a name that is in it, or say which one to expect: Master(client_tls=TLS(..., server_name=))",
     show="give Master(client_tls=) or Master(tls=) a certificate and key that the slave's authority signed",
 )
+_PATH = f"/{pb.DESCRIPTOR.services_by_name['SlaveService'].full_name}/"
 _log = logging.getLogger("interaction.master")
 _Answer = TypeVar("_Answer")
 
@@ -47,10 +50,11 @@ _Answer = TypeVar("_Answer")
 class SlaveClient:
     """The calls to one slave, made on the loop. They raise a SlaveResponseException or a RequestException, and end."""
 
-    def __init__(self, endpoint: Endpoint, tls: TLS | None, channel: int, max_message_bytes: int) -> None:
+    def __init__(self, endpoint: Endpoint, tls: TLS | None, signer: Signer, max_message_bytes: int) -> None:
         self._endpoint = endpoint
         self._tls = tls
-        self._channel_number = channel
+        self._signer = signer
+        self._slave = ""  # the incarnation that signatures name
         self._max_message_bytes = max_message_bytes
         self._peer = f"the slave at {endpoint}"
         self._lines = Lines(endpoint, tls, max_message_bytes)
@@ -80,8 +84,19 @@ class SlaveClient:
         absence = await absence_at(self._endpoint, _LOOK)
         return absence or await mismatch_at(self._endpoint, self._tls, said, _REMEDIES, _LOOK)
 
-    def _metadata(self, token: str, previous: str | None = None) -> Metadata:
-        return call_metadata(self._channel_number, token, previous)
+    async def _ask_who(self, seconds: float) -> float:
+        """Where calls are signed, learn for whom; returns the seconds that are left."""
+        if not self._signer.signs:
+            return seconds
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        answer: pb.SlaveServicePingResponse | None = await self._stub.Ping(
+            pb.SlaveServicePingRequest(), timeout=seconds
+        )
+        if answer is None:
+            raise RequestException(f"{self._peer} answered with a message that can't be parsed", "DATA_LOSS")
+        self._slave = self._incarnation(answer.incarnation)
+        return max(deadline - loop.time(), 0.0)
 
     async def ping(self, timeout: float) -> Identity:
         """Ask who is there, once."""
@@ -112,10 +127,14 @@ class SlaveClient:
             data=convert.unpack(data).message,
             max_message_bytes=self._max_message_bytes,
         )
-        metadata = self._metadata(token, previous)
-        answer = await self._request(
-            lambda seconds: self._stub.Connect(message, timeout=seconds, metadata=metadata), policy, token
-        )
+        terms = (convert.nanoseconds(message.lease), master_address)
+
+        async def connect(seconds: float) -> pb.ConnectResponse:
+            seconds = await self._ask_who(seconds)
+            metadata = self._signer.metadata(f"{_PATH}Connect", token, previous, slave=self._slave, terms=terms)
+            return await self._stub.Connect(message, timeout=seconds, metadata=metadata)
+
+        answer = await self._request(connect, policy, token)
         self._held_stub = None  # a third of what a connection is in Python, and the next call may be far
         for name, count, most in (
             ("held", len(answer.held), MOST_HELD),
@@ -137,10 +156,15 @@ class SlaveClient:
 
     async def disconnect(self, token: str, data: Encoded, policy: Policy) -> Data:
         """End the session."""
-        message, metadata = pb.DisconnectRequest(data=data.message), self._metadata(token)
-        answer = await self._request(
-            lambda seconds: self._stub.Disconnect(message, timeout=seconds, metadata=metadata), policy, token
-        )
+        message = pb.DisconnectRequest(data=data.message)
+
+        async def disconnect(seconds: float) -> pb.DisconnectResponse:
+            if not self._slave:  # of a session from the journal
+                seconds = await self._ask_who(seconds)
+            metadata = self._signer.metadata(f"{_PATH}Disconnect", token, slave=self._slave)
+            return await self._stub.Disconnect(message, timeout=seconds, metadata=metadata)
+
+        answer = await self._request(disconnect, policy, token)
         return await self._read(answer.data)
 
     async def leave(self, token: str, policy: Policy) -> None:
@@ -154,15 +178,16 @@ class SlaveClient:
         """Hand over one task to the slave of this incarnation."""
         message = pb.NewTaskRequest(incarnation=incarnation)
         convert.write_task(message.task, task_id, data)
-        metadata = self._metadata(token)
+        sign = partial(self._signer.metadata, f"{_PATH}NewTask", token, slave=incarnation)
         answer = await self._request(
-            lambda seconds: self._stub.NewTask(message, timeout=seconds, metadata=metadata), policy, token
+            lambda seconds: self._stub.NewTask(message, timeout=seconds, metadata=sign()), policy, token
         )
         return await self._read(answer.data)
 
     def work(self, token: str, incarnation: str) -> WorkCall:
         """Open the fast road to the slave of this incarnation."""
-        return WorkCall(self._stub, self._metadata(token), incarnation, self._peer, token)
+        metadata = self._signer.metadata(f"{_PATH}Work", token, slave=incarnation)
+        return WorkCall(self._stub, metadata, incarnation, self._peer, token)
 
     async def close(self) -> None:
         """End all calls and let go of the transport: gRPC's threads run for as long as a channel is held."""

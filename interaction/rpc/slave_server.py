@@ -13,11 +13,13 @@ import grpc.aio
 from interaction.address import Endpoint
 from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, SlaveOptions
 from interaction.core.model import ConnectAnswer, ConnectOffer, Data, Identity, TaskOffer
-from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid
-from interaction.rpc import convert, payload
+from interaction.core.signature import claim_of
+from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid, SlaveSignatureInvalid
+from interaction.rpc import convert, payload, signing
 from interaction.rpc.guard import BY_SLAVE, Gatekeeper, Guard
 from interaction.rpc.insist import insist
 from interaction.rpc.server import Server
+from interaction.rpc.signing import SignatureCheck, checker_of
 from interaction.rpc.status import Context, abort
 from interaction.rpc.work_stream import WorkHandler, read_task, serve
 from interaction.v1 import slave_service_pb2 as pb
@@ -50,7 +52,9 @@ class SlaveHandler(Gatekeeper, Protocol):
 
 def slave_server(options: SlaveOptions, handler: SlaveHandler) -> Server:
     """A server for a slave's handler."""
-    guard = Guard(SERVICE, options.channel, BY_SLAVE, handler)
+    checker = checker_of(options.secret, "slave", handler.identity().incarnation)
+    signatures = SignatureCheck(SERVICE, checker, signing.BY_SLAVE)
+    guard = Guard(SERVICE, options.channel, BY_SLAVE, handler, [signatures])
     servicer = SlaveServicer(handler, options)
     return Server(
         options,
@@ -94,6 +98,8 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
 
     async def _read_offer(self, request: pb.ConnectRequest, context: Context) -> tuple[ConnectOffer, Endpoint]:
         credentials = convert.brought(context)
+        if self._options.secret is not None:
+            _check_terms(credentials.signature or "", request)
         try:
             master = self._options.master_at(request.master_address)
             data = await convert.read_payload(payload.decode_mapping, request.data, "data")
@@ -162,3 +168,10 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
         """Not served yet, and not among the features."""
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this slave's features lack `cancel`")
         raise AssertionError("abort returned")
+
+
+def _check_terms(signature: str, request: pb.ConnectRequest) -> None:
+    """Refuse a message whose address or lease is not what was signed. The guard has checked the signature."""
+    claim = claim_of(signature)
+    if claim is None or (claim.lease, claim.address) != (convert.nanoseconds(request.lease), request.master_address):
+        raise SlaveSignatureInvalid("the message's address or lease is not what the signature says")

@@ -23,6 +23,7 @@ from interaction.config import SlaveOptions
 from interaction.core.lease import Lease
 from interaction.core.model import ConnectOffer
 from interaction.rpc import forks
+from interaction.slave.spawn import environment_of_child
 from interaction.slave.witness import Witness, witness_for
 from interaction.tls import TLS
 
@@ -72,6 +73,7 @@ class Pacemaker:
             "tls": _pems(options.tls),
             "channel": options.channel,
             "token": offer.token,
+            "secret": None if options.secret is None else options.secret.keys[0].decode(),
             "incarnation": self._incarnation,
             "max_message_bytes": offer.max_message_bytes,
         }
@@ -254,6 +256,7 @@ def _start(witness: Witness | None) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
+            env=environment_of_child(),
             start_new_session=True,  # Ctrl-C is for the slave
             pass_fds=shared,
         )

@@ -23,6 +23,7 @@ from interaction.slave.child import check_not_in_child
 from interaction.slave.desk import Desk
 from interaction.slave.farewell import say_farewell
 from interaction.slave.process import ProcessWorkplace
+from interaction.slave.spawn import without_secrets
 from interaction.slave.user import SlaveHooks
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]  # those of a constructor
@@ -41,7 +42,7 @@ class SlaveService(Service):
         super().__init__(options, type(hooks).__name__, _log)
         self.made_of = made_of
         self._kind = type(hooks)
-        process = partial(ProcessWorkplace, self._kind, *made_of)
+        process = partial(ProcessWorkplace, self._kind, *without_secrets(*made_of, options.secret))
         self._desk = Desk(hooks, options, secrets.token_hex(16), default, process)
         self._server: Server | None = None
         self._left_behind = False  # what runs is not waited for: its thread can't be taken from it

@@ -16,6 +16,7 @@ from interaction.exception import MasterResponseException, SlaveSlaveNotConnecte
 from interaction.rpc.convert import SizedReport
 from interaction.rpc.insist import attempt
 from interaction.rpc.master_client import MasterClient
+from interaction.rpc.signing import Signer
 from interaction.slave.heartbeat import Heart
 from interaction.slave.pacemaker import Pacemaker
 from interaction.slave.reporter import Reporter
@@ -44,7 +45,8 @@ class Session:
         self.master_address = offer.master_address
         self.max_message_bytes = offer.max_message_bytes
         with ExitStack() as undo:
-            self.client = MasterClient(master, options.tls, options.channel, offer.token, options.max_message_bytes)
+            signer = Signer(options.channel, options.secret)
+            self.client = MasterClient(master, options.tls, signer, offer.token, options.max_message_bytes)
             undo.callback(self._close)
             if pacemaker is not None:
                 undo.callback(pacemaker.end)

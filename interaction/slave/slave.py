@@ -24,6 +24,7 @@ from interaction.config import (
 )
 from interaction.rpc.coroutines import check_hooks
 from interaction.rpc.facade import Facade, not_made
+from interaction.secret import secret_of
 from interaction.slave import sigterm
 from interaction.slave.service import Arguments, SlaveService
 from interaction.slave.user import HOOKS
@@ -62,6 +63,9 @@ class Slave(Facade):
         request_timeout: seconds until one report of a result is given up and tried again. None means 30.0.
         max_message_bytes: the longest message that is taken. None means 64 MiB.
         tls: the server's TLS, and that by which a master is dialled whose address says `https://`. None means none.
+        secret: what the master knows as well, at least 32 characters: no call is taken that is not signed by it. Of
+            several the first one signs, and each is accepted. None means that of `INTERACTION_SECRET` or
+            `INTERACTION_SECRET_FILE` in the environment, and `()` none.
         allowed_masters: hosts, addresses and networks that may be dialled as a master. None allows all.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
         pacemaker: whether a process beside the slave (10 MB; 35 with a backlog) beats for it while a task holds the
@@ -102,6 +106,7 @@ class Slave(Facade):
         request_timeout: float | None = None,
         max_message_bytes: int | None = None,
         tls: TLS | None = None,
+        secret: str | Sequence[str] | None = None,
         allowed_masters: Sequence[str] | None = None,
         reflection: bool = True,
         pacemaker: bool = True,
@@ -120,6 +125,7 @@ class Slave(Facade):
             request_timeout=given(request_timeout, DEFAULT_REQUEST_TIMEOUT),
             max_message_bytes=given(max_message_bytes, DEFAULT_MAX_MESSAGE_BYTES),
             tls=tls,
+            secret=secret_of(secret),
             reflection=reflection,
             heartbeat_span=given(heartbeat_span, DEFAULT_HEARTBEAT_SPAN),
             allowed_masters=allow_list(allowed_masters),

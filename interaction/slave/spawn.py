@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import multiprocessing.process
 import os
+import secrets
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from interaction.secret import FILE_VARIABLE, MOST, VARIABLE, Secret
+
 _FOLDER: str = getattr(multiprocessing.process, "ORIGINAL_DIR", None) or ""  # from which it finds the script
 _ours: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+WITHHELD = (VARIABLE, FILE_VARIABLE)  # of the environment: no process that this package starts needs them
 UNGUARDED = 78  # the exit code of a child in which the script started its slave again
 
 
@@ -38,6 +44,51 @@ class Parcel:
         """What it holds, in the child. Raises whatever keeps it from that."""
         kind, given, named = ForkingPickler.loads(self._content)
         return kind, given, named
+
+
+def environment_of_child() -> dict[str, str]:
+    """The environment for a process that this package starts: what is secret there is not for it."""
+    return {name: value for name, value in os.environ.items() if name not in WITHHELD}
+
+
+def forget_secrets() -> None:
+    """In a child that was started with its parent's environment: take out what is secret, for programs that it starts,
+    and from what the system shows of it (/proc/PID/environ)."""
+    for name in WITHHELD:
+        value = os.environ.get(name)
+        if value is not None:
+            _wipe(name, len(os.fsencode(value)))
+            del os.environ[name]
+
+
+def _wipe(name: str, length: int) -> None:
+    if os.name == "posix":
+        getenv = ctypes.CDLL(None).getenv
+        getenv.restype = ctypes.c_void_p
+        place = getenv(name.encode())
+        if place:
+            ctypes.memset(place, 0, length)
+
+
+def without_secrets(
+    given: Sequence[Any], named: Mapping[str, Any], secret: Secret | None
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The arguments of a slave's class for a child, which signs and checks nothing: in the place of the secret, or of
+    several, stand others that nobody knows, so that whatever the class does with its arguments it can do there, too."""
+    if secret is None:
+        return given, named
+    stand_in = partial(_stand_in, frozenset(secret.keys))
+    return [stand_in(one) for one in given], {name: stand_in(one) for name, one in named.items()}
+
+
+def _stand_in(keys: frozenset[bytes], argument: Any) -> Any:
+    if type(argument) in (list, tuple) and len(argument) <= MOST:
+        return type(argument)(secrets.token_urlsafe(32) if _is_one(one, keys) else one for one in argument)
+    return secrets.token_urlsafe(32) if _is_one(argument, keys) else argument
+
+
+def _is_one(argument: Any, keys: frozenset[bytes]) -> bool:
+    return isinstance(argument, str) and argument.encode(errors="replace") in keys
 
 
 def check_can_spawn(kind: type) -> None:

@@ -1,4 +1,4 @@
-"""Why the heartbeat of a session does not get to its master, where none has got there before."""
+"""Why the heartbeat of a session does not get to its master, where none has got there before, or is not believed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 
 from interaction.core.lease import Lease
 from interaction.exception import LeaseExpired, RequestException
-from interaction.rpc.master_client import MasterClient
+from interaction.rpc.master_client import UNBELIEVED, MasterClient
 
 _log = logging.getLogger("interaction.slave")
 
@@ -24,9 +24,17 @@ class Unheard:
 
     def failed(self, error: RequestException) -> None:
         """A stream has failed so."""
-        if not self._over and self._looking is None:
+        if error.code == UNBELIEVED:
+            self._tell_unbelieved(error.message)
+        elif not self._over and self._looking is None:
             self._looking = asyncio.ensure_future(self._look(error.message))
             self._looking.add_done_callback(self._looked)
+
+    def _tell_unbelieved(self, why: str) -> None:
+        """The master says it itself, perhaps of a session that went well."""
+        if self.why != why:
+            _log.warning("the heartbeat goes on, and no beat is taken: %s", why)
+        self.why = why
 
     def stop(self) -> None:
         """The master has acknowledged a beat, or the session is over."""
@@ -35,10 +43,10 @@ class Unheard:
             self._looking.cancel()
 
     async def _look(self, said: str) -> None:
-        self.why = await self._client.why_not(said)
-        if self.why is not None:
-            self._over = True
-            _log.warning("no heartbeat gets to the master: %s", self.why)
+        why = await self._client.why_not(said)
+        if why is not None:
+            self.why, self._over = why, True
+            _log.warning("no heartbeat gets to the master: %s", why)
 
     def _looked(self, looking: asyncio.Task[None]) -> None:
         self._looking = None  # where it was not found out, it is looked for again

@@ -58,6 +58,16 @@ class _SlaveErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlaveE
     """PERMISSION_DENIED. The slave's user refused the task. May carry data."""
     SLAVE_ERROR_CODE_TASK_DATA_INVALID: _SlaveErrorCode.ValueType  # 603
     """INVALID_ARGUMENT. The task's data can't be read, or its id was used before with other data."""
+    SLAVE_ERROR_CODE_SIGNATURE_NOT_FOUND: _SlaveErrorCode.ValueType  # 701
+    """UNAUTHENTICATED. No metadata `signature`, and the slave has a secret."""
+    SLAVE_ERROR_CODE_SIGNATURE_INVALID: _SlaveErrorCode.ValueType  # 702
+    """PERMISSION_DENIED. The signature is malformed, or by another secret, or of another call, or the slave has no secret; in
+    Connect also: what it says is not what the message says.
+    """
+    SLAVE_ERROR_CODE_SIGNATURE_STALE: _SlaveErrorCode.ValueType  # 703
+    """PERMISSION_DENIED. The signature is right, and was made too long ago by the slave's clock, or too far ahead (the message
+    says by how many seconds the clocks differ), or came before, or is for another slave.
+    """
 
 class SlaveErrorCode(_SlaveErrorCode, metaclass=_SlaveErrorCodeEnumTypeWrapper):
     """How a failure looks. Every refusal that either side decides is a gRPC status whose details (the trailing metadata
@@ -86,7 +96,7 @@ class SlaveErrorCode(_SlaveErrorCode, metaclass=_SlaveErrorCodeEnumTypeWrapper):
     or task id. A library may have another name for a connection that broke, such as UNKNOWN, INTERNAL or CANCELLED; whoever
     can tell such a status from one that the peer has sent counts it as UNAVAILABLE. ReportResult and Heartbeat are retried
     on more, and say so. With a reason that is known nothing is retried but where that reason says so: UNAVAILABLE may be
-    SYSTEM_SHUTTING_DOWN. The numbers are DI-engine's; 102 and 603 are new.
+    SYSTEM_SHUTTING_DOWN. The numbers are DI-engine's; 102, 603, and those from 701 on are new.
 
     What a slave answers with.
     """
@@ -127,6 +137,16 @@ SLAVE_ERROR_CODE_TASK_REFUSED: SlaveErrorCode.ValueType  # 602
 """PERMISSION_DENIED. The slave's user refused the task. May carry data."""
 SLAVE_ERROR_CODE_TASK_DATA_INVALID: SlaveErrorCode.ValueType  # 603
 """INVALID_ARGUMENT. The task's data can't be read, or its id was used before with other data."""
+SLAVE_ERROR_CODE_SIGNATURE_NOT_FOUND: SlaveErrorCode.ValueType  # 701
+"""UNAUTHENTICATED. No metadata `signature`, and the slave has a secret."""
+SLAVE_ERROR_CODE_SIGNATURE_INVALID: SlaveErrorCode.ValueType  # 702
+"""PERMISSION_DENIED. The signature is malformed, or by another secret, or of another call, or the slave has no secret; in
+Connect also: what it says is not what the message says.
+"""
+SLAVE_ERROR_CODE_SIGNATURE_STALE: SlaveErrorCode.ValueType  # 703
+"""PERMISSION_DENIED. The signature is right, and was made too long ago by the slave's clock, or too far ahead (the message
+says by how many seconds the clocks differ), or came before, or is for another slave.
+"""
 Global___SlaveErrorCode: _TypeAlias = SlaveErrorCode  # noqa: Y015
 
 class _MasterErrorCode:
@@ -159,6 +179,14 @@ class _MasterErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Maste
     """PERMISSION_DENIED. The token names no session of this master, or is malformed: the slave's session is over."""
     MASTER_ERROR_CODE_TASK_DATA_INVALID: _MasterErrorCode.ValueType  # 601
     """INVALID_ARGUMENT. The result can't be read: the task has ended as failed, and the slave forgets it."""
+    MASTER_ERROR_CODE_SIGNATURE_NOT_GIVEN: _MasterErrorCode.ValueType  # 701
+    """UNAUTHENTICATED. No metadata `signature`, and the master has a secret."""
+    MASTER_ERROR_CODE_SIGNATURE_INVALID: _MasterErrorCode.ValueType  # 702
+    """PERMISSION_DENIED. The signature is malformed, or by another secret, or of another call, or the master has no secret."""
+    MASTER_ERROR_CODE_SIGNATURE_STALE: _MasterErrorCode.ValueType  # 703
+    """PERMISSION_DENIED. The signature is right, and was made too long ago by the master's clock, or too far ahead (the message
+    says by how many seconds the clocks differ), or came before.
+    """
 
 class MasterErrorCode(_MasterErrorCode, metaclass=_MasterErrorCodeEnumTypeWrapper):
     """What a master answers with."""
@@ -187,4 +215,12 @@ MASTER_ERROR_CODE_SLAVE_TOKEN_INVALID: MasterErrorCode.ValueType  # 502
 """PERMISSION_DENIED. The token names no session of this master, or is malformed: the slave's session is over."""
 MASTER_ERROR_CODE_TASK_DATA_INVALID: MasterErrorCode.ValueType  # 601
 """INVALID_ARGUMENT. The result can't be read: the task has ended as failed, and the slave forgets it."""
+MASTER_ERROR_CODE_SIGNATURE_NOT_GIVEN: MasterErrorCode.ValueType  # 701
+"""UNAUTHENTICATED. No metadata `signature`, and the master has a secret."""
+MASTER_ERROR_CODE_SIGNATURE_INVALID: MasterErrorCode.ValueType  # 702
+"""PERMISSION_DENIED. The signature is malformed, or by another secret, or of another call, or the master has no secret."""
+MASTER_ERROR_CODE_SIGNATURE_STALE: MasterErrorCode.ValueType  # 703
+"""PERMISSION_DENIED. The signature is right, and was made too long ago by the master's clock, or too far ahead (the message
+says by how many seconds the clocks differ), or came before.
+"""
 Global___MasterErrorCode: _TypeAlias = MasterErrorCode  # noqa: Y015

@@ -8,13 +8,18 @@ from interaction.v1 import master_service_pb2 as interaction_dot_v1_dot_master__
 class MasterServiceStub(object):
     """What a master serves, by convention on port 7235, and its slaves call.
 
-    Metadata. Every call but Ping carries `channel` and `token`, those of the Connect that opened the session. A master
+    Metadata. Every call but Ping carries `channel` and `token`, those of the Connect that opened the session, and
+    `signature` where both sides have a secret, as SlaveService says; a stream is signed once, at its opening. A master
     checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN), the channel
-    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), the token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID). It knows a token from
-    the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
+    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), that there is a token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID where it is
+    malformed), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
+    (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature is not
+    believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
+    answered. It goes on trying as after a failure of the transport, until its lease is over. A master knows a token from the
+    moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
-    error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
-    at 5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
+    error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
+    5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
     """
 
     def __init__(self, channel):
@@ -43,13 +48,18 @@ class MasterServiceStub(object):
 class MasterServiceServicer(object):
     """What a master serves, by convention on port 7235, and its slaves call.
 
-    Metadata. Every call but Ping carries `channel` and `token`, those of the Connect that opened the session. A master
+    Metadata. Every call but Ping carries `channel` and `token`, those of the Connect that opened the session, and
+    `signature` where both sides have a secret, as SlaveService says; a stream is signed once, at its opening. A master
     checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN), the channel
-    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), the token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID). It knows a token from
-    the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
+    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), that there is a token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID where it is
+    malformed), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
+    (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature is not
+    believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
+    answered. It goes on trying as after a failure of the transport, until its lease is over. A master knows a token from the
+    moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
-    error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
-    at 5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
+    error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
+    5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
     """
 
     def Ping(self, request, context):
@@ -98,11 +108,13 @@ class MasterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportResult(self, request, context):
-        """Reports how one task ended. The slave holds the result until an answer has come: an acknowledgement of any kind, or a
-        refusal other than the two that end the session.
+        """Reports how one task ended. The slave holds the result until its owner can know of an end: until an acknowledgement of
+        any kind, or TASK_DATA_INVALID.
 
-        Errors: REQUEST_INVALID (the id is no UUID, or the status is unspecified), TASK_DATA_INVALID (the result is unreadable:
-        the task has failed, and its owner knows).
+        Errors: TASK_DATA_INVALID (the result is unreadable: the task has failed, and its owner knows), REQUEST_INVALID (the
+        message can't be parsed, the id is no UUID, or the status is unspecified: nothing has ended. The slave reports the task
+        as FAILED instead, with a TaskError whose message holds that of the refusal; where that is refused likewise it forgets
+        the task).
         Retry: after every failure of the transport, whatever its status, with growing pauses up to 5 s, while the session
         lives. 5 to 30 s are good deadlines. A broken connection has many names (UNAVAILABLE, CANCELLED, UNKNOWN, INTERNAL):
         none of them is a reason to give a result up. Two statuses say that a result is too long, RESOURCE_EXHAUSTED and
@@ -143,13 +155,18 @@ def add_MasterServiceServicer_to_server(servicer, server):
 class MasterService(object):
     """What a master serves, by convention on port 7235, and its slaves call.
 
-    Metadata. Every call but Ping carries `channel` and `token`, those of the Connect that opened the session. A master
+    Metadata. Every call but Ping carries `channel` and `token`, those of the Connect that opened the session, and
+    `signature` where both sides have a secret, as SlaveService says; a stream is signed once, at its opening. A master
     checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN), the channel
-    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), the token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID). It knows a token from
-    the moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
+    (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), that there is a token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID where it is
+    malformed), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
+    (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature is not
+    believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
+    answered. It goes on trying as after a failure of the transport, until its lease is over. A master knows a token from the
+    moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
-    error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect
-    at 5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
+    error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
+    5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
     """
 
     @staticmethod

@@ -13,6 +13,37 @@ class SlaveServiceStub(object):
     channel   the integer that master and slave must share, as `-?[0-9]+`, a signed 64-bit number, compared as a number
     token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
     every Connect
+    signature where both sides have a secret (below)
+
+    Secret. Both sides may be given the same secret, 32 to 1024 visible ASCII characters, in ways of their own. It never
+    travels. Whoever has one brings a metadata `signature` with each call that brings a token, of this service and of
+    MasterService, and takes no such call without. (Ping, health and reflection need none.) It is
+
+    v=1;time=1764170002;nonce=AAAAAAAAAAAAAAAAAAAAAA;slave=00112233445566778899aabbccddeeff;mac=9f86d0...
+
+    that is, parts of the form `name=value` with semicolons between:
+
+    v         1
+    time      when it was made: whole seconds since 1970 (UTC), in decimal digits
+    nonce     16 to 64 characters of [0-9A-Za-z_-], of which at least 96 bits are random: new with each call, and with each
+    retry of a call (a library that retries by itself is told not to)
+    slave     in calls to a slave: its incarnation, which a master learns by Ping before Connect
+    lease     in Connect: ConnectRequest.lease, in nanoseconds, as a whole number in decimal digits
+    address   in Connect: ConnectRequest.master_address, which then has no semicolon
+    mac       last: HMAC-SHA256 by the secret, as 64 digits of [0-9a-f], over the lines, with a line feed (0x0A) between and
+    none at the end: the path of the call (`/interaction.v1.SlaveService/Connect`), `channel`, `token`,
+    `previous-token` (empty where there is none), each as it stands in the metadata, and of the signature itself
+    all that stands before `;mac=`
+
+    A reader takes the parts in any order, and passes over those that it does not know. It compares in constant time. Where
+    it knows several secrets, so that they can be changed while all runs, each is accepted. It then looks at the time: 300 s
+    more or less than its own clock shows are accepted, and after the token at the rest: `slave` has to be its own
+    incarnation, and a nonce can't come twice with the same token (in Connect and Disconnect: at all). For that it remembers
+    those that were right, for as long as their time is accepted; where they get too many it may forget the oldest, and then
+    takes no signature of that token that is as old. So nothing that a slave was sent is of use again, at it or at another
+    one, nor after its restart. A master that comes back to a session after its own restart takes no signature of the old
+    token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
+    TLS sees to that.
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
@@ -21,10 +52,14 @@ class SlaveServiceStub(object):
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
-    MASTER_TOKEN_INVALID where it is malformed; then, in all but Connect, SLAVE_NOT_CONNECTED without a session,
-    MASTER_TOKEN_INVALID with another's). Every call but Ping may be answered with these; its own errors stand at each. Some
-    HTTP/2 libraries join a doubled metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and
-    never logged. How errors look stands in error.proto.
+    MASTER_TOKEN_INVALID where it is malformed); the signature, where it has a secret (SIGNATURE_NOT_FOUND where it is
+    missing, SIGNATURE_INVALID, then SIGNATURE_STALE by its time), and where it has none that there is none
+    (SIGNATURE_INVALID); then, in all but Connect, whose the token is (SLAVE_NOT_CONNECTED without a session,
+    MASTER_TOKEN_INVALID with another's); the rest of the signature (SIGNATURE_STALE). All this before it reads the message,
+    with which Connect's signature is compared then (SIGNATURE_INVALID). So who lacks the secret learns nothing of a token.
+    Every call but Ping may be answered with these; its own errors stand at each. Some HTTP/2 libraries join a doubled
+    metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and never logged. How errors look
+    stands in error.proto.
 
     A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
@@ -96,6 +131,37 @@ class SlaveServiceServicer(object):
     channel   the integer that master and slave must share, as `-?[0-9]+`, a signed 64-bit number, compared as a number
     token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
     every Connect
+    signature where both sides have a secret (below)
+
+    Secret. Both sides may be given the same secret, 32 to 1024 visible ASCII characters, in ways of their own. It never
+    travels. Whoever has one brings a metadata `signature` with each call that brings a token, of this service and of
+    MasterService, and takes no such call without. (Ping, health and reflection need none.) It is
+
+    v=1;time=1764170002;nonce=AAAAAAAAAAAAAAAAAAAAAA;slave=00112233445566778899aabbccddeeff;mac=9f86d0...
+
+    that is, parts of the form `name=value` with semicolons between:
+
+    v         1
+    time      when it was made: whole seconds since 1970 (UTC), in decimal digits
+    nonce     16 to 64 characters of [0-9A-Za-z_-], of which at least 96 bits are random: new with each call, and with each
+    retry of a call (a library that retries by itself is told not to)
+    slave     in calls to a slave: its incarnation, which a master learns by Ping before Connect
+    lease     in Connect: ConnectRequest.lease, in nanoseconds, as a whole number in decimal digits
+    address   in Connect: ConnectRequest.master_address, which then has no semicolon
+    mac       last: HMAC-SHA256 by the secret, as 64 digits of [0-9a-f], over the lines, with a line feed (0x0A) between and
+    none at the end: the path of the call (`/interaction.v1.SlaveService/Connect`), `channel`, `token`,
+    `previous-token` (empty where there is none), each as it stands in the metadata, and of the signature itself
+    all that stands before `;mac=`
+
+    A reader takes the parts in any order, and passes over those that it does not know. It compares in constant time. Where
+    it knows several secrets, so that they can be changed while all runs, each is accepted. It then looks at the time: 300 s
+    more or less than its own clock shows are accepted, and after the token at the rest: `slave` has to be its own
+    incarnation, and a nonce can't come twice with the same token (in Connect and Disconnect: at all). For that it remembers
+    those that were right, for as long as their time is accepted; where they get too many it may forget the oldest, and then
+    takes no signature of that token that is as old. So nothing that a slave was sent is of use again, at it or at another
+    one, nor after its restart. A master that comes back to a session after its own restart takes no signature of the old
+    token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
+    TLS sees to that.
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
@@ -104,10 +170,14 @@ class SlaveServiceServicer(object):
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
-    MASTER_TOKEN_INVALID where it is malformed; then, in all but Connect, SLAVE_NOT_CONNECTED without a session,
-    MASTER_TOKEN_INVALID with another's). Every call but Ping may be answered with these; its own errors stand at each. Some
-    HTTP/2 libraries join a doubled metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and
-    never logged. How errors look stands in error.proto.
+    MASTER_TOKEN_INVALID where it is malformed); the signature, where it has a secret (SIGNATURE_NOT_FOUND where it is
+    missing, SIGNATURE_INVALID, then SIGNATURE_STALE by its time), and where it has none that there is none
+    (SIGNATURE_INVALID); then, in all but Connect, whose the token is (SLAVE_NOT_CONNECTED without a session,
+    MASTER_TOKEN_INVALID with another's); the rest of the signature (SIGNATURE_STALE). All this before it reads the message,
+    with which Connect's signature is compared then (SIGNATURE_INVALID). So who lacks the secret learns nothing of a token.
+    Every call but Ping may be answered with these; its own errors stand at each. Some HTTP/2 libraries join a doubled
+    metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and never logged. How errors look
+    stands in error.proto.
 
     A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
@@ -295,6 +365,37 @@ class SlaveService(object):
     channel   the integer that master and slave must share, as `-?[0-9]+`, a signed 64-bit number, compared as a number
     token     the session's: 32 to 128 characters of [0-9A-Za-z_-]. The master draws a new one, of 256 random bits, for
     every Connect
+    signature where both sides have a secret (below)
+
+    Secret. Both sides may be given the same secret, 32 to 1024 visible ASCII characters, in ways of their own. It never
+    travels. Whoever has one brings a metadata `signature` with each call that brings a token, of this service and of
+    MasterService, and takes no such call without. (Ping, health and reflection need none.) It is
+
+    v=1;time=1764170002;nonce=AAAAAAAAAAAAAAAAAAAAAA;slave=00112233445566778899aabbccddeeff;mac=9f86d0...
+
+    that is, parts of the form `name=value` with semicolons between:
+
+    v         1
+    time      when it was made: whole seconds since 1970 (UTC), in decimal digits
+    nonce     16 to 64 characters of [0-9A-Za-z_-], of which at least 96 bits are random: new with each call, and with each
+    retry of a call (a library that retries by itself is told not to)
+    slave     in calls to a slave: its incarnation, which a master learns by Ping before Connect
+    lease     in Connect: ConnectRequest.lease, in nanoseconds, as a whole number in decimal digits
+    address   in Connect: ConnectRequest.master_address, which then has no semicolon
+    mac       last: HMAC-SHA256 by the secret, as 64 digits of [0-9a-f], over the lines, with a line feed (0x0A) between and
+    none at the end: the path of the call (`/interaction.v1.SlaveService/Connect`), `channel`, `token`,
+    `previous-token` (empty where there is none), each as it stands in the metadata, and of the signature itself
+    all that stands before `;mac=`
+
+    A reader takes the parts in any order, and passes over those that it does not know. It compares in constant time. Where
+    it knows several secrets, so that they can be changed while all runs, each is accepted. It then looks at the time: 300 s
+    more or less than its own clock shows are accepted, and after the token at the rest: `slave` has to be its own
+    incarnation, and a nonce can't come twice with the same token (in Connect and Disconnect: at all). For that it remembers
+    those that were right, for as long as their time is accepted; where they get too many it may forget the oldest, and then
+    takes no signature of that token that is as old. So nothing that a slave was sent is of use again, at it or at another
+    one, nor after its restart. A master that comes back to a session after its own restart takes no signature of the old
+    token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
+    TLS sees to that.
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
@@ -303,10 +404,14 @@ class SlaveService(object):
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
-    MASTER_TOKEN_INVALID where it is malformed; then, in all but Connect, SLAVE_NOT_CONNECTED without a session,
-    MASTER_TOKEN_INVALID with another's). Every call but Ping may be answered with these; its own errors stand at each. Some
-    HTTP/2 libraries join a doubled metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and
-    never logged. How errors look stands in error.proto.
+    MASTER_TOKEN_INVALID where it is malformed); the signature, where it has a secret (SIGNATURE_NOT_FOUND where it is
+    missing, SIGNATURE_INVALID, then SIGNATURE_STALE by its time), and where it has none that there is none
+    (SIGNATURE_INVALID); then, in all but Connect, whose the token is (SLAVE_NOT_CONNECTED without a session,
+    MASTER_TOKEN_INVALID with another's); the rest of the signature (SIGNATURE_STALE). All this before it reads the message,
+    with which Connect's signature is compared then (SIGNATURE_INVALID). So who lacks the secret learns nothing of a token.
+    Every call but Ping may be answered with these; its own errors stand at each. Some HTTP/2 libraries join a doubled
+    metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and never logged. How errors look
+    stands in error.proto.
 
     A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master

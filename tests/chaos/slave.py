@@ -25,6 +25,7 @@ from interaction.exception import MasterResponseException
 from interaction.rpc.convert import Report, SizedReport
 from interaction.rpc.loop import acquire, release
 from interaction.rpc.master_client import MasterClient
+from interaction.rpc.signing import Signer
 from interaction.slave import desk, session, workshop
 from interaction.slave.work import WorkStream
 from interaction.slave.worker import run_task
@@ -44,12 +45,12 @@ def failpoint(name: str, number: int) -> None:
 class Client(MasterClient):
     """What speaks to the master: it dies where it is told to, and what it knew can be used after its end."""
 
-    newest: tuple[Endpoint, TLS | None, int, str, int] | None = None
+    newest: tuple[Endpoint, TLS | None, Signer, str, int] | None = None
     reports = 0  # so far: an acknowledgement may come after the next task
 
-    def __init__(self, endpoint: Endpoint, tls: TLS | None, channel: int, token: str, max_message_bytes: int) -> None:
-        super().__init__(endpoint, tls, channel, token, max_message_bytes)
-        Client.newest = (endpoint, tls, channel, token, max_message_bytes)
+    def __init__(self, endpoint: Endpoint, tls: TLS | None, signer: Signer, token: str, max_message_bytes: int) -> None:
+        super().__init__(endpoint, tls, signer, token, max_message_bytes)
+        Client.newest = (endpoint, tls, signer, token, max_message_bytes)
 
     async def report(self, result: Report, timeout: float) -> Acknowledgement:
         Client.reports += 1
@@ -117,7 +118,7 @@ class Zombie:
             release("census")
 
     @staticmethod
-    async def _offer(known: tuple[Endpoint, TLS | None, int, str, int], report: SizedReport) -> str:
+    async def _offer(known: tuple[Endpoint, TLS | None, Signer, str, int], report: SizedReport) -> str:
         client = MasterClient(*known)
         try:
             return (await client.report(report.message, 10.0)).name

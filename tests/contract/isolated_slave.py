@@ -40,6 +40,14 @@ class Isolated(Slave):
     def do_tell(self, task: Mapping[str, Any]) -> dict[str, Any]:
         return {"pid": os.getpid(), "constructed_in": self.constructed_in, "asked": len(self.asked)}
 
+    def do_environment(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        shown = Path("/proc/self/environ").read_bytes() if sys.platform == "linux" else b""
+        return {"names": list(os.environ), "proc": shown.decode(errors="replace")}
+
+    def do_secrets(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        secret = self._interaction.options.secret
+        return {"keys": [] if secret is None else [key.decode() for key in secret.keys]}
+
     def do_put(self, task: Mapping[str, Any]) -> None:
         self.queue.put(task["value"])
 

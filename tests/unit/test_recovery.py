@@ -9,6 +9,9 @@ from interaction.core.session import Session
 from interaction.exception import (
     ResponseException,
     SlaveMasterTokenInvalid,
+    SlaveSignatureInvalid,
+    SlaveSignatureNotFound,
+    SlaveSignatureStale,
     SlaveSlaveAlreadyConnected,
     SlaveSlaveConnectionRefused,
     SlaveSystemShuttingDown,
@@ -30,6 +33,9 @@ def sessions(number: int) -> dict[str, Session]:
         (SlaveMasterTokenInvalid(), False, Refused.OVER),
         (SlaveSlaveConnectionRefused(), False, Refused.OVER),
         (SlaveSystemShuttingDown(), True, Refused.OVER),
+        (SlaveSignatureNotFound(), False, Refused.UNBELIEVED),
+        (SlaveSignatureInvalid(), True, Refused.UNBELIEVED),
+        (SlaveSignatureStale(), False, Refused.UNBELIEVED),
     ],
 )
 def test_what_a_refusal_means(refusal: ResponseException, before: bool, meaning: Refused) -> None:

@@ -13,6 +13,8 @@ from interaction.core.pacemaker import Pace
 from interaction.exception import MasterResponseException, RequestException
 from interaction.rpc.master_client import HeartbeatCall, MasterClient
 from interaction.rpc.pacemaker.wire import Session, Wire, end
+from interaction.rpc.signing import Signer
+from interaction.secret import Secret
 from interaction.tls import TLS
 
 _FIRST_PAUSE = 0.05  # seconds before a broken stream is opened again; doubled each time
@@ -166,9 +168,9 @@ def _client(session: Session) -> MasterClient:
     settings = session.settings
     host, port, secure = settings["master"]
     endpoint = Endpoint(host, port, secure)
-    return MasterClient(
-        endpoint, tls_of(settings["tls"]), settings["channel"], settings["token"], settings["max_message_bytes"]
-    )
+    key = settings["secret"]
+    signer = Signer(settings["channel"], None if key is None else Secret([key.encode()]))
+    return MasterClient(endpoint, tls_of(settings["tls"]), signer, settings["token"], settings["max_message_bytes"])
 
 
 def tls_of(told: list[Any] | None) -> TLS | None:

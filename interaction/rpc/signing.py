@@ -1,0 +1,96 @@
+"""The metadata of each call, signed where there is a secret; and what checks that at a server."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from interaction.core.signature import BadSignature, Call, Checker, Claim, Flaw, sign
+from interaction.exception import (
+    MasterSignatureInvalid,
+    MasterSignatureNotGiven,
+    MasterSignatureStale,
+    ResponseException,
+    SlaveSignatureInvalid,
+    SlaveSignatureNotFound,
+    SlaveSignatureStale,
+)
+from interaction.rpc.metadata import SIGNATURE, Metadata, call_metadata, read_metadata
+from interaction.secret import Secret
+
+Refusals = Mapping[Flaw, type[ResponseException]]
+BY_SLAVE: Refusals = {
+    Flaw.MISSING: SlaveSignatureNotFound,
+    Flaw.INVALID: SlaveSignatureInvalid,
+    Flaw.STALE: SlaveSignatureStale,
+}
+BY_MASTER: Refusals = {
+    Flaw.MISSING: MasterSignatureNotGiven,
+    Flaw.INVALID: MasterSignatureInvalid,
+    Flaw.STALE: MasterSignatureStale,
+}
+_BY_NO_TOKEN = ("Connect", "Disconnect")  # they are admitted with tokens that are not known here
+
+Terms = tuple[int, str]  # what Connect is signed with besides: the lease in nanoseconds, and the master's address
+
+
+class Signer:
+    """Makes the metadata of each call of one side, on its channel."""
+
+    __slots__ = ("_channel", "_key")
+
+    def __init__(self, channel: int, secret: Secret | None) -> None:
+        self._channel = channel
+        self._key = None if secret is None else secret.keys[0]
+
+    @property
+    def signs(self) -> bool:
+        """Whether there is a secret to sign by."""
+        return self._key is not None
+
+    def metadata(
+        self, path: str, token: str, previous: str | None = None, *, slave: str = "", terms: Terms | None = None
+    ) -> Metadata:
+        """The metadata of one call, for one try of it. `slave` is the incarnation of the one that it is for."""
+        metadata = call_metadata(self._channel, token, previous)
+        if self._key is None:
+            return metadata
+        lease, address = (None, None) if terms is None else terms
+        claim = Claim(int(time.time()), secrets.token_urlsafe(16), slave, lease, address)
+        call = Call(path, str(self._channel), token, previous or "")
+        return (*metadata, (SIGNATURE, sign(self._key, call, claim)))
+
+
+def checker_of(secret: Secret | None, here: str, slave: str = "") -> Checker:
+    """What checks the signatures that come here, at a `slave` of that incarnation or at a master."""
+    return Checker(() if secret is None else secret.keys, here, slave)
+
+
+class SignatureCheck:
+    """Asks each call of a service for its signature: a `Check` of the guard's."""
+
+    def __init__(self, service: str, checker: Checker, refusals: Refusals) -> None:
+        self._service = service
+        self._checker = checker
+        self._refusals = refusals
+
+    def admit(
+        self, method: str, metadata: Iterable[tuple[str, str | bytes]], context: object
+    ) -> Callable[[], object] | None:
+        """Admit a call that is signed as it is to be. Once its token is known it is taken for this call alone."""
+        brought, now = read_metadata(metadata), time.time()
+        try:
+            claim = self._checker.check(brought.call(f"/{self._service}/{method}"), brought.signature, now)
+        except BadSignature as bad:
+            raise self._refusals[bad.flaw](bad.message) from None
+        if claim is None:
+            return None
+        return partial(self._once, "" if method in _BY_NO_TOKEN else brought.token or "", claim, now)
+
+    def _once(self, token: str, claim: Claim, now: float) -> None:
+        try:
+            self._checker.once(token, claim, now)
+        except BadSignature as bad:
+            raise self._refusals[bad.flaw](bad.message) from None
