@@ -158,8 +158,9 @@ class Checker:
             )
 
     def refuse_before(self, token: str, now: float) -> None:
-        """Of this token something may have come before this process began: what is as old is not believed."""
-        self._used[token] = _Used(int(now))
+        """Of this token something may have come before this process began: what was signed before this second is not
+        believed."""
+        self._used[token] = _Used(int(now) - 1)
 
     def _sweep(self, now: float) -> None:
         if abs(now - self._swept_at) < _SWEEP:

@@ -1,0 +1,79 @@
+"""With a secret in the environment: what lives beside a slave, and who comes back after a master's end, are believed.
+
+These are tests of other modules, run once more.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from interaction import Master
+from interaction.secret import VARIABLE
+from tests.contract import test_journal, test_pacemaker, test_witness
+from tests.contract.conftest import SlaveProcess, Worker
+from tests.contract.holding import Holder, children_of, holders, strict_master
+from tests.contract.master_process import MasterProcess
+from tests.contract.signing import SECRET
+from tests.contract.slave_programs import WAIT
+from tests.contract.test_journal import MakeProcess, first, on_journal
+from tests.contract.test_witness import loaded, patient
+
+__all__ = ["first", "on_journal", "patient"]  # fixtures
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the pacemaker needs Linux")
+holder = pytest.fixture(holders)
+strict = pytest.fixture(strict_master)
+
+
+@pytest.fixture(autouse=True)
+def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For this process, and for those that it starts."""
+    monkeypatch.setenv(VARIABLE, SECRET)
+
+
+def test_a_pacemaker_signs_its_beats(strict: Master, holder: Callable[..., Holder]) -> None:
+    test_pacemaker.test_a_task_that_holds_the_gil_does_not_cost_the_slave(strict, holder)
+
+
+def test_a_pacemaker_that_begins_late_signs_its_beats(strict: Master, holder: Callable[..., Holder]) -> None:
+    test_pacemaker.test_a_task_that_holds_the_gil_again_and_again(strict, holder)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_witness_is_believed(master: Master, slave_process: Callable[..., SlaveProcess]) -> None:
+    test_witness.test_what_begins_is_told_of_and_what_waits_is_not(master, slave_process, 1)
+
+
+def test_a_session_is_resumed_after_a_restart_of_its_master(
+    first: MasterProcess, on_journal: MakeProcess, slave: Worker
+) -> None:
+    test_journal.test_a_task_that_still_runs_is_adopted_and_ends(first, on_journal, slave)
+
+
+def test_a_master_that_is_killed_again_and_again_is_believed(
+    first: MasterProcess, on_journal: MakeProcess, slave: Worker
+) -> None:
+    test_journal.test_it_is_killed_again_and_again(first, on_journal, slave)
+
+
+def test_no_process_beside_the_slave_has_it_in_its_environment_or_on_its_command_line(
+    master: Master, slave_process: Callable[..., SlaveProcess]
+) -> None:
+    slave = slave_process("--backlog", "1", "--isolation", "process")
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    connection.connect()
+    loaded(slave)
+    assert connection.new_task({"a": 1}).start().join(WAIT).result == {"sum": 1}
+    assert SECRET.encode() in shown_of(slave.process.pid), "so this test sees it where it is"
+    ours = [one for one in map(shown_of, children_of(slave.process.pid)) if b"resource_tracker" not in one]  # Python's
+    assert len(ours) == 2
+    assert [one for one in ours if SECRET.encode() in one] == []
+
+
+def shown_of(process: int) -> bytes:
+    """What the system shows of a process."""
+    folder = Path(f"/proc/{process}")
+    return folder.joinpath("cmdline").read_bytes() + folder.joinpath("environ").read_bytes()
