@@ -26,8 +26,8 @@ class TaskFailed(TaskException):
 
     Attributes:
         type: the name of the exception's class at the slave; ``TaskFail`` for a failure that the slave declared.
-        message: what happened.
-        traceback: where, as the slave's language writes it; empty for a declared failure.
+        message: what happened, on one line: line breaks and other control characters are shown as their escapes.
+        traceback: where, as the slave's language writes it, line by line; empty for a declared failure.
     """
 
     def __init__(self, type: str, message: str, traceback: str = "") -> None:

@@ -16,9 +16,11 @@ from interaction.rpc.beside import beside
 from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, FAILURE_TRACEBACK_BYTES, Encoded, cut, cut_middle
 from interaction.rpc.metadata import Credentials, read_metadata
 from interaction.rpc.status import Context
+from interaction.text import LONGEST_NAME, lines, sentence
 from interaction.v1 import payload_pb2, task_pb2
 
 LANGUAGE = "python"
+MAX_FAILURE_BYTES = 1024 * 1024  # of what says why a task failed; of longer words nothing is read
 MIN_LEASE, MAX_LEASE = 0.1, 86400.0  # seconds
 
 RESULT_STATUSES = {status.value: status for status in ResultStatus}
@@ -96,7 +98,7 @@ def write_result(task_id: str, status: ResultStatus, result: Encoded, failure: F
     report = task_pb2.TaskResult(task_id=task_id, status=status.value)  # type: ignore[arg-type]  # an enum's number
     _copy(report.result, result)
     if failure is not None:
-        report.error.type = cut(failure.type, 256)
+        report.error.type = cut(failure.type, LONGEST_NAME)
         report.error.message = cut(failure.message, FAILURE_MESSAGE_BYTES)
         report.error.traceback = cut_middle(failure.traceback, FAILURE_TRACEBACK_BYTES)
     return report
@@ -184,5 +186,14 @@ def read_result(message: task_pb2.TaskResult) -> TaskResult:
 def _result_of(message: task_pb2.TaskResult, value: Any) -> TaskResult:
     failure = None
     if message.HasField("error"):
-        failure = Failure(message.error.type, message.error.message, message.error.traceback)
+        failure = _failure_of(message.error)
     return TaskResult(message.task_id, RESULT_STATUSES[message.status], value, failure)
+
+
+def _failure_of(error: task_pb2.TaskError) -> Failure:
+    """A peer's words, fit to be shown wherever they come to. Its data hold them as they were, where it sends them."""
+    size = error.ByteSize()
+    if size > MAX_FAILURE_BYTES:
+        return Failure("", f"the slave's words on why it failed are left out: they take {size:,} bytes")
+    traceback = cut_middle(error.traceback, FAILURE_TRACEBACK_BYTES)
+    return Failure(sentence(error.type, LONGEST_NAME), sentence(error.message), lines(traceback))

@@ -26,6 +26,7 @@ from interaction.rpc.server import Server
 from interaction.rpc.signing import SignatureCheck
 from interaction.rpc.status import Context, abort
 from interaction.rpc.transport import QUIET_SERVER_OPTIONS
+from interaction.text import named
 from interaction.v1 import master_service_pb2 as pb
 from interaction.v1 import master_service_pb2_grpc
 from interaction.version import __version__
@@ -99,7 +100,7 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
         token = convert.brought(context).token or ""
         try:
             if not convert.is_task_id(message.task_id):
-                raise MasterRequestInvalid(f"result.task_id: expected a UUID, not {message.task_id!r:.60}")
+                raise MasterRequestInvalid(f"result.task_id: expected a UUID, not {named(message.task_id)}")
             if message.status not in convert.RESULT_STATUSES:
                 raise MasterRequestInvalid(f"result.status: {message.status} is no status of a result")
             try:

@@ -9,10 +9,11 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from interaction.rpc import memory
+from interaction.text import LONGEST_SENTENCE
+from interaction.text import sentence as one_sentence
 
 T = TypeVar("T")
 U = TypeVar("U")
-_LONGEST_SENTENCE = 4096  # characters
 
 
 def lenient(parse: Callable[[bytes], T], short: U | None = None) -> Callable[[bytes], T | U | None]:
@@ -53,7 +54,5 @@ class _LenientChannel:
 
 def sentence(text: str, secret: str = "") -> str:
     """A peer's words as they may stand in a message and in a log: on one line, not too long, and without `secret`."""
-    told = text[: _LONGEST_SENTENCE + len(secret)]
-    if secret:
-        told = told.replace(secret, "(the token)")
-    return "".join(letter if letter.isprintable() else " " for letter in told[:_LONGEST_SENTENCE])
+    told = text[: LONGEST_SENTENCE + 1 + len(secret)]
+    return one_sentence(told.replace(secret, "(the token)") if secret else told)

@@ -11,7 +11,7 @@ from typing import TypeVar
 import grpc.aio
 
 from interaction.address import Endpoint
-from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, MAX_BACKLOG, MAX_LABELS, MAX_SLOTS
+from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, MAX_BACKLOG, MAX_LABEL, MAX_LABELS, MAX_SLOTS
 from interaction.core.model import ConnectAnswer, Data, HeldTask, Identity
 from interaction.core.session import ProbeAnswer
 from interaction.core.token import is_incarnation
@@ -21,11 +21,12 @@ from interaction.rpc.absence import Absence, absence_at, nobody_listens
 from interaction.rpc.encoded import Encoded
 from interaction.rpc.handshake import Remedies, mismatch_at
 from interaction.rpc.lines import Lines
-from interaction.rpc.reading import lenient_channel, sentence
+from interaction.rpc.reading import lenient_channel
 from interaction.rpc.retry import Policy, request
 from interaction.rpc.signing import Signer
 from interaction.rpc.status import slave_error
 from interaction.rpc.work_call import WorkCall
+from interaction.text import LONGEST_NAME, named, sentence
 from interaction.tls import TLS
 from interaction.v1 import payload_pb2, slave_service_pb2_grpc
 from interaction.v1 import slave_service_pb2 as pb
@@ -104,7 +105,12 @@ class SlaveClient:
         answer = await self._request(
             lambda seconds: self._stub.Ping(pb.SlaveServicePingRequest(), timeout=seconds), policy
         )
-        return Identity(self._incarnation(answer.incarnation), answer.language, answer.version, tuple(answer.features))
+        return Identity(
+            self._incarnation(answer.incarnation),
+            sentence(answer.language, LONGEST_NAME),
+            sentence(answer.version, LONGEST_NAME),
+            _read_features(answer.features),
+        )
 
     async def probe(self) -> ProbeAnswer:
         """Find out who is there, within two seconds. Never raises."""
@@ -148,10 +154,10 @@ class SlaveClient:
             data=await self._read(answer.data),
             slots=min(answer.slots or 1, MAX_SLOTS),
             backlog=min(answer.backlog, MAX_BACKLOG),
-            features=tuple(answer.features),
+            features=_read_features(answer.features),
             held=_read_held(answer.held),
             max_message_bytes=min(self._max_message_bytes, answer.max_message_bytes or ASSUMED_MAX_MESSAGE_BYTES),
-            labels={sentence(key): sentence(value) for key, value in answer.labels.items()},
+            labels={sentence(key, MAX_LABEL): sentence(value, MAX_LABEL) for key, value in answer.labels.items()},
         )
 
     async def disconnect(self, token: str, data: Encoded, policy: Policy) -> Data:
@@ -202,8 +208,13 @@ class SlaveClient:
 
     def _incarnation(self, text: str) -> str:
         if not is_incarnation(text):
-            raise RequestException(f"{self._peer} answered with the incarnation {text!r:.60}", "INTERNAL")
+            raise RequestException(f"{self._peer} answered with the incarnation {named(text)}", "INTERNAL")
         return text
+
+
+def _read_features(features: Sequence[str]) -> tuple[str, ...]:
+    """Of each name as much as a name may be; more names than a slave has are left out."""
+    return tuple(sentence(name, LONGEST_NAME) for name in features[:MOST_FEATURES])
 
 
 def _read_held(held: Sequence[pb.HeldTask]) -> tuple[HeldTask, ...]:

@@ -16,6 +16,7 @@ from interaction.rpc.encoded import Encoded
 from interaction.rpc.metadata import Metadata
 from interaction.rpc.reading import sentence
 from interaction.rpc.status import slave_error
+from interaction.text import named
 from interaction.v1 import slave_service_pb2 as pb
 from interaction.v1 import slave_service_pb2_grpc
 
@@ -79,7 +80,7 @@ class WorkCall:
     def _read(self, outcome: pb.WorkOutcome) -> tuple[Outcome, Report | None]:
         task_id, kind = outcome.task_id, outcome.WhichOneof("outcome")
         if not convert.is_task_id(task_id):
-            raise self._nonsense(f"the task id {task_id!r:.60}")
+            raise self._nonsense(f"the task id {named(task_id)}")
         if kind == "result":
             return self._read_result(task_id, outcome.result)
         if kind == "accepted":
@@ -106,7 +107,7 @@ class WorkCall:
 
     def _refusal(self, refused: pb.WorkRefused) -> ResponseException:
         if refused.reason not in SlaveErrorCode.__members__ or refused.reason == "SUCCESS":
-            raise self._nonsense(f"the reason {refused.reason!r:.60}")
+            raise self._nonsense(f"the reason {named(refused.reason)}")
         try:
             data = payload.decode_mapping(refused.data, "data")
         except PayloadError as unreadable:

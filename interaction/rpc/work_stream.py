@@ -19,6 +19,7 @@ from interaction.rpc import convert, payload
 from interaction.rpc.convert import SizedReport
 from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, cut
 from interaction.rpc.status import Context, abort, carried
+from interaction.text import named
 from interaction.v1 import payload_pb2, task_pb2
 from interaction.v1 import slave_service_pb2 as pb
 
@@ -170,7 +171,7 @@ def _refused(error: ResponseException, room: int) -> pb.WorkRefused:
 def read_task(task: task_pb2.Task, incarnation: str) -> TaskOffer:
     """A task as a model. Raises SlaveRequestInvalid for what is no id, and SlaveTaskDataInvalid."""
     if not convert.is_task_id(task.id):
-        raise SlaveRequestInvalid(f"task.id: expected a UUID, not {task.id!r:.60}")
+        raise SlaveRequestInvalid(f"task.id: expected a UUID, not {named(task.id)}")
     try:
         data, digest = _read_and_digest(task.data, "data")
     except PayloadError as error:

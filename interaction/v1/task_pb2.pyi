@@ -128,7 +128,10 @@ Global___TaskResult: _TypeAlias = TaskResult  # noqa: Y015
 
 @_typing.final
 class TaskError(_message.Message):
-    """Why a task failed, for people."""
+    """Why a task failed, for people. A master shows line breaks, other control characters and marks of direction in it as
+    their escapes, and of `type` at most 256 characters, of `message` 4,096, and of `traceback`, line by line, 16 KiB from
+    its beginning and its end. Of a TaskError of more than 1 MiB it shows nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from interaction import config
+from interaction import config, text
 from interaction.core import admission, batch, engagement, lease, outbox, recovery, road, session
-from interaction.rpc import encoded, master_server, payload, plain, status, transport
+from interaction.rpc import convert, encoded, master_server, payload, plain, status, transport
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB, MIB = 1024, 1024 * 1024
@@ -60,6 +60,10 @@ FIGURES: list[tuple[str, str, float]] = [
     (f"{PROTOS}/slave_service.proto", r"by convention on port (\d+)", config.DEFAULT_SLAVE_PORT),
     (f"{PROTOS}/master_service.proto", r"pauses that grow from at most 0.1 s to (\d+) s", outbox.LONGEST_PAUSE),
     (f"{PROTOS}/master_service.proto", r"More than ([\d,]+) count as `begun_known`", master_server.MOST_BEGUN),
+    (f"{PROTOS}/task.proto", r"of `type` at most (\d+) characters", text.LONGEST_NAME),
+    (f"{PROTOS}/task.proto", r"of `message` ([\d,]+), and of", text.LONGEST_SENTENCE),
+    (f"{PROTOS}/task.proto", r"line by line, (\d+) KiB from its beginning", encoded.FAILURE_TRACEBACK_BYTES / KIB),
+    (f"{PROTOS}/task.proto", r"a TaskError of more than (\d+) MiB", convert.MAX_FAILURE_BYTES / MIB),
     (f"{PROTOS}/slave_service.proto", r"for ([\d.]+) s the master waits for that", session.WITNESS_PATIENCE),
     ("docs/operating.md", r"pacemaker does not say so within ([\d.]+) s", session.WITNESS_PATIENCE),
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import Queue
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import pytest
@@ -16,6 +17,7 @@ from interaction.v1 import slave_service_pb2 as of_slave
 
 INCARNATION = "a" * 32
 GARBAGE = [b"\xff\xff\xff", b"\x0a\x02\xff\xfe", b"\x0a\x7fshort"]
+_Peer = TypeVar("_Peer", bound="AnyPeer")
 Answer = Callable[[bytes, grpc.ServicerContext], bytes]
 Beats = Callable[[Iterator[bytes]], Iterator[bytes]]
 
@@ -55,7 +57,13 @@ def acknowledging(requests: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def any_peer() -> Iterator[AnyPeer]:
-    peer = AnyPeer()
+    with served(AnyPeer()) as peer:
+        yield peer
+
+
+@contextmanager
+def served(peer: _Peer) -> Iterator[_Peer]:
+    """Serve it on a free port."""
     with ThreadPoolExecutor(8) as threads:
         server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers((peer,))

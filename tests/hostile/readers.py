@@ -22,6 +22,7 @@ from interaction.rpc.reading import lenient, sentence
 from interaction.rpc.slave_client import _read_held
 from interaction.rpc.slave_server import SlaveServicer
 from interaction.rpc.status import master_error, slave_error
+from interaction.text import one_line
 from interaction.v1 import master_service_pb2, slave_service_pb2, task_pb2
 from interaction.v1.payload_pb2 import Payload
 from tests.hostile.inputs import TOKEN, Metadata
@@ -145,7 +146,7 @@ def read_failure(error: grpc.aio.AioRpcError) -> None:
         raised = translate(error, "the peer", TOKEN)
         assert isinstance(raised, (ResponseException, RequestException))
         told = raised.message if isinstance(raised, ResponseException) else str(raised)
-        assert told.isprintable()
+        assert one_line(told) == told
         assert TOKEN not in told
 
 
@@ -160,4 +161,5 @@ def read_beat(content: bytes) -> None:
     if message is not None:
         lease = convert.read_lease(message.lease)
         assert lease is None or convert.MIN_LEASE <= lease <= convert.MAX_LEASE
-        assert sentence(message.closing.reason).isprintable()
+        told = sentence(message.closing.reason)
+        assert one_line(told) == told

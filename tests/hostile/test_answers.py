@@ -173,7 +173,7 @@ def test_a_refusal_whose_data_can_not_be_read_is_a_refusal(connection: SlaveConn
     with pytest.raises(SlaveTaskRefused) as caught:
         connection.new_task({"a": 1}).start()
     assert "unreadable" in (caught.value.data or {})
-    assert caught.value.message == "no FAKE"
+    assert caught.value.message == r"no\nFAKE"
 
 
 def test_another_incarnation_at_every_ping_is_one_loss(master: Master, peer: AnyPeer) -> None:
