@@ -19,7 +19,8 @@ class MasterServiceStub(object):
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
-    5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
+    5 s: by default it grows to two minutes, longer than any lease. On PINGs, compression, and connections without a call
+    the two agree as SlaveService says.
     """
 
     def __init__(self, channel):
@@ -59,7 +60,8 @@ class MasterServiceServicer(object):
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
-    5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
+    5 s: by default it grows to two minutes, longer than any lease. On PINGs, compression, and connections without a call
+    the two agree as SlaveService says.
     """
 
     def Ping(self, request, context):
@@ -166,7 +168,8 @@ class MasterService(object):
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
-    5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
+    5 s: by default it grows to two minutes, longer than any lease. On PINGs, compression, and connections without a call
+    the two agree as SlaveService says.
     """
 
     @staticmethod

@@ -40,7 +40,8 @@ class MasterServiceStub:
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
-    5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
+    5 s: by default it grows to two minutes, longer than any lease. On PINGs, compression, and connections without a call
+    the two agree as SlaveService says.
     """
 
     @_typing.overload
@@ -116,7 +117,8 @@ class MasterServiceAsyncStub(MasterServiceStub):
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
-    5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
+    5 s: by default it grows to two minutes, longer than any lease. On PINGs, compression, and connections without a call
+    the two agree as SlaveService says.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -188,7 +190,8 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
-    5 s: by default it grows to two minutes, longer than any lease. On PINGs the two agree as SlaveService says.
+    5 s: by default it grows to two minutes, longer than any lease. On PINGs, compression, and connections without a call
+    the two agree as SlaveService says.
     """
 
     @_abc_1.abstractmethod

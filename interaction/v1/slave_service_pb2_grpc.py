@@ -61,6 +61,11 @@ class SlaveServiceStub(object):
     metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and never logged. How errors look
     stands in error.proto.
 
+    What can be refused by metadata, or by who calls, is refused before the message is read; the status may come before all
+    of it has been sent. No message is compressed, in either direction: one that is gets UNIMPLEMENTED. A server may end a
+    connection that has had no call for 30 s, or has not finished its handshake within 10; that is no failure, and the next
+    call opens another.
+
     A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
     says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
@@ -178,6 +183,11 @@ class SlaveServiceServicer(object):
     Every call but Ping may be answered with these; its own errors stand at each. Some HTTP/2 libraries join a doubled
     metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and never logged. How errors look
     stands in error.proto.
+
+    What can be refused by metadata, or by who calls, is refused before the message is read; the status may come before all
+    of it has been sent. No message is compressed, in either direction: one that is gets UNIMPLEMENTED. A server may end a
+    connection that has had no call for 30 s, or has not finished its handshake within 10; that is no failure, and the next
+    call opens another.
 
     A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
@@ -412,6 +422,11 @@ class SlaveService(object):
     Every call but Ping may be answered with these; its own errors stand at each. Some HTTP/2 libraries join a doubled
     metadata as `7, 7`, which then is malformed. Tokens are compared in constant time and never logged. How errors look
     stands in error.proto.
+
+    What can be refused by metadata, or by who calls, is refused before the message is read; the status may come before all
+    of it has been sent. No message is compressed, in either direction: one that is gets UNIMPLEMENTED. A server may end a
+    connection that has had no call for 30 s, or has not finished its handshake within 10; that is no failure, and the next
+    call opens another.
 
     A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
