@@ -22,6 +22,7 @@ from interaction.master.link import Link
 from interaction.master.notes import Notes
 from interaction.master.recovery import Comeback
 from interaction.master.roster import Names, Roster
+from interaction.rpc.exposure import BY_SECRET
 from interaction.rpc.insist import see_through
 from interaction.rpc.loop import Loop
 from interaction.rpc.master_server import master_server
@@ -162,11 +163,11 @@ class MasterService(Service, Generic[C, T]):
     # The service's life.
 
     def _exposed(self) -> str | None:
-        if self.options.tls is not None:
+        if self.options.tls is not None or self.options.secret is not None:
             return None
         return (
-            "without TLS: others on the way can read and change everything. "
-            'Master(tls=TLS(...)) keeps them out; on one machine Master("127.0.0.1") is enough'
+            "with neither a secret nor TLS: others on the way can read and change everything. Two ways out: "
+            f'{BY_SECRET}, or Master(tls=TLS(...)); on one machine Master("127.0.0.1") is enough'
         )
 
     async def _open(self, loop: Loop) -> int:

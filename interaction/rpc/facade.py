@@ -86,7 +86,7 @@ class Facade(Located):
         Raises:
             OSError: the port can't be had.
             RuntimeError: it was started before, the process was forked from one that used gRPC, gevent or eventlet has
-                patched threads, or protobuf runs in pure Python.
+                patched threads, protobuf runs in pure Python, or `INTERACTION_INSECURE=refuse` forbids it.
         """
         self._interaction.start()
 

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from google.protobuf.internal import api_implementation
 
-from interaction.address import Endpoint, is_loopback, join_host
+from interaction.address import Endpoint, join_host
 from interaction.config import ServiceOptions
 from interaction.exception import JournalError, RequestException, ResponseException
 from interaction.rpc import exit as process_end
-from interaction.rpc import forks, reserve
+from interaction.rpc import exposure, forks, reserve
 from interaction.rpc import loop as shared_loop
 from interaction.rpc.insist import insist, see_through
 from interaction.rpc.loop import CallersLoop, Loop, LoopThread
@@ -119,6 +119,7 @@ class Service:
         if self._state is not _State.NEW:
             was = "was stopped" if self._state is _State.STOPPED else "was started before"
             raise RuntimeError(f"this {self._name} {was} and can't be started again; create another one")
+        exposure.check(self.options, self._name, self._exposed())
 
     async def _open_on(self, loop: Loop) -> None:
         """On the loop, which nobody interrupts: either it runs then, or nothing of it does."""
@@ -128,11 +129,7 @@ class Service:
         self._loop = loop
         self._state = _State.RUNNING
         process_end.running.add(self)
-        address = join_host(self.options.host, self.port)
-        self._log.info("%s listens at %s", self._name, address)
-        exposed = None if is_loopback(self.options.host) else self._exposed()
-        if exposed is not None:
-            self._log.warning("%s listens beyond this machine (%s) %s", self._name, address, exposed)
+        exposure.tell(self._log, self.options, self._name, self.port, self._exposed())
 
     def shutdown(self) -> None:
         """As `Facade.shutdown()`."""

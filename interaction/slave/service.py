@@ -13,6 +13,7 @@ from interaction.address import join_host
 from interaction.config import SlaveOptions, patience
 from interaction.exception import RequestException
 from interaction.rpc import exit as process_end
+from interaction.rpc.exposure import BY_SECRET
 from interaction.rpc.insist import see_through
 from interaction.rpc.interrupt import Interrupts
 from interaction.rpc.loop import Loop
@@ -145,12 +146,15 @@ class SlaveService(Service):
 
     def _exposed(self) -> str | None:
         tls = self.options.tls
-        if tls is not None and tls.mutual:
+        if (tls is not None and tls.mutual) or self.options.secret is not None:
             return None
-        what = "without TLS: others can read everything, and while it is free connect to it and have it work"
+        what = "with neither a secret nor TLS: others can read everything, and"
         if tls is not None:
-            what = "with TLS that is not mutual: while it is free, others can connect to it and have it work"
-        return f'{what}. Slave(tls=TLS(..., mutual=True)) keeps them out; on one machine Slave("127.0.0.1") is enough'
+            what = "without a secret, and with TLS that is not mutual: others can,"
+        return (
+            f"{what} while it is free, connect to it and have it work. Two ways out: {BY_SECRET}, or "
+            'Slave(tls=TLS(..., mutual=True)); on one machine Slave("127.0.0.1") is enough'
+        )
 
     async def _open(self, loop: Loop) -> int:
         self._desk.start(loop)
