@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from subprocess import CompletedProcess
 from typing import Any
@@ -115,3 +117,28 @@ def test_plays_the_master_by_hand(grpcurl: Grpcurl, slave: str) -> None:
         assert refusal(call("NewTask", {"task": {"id": "task 1"}})) == (3, "REQUEST_INVALID")
         answer(call("Disconnect", {}))
         assert refusal(call("NewTask", {"task": task})) == (9, "SLAVE_NOT_CONNECTED")
+
+
+def test_signs_by_hand_what_a_slave_with_a_secret_asks_for(grpcurl: Grpcurl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the line of docs/operating.md: a command makes the header, with the secret in the environment."""
+    secret, token = "a-secret-that-both-sides-know-0123456", secrets.token_hex(32)
+    monkeypatch.setenv("INTERACTION_SECRET", secret)
+    with Adder("127.0.0.1", 0, channel=7) as slave, recording_master() as master:
+        address = f"127.0.0.1:{slave.port}"
+        incarnation = answer(grpcurl(address, f"{SLAVE}/Ping"))["incarnation"]
+        headers = ["-format-error", "-H", "channel: 7", "-H", f"token: {token}"]
+
+        def signed(method: str, *more: str) -> list[str]:
+            given = ["--channel", "7", "--token", token, "--method", method, "--incarnation", incarnation, *more]
+            command = [sys.executable, "-m", "interaction.signature", *given]
+            made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+            return [*headers, "-H", made.stdout.strip()]
+
+        offer = json.dumps({"masterAddress": master.address, "lease": "10s"})
+        assert refusal(grpcurl(*headers, "-d", offer, address, f"{SLAVE}/Connect")) == (16, "SIGNATURE_NOT_FOUND")
+        opening = signed("Connect", "--lease", "10", "--address", master.address)
+        assert answer(grpcurl(*opening, "-d", offer, address, f"{SLAVE}/Connect"))["incarnation"] == incarnation
+        task = json.dumps({"task": {"id": str(uuid4()), "data": {"json": '{"a": 1, "b": 2}'}}})
+        once = signed("NewTask")
+        answer(grpcurl(*once, "-d", task, address, f"{SLAVE}/NewTask"))
+        assert refusal(grpcurl(*once, "-d", task, address, f"{SLAVE}/NewTask")) == (7, "SIGNATURE_STALE")

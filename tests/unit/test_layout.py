@@ -45,6 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "pem": {"x509"},
     "x509": set(),
     "secret": set(),
+    "signature": {"core", "rpc", "secret"},
     "version": set(),
     "waiters": set(),
 }
