@@ -71,6 +71,11 @@ def ends(certificate: bytes | None, authority: bytes | None) -> dict[str, float]
     return found
 
 
+def first_der(pem: bytes) -> bytes:
+    """The first certificate in it. Raises ValueError where there is none."""
+    return _certificates(_name_of("certificate", pem), pem)[0]
+
+
 def stamp(path: str) -> tuple[int, int, int] | None:
     """What changes when a file does; None where there is none."""
     try:

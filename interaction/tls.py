@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from interaction import pem
+from interaction import pem, roles, x509
 from interaction.address import Endpoint
 
 _PARTS = ("certificate", "key", "authority")
@@ -88,6 +88,33 @@ class TLS:
         made = cls(**files.read(), mutual=mutual, server_name=server_name, plain_peers=plain_peers)
         object.__setattr__(made, "_files", files)
         return made
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, *, server_name: str | None = None, plain_peers: bool = False) -> TLS:
+        """Mutual TLS by `authority.pem`, `certificate.pem` and `key.pem` of a folder, as `interaction.certs` makes it.
+
+        A certificate that names its holder as `spiffe://CLUSTER/master/NAME` or `…/slave/NAME` is the whole
+        configuration: who dials expects a peer of the other role of that cluster (its `server_name` is `slave.CLUSTER`
+        or `master.CLUSTER`, which each certificate of that role bears), at whatever address it has.
+
+        Raises as `from_files`.
+        """
+        paths = {name: str(Path(folder) / f"{name}.pem") for name in _PARTS}
+        made = cls.from_files(mutual=True, server_name=server_name, plain_peers=plain_peers, **paths)
+        if server_name is None and made.member is not None:
+            expected = roles.Member(made.member.cluster, roles.other(made.member.role), "")
+            object.__setattr__(made, "server_name", expected.host)
+        return made
+
+    @property
+    def member(self) -> roles.Member | None:
+        """Who its certificate says that this is; None where that is not `spiffe://CLUSTER/master/NAME` or a slave's."""
+        if self.certificate is None:
+            return None
+        try:
+            return roles.member_of(x509.uris(pem.first_der(self.certificate)))
+        except (ValueError, IndexError):  # OpenSSL takes it, whatever stands there
+            return None
 
     def permits(self, endpoint: Endpoint) -> bool:
         """Whether an endpoint may be dialled: none in the clear, unless that was said."""

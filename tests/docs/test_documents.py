@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,6 +70,37 @@ def test_every_import_of_the_migration_guide_works() -> None:
     for module, names in rows:
         for name in names.split(", "):
             assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
+@pytest.mark.timeout(60)
+def test_from_nothing_to_a_pair_on_mutual_tls_as_printed(tmp_path: Path) -> None:
+    """Two commands, one argument, and less than a minute."""
+    (commands,) = blocks(ROOT / "docs/security.md", "sh")
+    slave, train = blocks(ROOT / "docs/security.md", "python")[:2]
+    assert len(commands.splitlines()) == 2
+    for line in commands.splitlines():
+        made = subprocess.run([sys.executable, *shlex.split(line, comments=True)[1:]], cwd=tmp_path, timeout=30)
+        assert made.returncode == 0
+    elsewhere = tmp_path / "elsewhere"  # the slave's machine: nothing is there but its folder
+    shutil.copytree(tmp_path / "certs/slaves/gpu-1", elsewhere / "gpu-1")
+    with Master("127.0.0.1", 0) as one, Master("127.0.0.1", 0) as other:
+        printed = {"7236": str(one.port), "7235": str(other.port), '"gpu-1.example"': f'"127.0.0.1", {one.port}'}
+    for text, place in ((slave, elsewhere), (train, tmp_path)):
+        for old, new in printed.items():
+            text = text.replace(old, new)
+        (place / "program.py").write_text(text)
+    process = subprocess.Popen([sys.executable, "program.py"], cwd=elsewhere, stderr=subprocess.PIPE, text=True)
+    try:
+        done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    finally:
+        process.kill()
+        complaints = process.communicate()[1]
+    assert (done.returncode, done.stdout) == (0, "{'sum': 3}\n")
+    assert (complaints, beside_waiting(done.stderr)) == ("", [])
+
+
+def beside_waiting(text: str) -> list[str]:
+    return [line for line in text.splitlines() if "trying again" not in line]  # until the slave is up
 
 
 @pytest.mark.parametrize("number", range(len(blocks(ROOT / "docs/operating.md", "python"))))

@@ -47,7 +47,7 @@ def test_each_package_that_users_install_has_one_lowest_version_on_each_python(p
     found = floors(python)
     for requirement in read()["dependencies"]:
         assert Requirement(requirement).name in found
-    for extra in ("journal", "numpy", "progress"):
+    for extra in ("certs", "journal", "numpy", "progress"):
         for requirement in read()["optional-dependencies"][extra]:
             assert Requirement(requirement).name in found
 

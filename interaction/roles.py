@@ -1,0 +1,100 @@
+"""Who somebody is by the names in their certificate: `spiffe://CLUSTER/master/NAME`, or what patterns say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+MASTER, SLAVE = "master", "slave"
+_CLUSTER = re.compile(r"(?=.{1,100}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_URI = re.compile(rf"spiffe://([a-z0-9.-]{{1,100}})/({MASTER}|{SLAVE})/([A-Za-z0-9._-]{{1,63}})")
+_MOST_PATTERNS = 1000
+
+
+@dataclass(frozen=True)
+class Member:
+    """One master or slave of a cluster."""
+
+    cluster: str
+    role: str
+    name: str
+
+    @property
+    def uri(self) -> str:
+        """The name that its certificate bears."""
+        return f"spiffe://{self.cluster}/{self.role}/{self.name}"
+
+    @property
+    def host(self) -> str:
+        """The host name in the certificates of all of its role: who dials them expects that, wherever they are."""
+        return f"{self.role}.{self.cluster}"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The names in the certificate of somebody who calls."""
+
+    uris: Sequence[str] = ()
+    hosts: Sequence[str] = ()
+    common: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return ", ".join([*self.uris, *self.hosts, *self.common][:3]) or "without a name"
+
+
+def member(cluster: str, role: str, name: str) -> Member:
+    """A member of a cluster. Raises ValueError for what can't be a name, which it names."""
+    if not _CLUSTER.fullmatch(cluster):
+        raise ValueError(f"the cluster {cluster!r:.120}: expected a domain name in lower case, at most 100 characters")
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"the {role} {name!r:.80}: expected 1 to 63 of A-Z, a-z, 0-9, `.`, `_` and `-`, a letter or digit first"
+        )
+    return Member(cluster, role, name)
+
+
+def member_of(uris: Iterable[str]) -> Member | None:
+    """Who bears these names; None for nobody of ours, or for who would be two."""
+    found = [read for read in map(_URI.fullmatch, uris) if read]
+    return Member(*found[0].groups()) if len(found) == 1 else None
+
+
+def all_of(cluster: str, role: str) -> tuple[str, ...]:
+    """The pattern for all masters, or all slaves, of a cluster."""
+    return (f"spiffe://{cluster}/{role}/*",)
+
+
+def other(role: str) -> str:
+    """Whom a master dials, and whom a slave."""
+    return SLAVE if role == MASTER else MASTER
+
+
+def patterns(name: str, given: object) -> tuple[str, ...]:
+    """Read a user's patterns. Raises TypeError and ValueError, which name the option."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"TLS {name}: expected a sequence of patterns, as ['*.trainers.example'], not {given!r:.80}")
+    for one in given:
+        if not isinstance(one, str) or not one:
+            raise TypeError(f"TLS {name}: a pattern is a string, not {one!r:.80}")
+    if not 1 <= len(given) <= _MOST_PATTERNS:
+        raise ValueError(f"TLS {name}: {len(given)} patterns; leave it out to let in everybody with a certificate")
+    return tuple(given)
+
+
+def matching(peer: Peer, wanted: Sequence[str]) -> frozenset[str]:
+    """Which of a peer's names match: URIs a pattern with `://`, host names and the common name another."""
+    return frozenset(
+        name
+        for pattern in wanted
+        for name in (peer.uris if "://" in pattern else [*peer.hosts, *peer.common])
+        if _matches(name, pattern)
+    )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    if "://" in pattern:
+        return fnmatchcase(name, pattern)
+    return fnmatchcase(name.lower(), pattern.lower())
