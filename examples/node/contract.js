@@ -33,6 +33,9 @@ const CODES = {
   SLAVE_NOT_CONNECTED: grpc.status.FAILED_PRECONDITION,
   TASK_ALREADY_EXIST: grpc.status.RESOURCE_EXHAUSTED,
   TASK_DATA_INVALID: grpc.status.INVALID_ARGUMENT,
+  SIGNATURE_NOT_FOUND: grpc.status.UNAUTHENTICATED,
+  SIGNATURE_INVALID: grpc.status.PERMISSION_DENIED,
+  SIGNATURE_STALE: grpc.status.PERMISSION_DENIED,
 };
 
 // Thrown by a handler: becomes a status with an ErrorInfo.

@@ -4,6 +4,7 @@
 const { setTimeout: pause } = require('node:timers/promises');
 const grpc = require('@grpc/grpc-js');
 const { Refusal, reasonOf, leaseOf, masterClient } = require('./contract');
+const { sign } = require('./secret');
 
 const LEASE_OVER = 'its lease ran out';
 const ENDING = ['SYSTEM_SHUTTING_DOWN', 'SLAVE_TOKEN_INVALID'];
@@ -14,7 +15,7 @@ const failed = (taskId, { name, message, stack }) => (
   { taskId, status: 'TASK_RESULT_STATUS_FAILED', error: { type: name, message, traceback: stack } });
 
 class Session {
-  constructor(metadata, request, tasks) {
+  constructor(metadata, request, tasks, secrets) {
     this.lease = leaseOf(request.lease);
     if (!this.lease) throw new Refusal('REQUEST_INVALID', 'lease: 0.1 s to a day');
     this.until = now() + this.lease;
@@ -23,6 +24,7 @@ class Session {
     [this.token] = metadata.get('token');
     this.metadata = new grpc.Metadata();
     for (const key of ['channel', 'token']) this.metadata.set(key, metadata.get(key)[0]);
+    this.signed = (method) => sign(secrets, method, this.metadata); // anew for each call
     this.tasks = tasks; // by id, in the order in which they came
     this.sequence = 0;
     this.sent = new Map(); // when each beat that is not acknowledged was sent
@@ -57,7 +59,7 @@ class Session {
 
   // Ends with the stream's status, or with none when it stays open and nothing is acknowledged on it.
   async beatWhileItLasts() {
-    const stream = (this.stream = this.client.heartbeat(this.metadata));
+    const stream = (this.stream = this.client.heartbeat(this.signed('Heartbeat')));
     this.beat();
     stream.on('data', (answer) => this.renew(answer, stream));
     stream.on('error', () => {}); // `status` says the same, and comes always
@@ -119,7 +121,7 @@ class Session {
   async report(task) {
     for (let [tries, unfit] = [0, 0]; this.lives && !task.acknowledged; tries += 1) {
       const error = await new Promise((resolve) => {
-        this.client.reportResult({ result: task.result }, this.metadata, { deadline: Date.now() + 5000 }, resolve);
+        this.client.reportResult({ result: task.result }, this.signed('ReportResult'), { deadline: Date.now() + 5000 }, resolve);
       });
       const reason = error && reasonOf(error);
       if (ENDING.includes(reason)) return this.end(reason);

@@ -6,6 +6,7 @@ const { setTimeout: pause } = require('node:timers/promises');
 const { isDeepStrictEqual, parseArgs } = require('node:util');
 const grpc = require('@grpc/grpc-js');
 const { SlaveService, Refusal, mappingOf, payloadOf, same } = require('./contract');
+const { BadSignature, Checker, SLAVE, secretsOf } = require('./secret');
 const { Session, LEASE_OVER, failed } = require('./session');
 
 // What this slave does: data in, result out. What it throws makes the task FAILED. It shares its thread with the
@@ -22,6 +23,8 @@ const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 const who = { incarnation: randomBytes(16).toString('hex'), language: 'node', version: '0.1.0', features: [] };
 
 let channel;
+let secrets = []; // that the master knows as well: the first one signs
+let signatures;
 let session; // the last one, living or over
 const past = []; // the tokens of those before it
 let busy = false; // one slot, no backlog
@@ -39,6 +42,8 @@ async function run(task) {
   if (session.tasks.get(task.id) === task) session.report(task); // else its session gave way to another
 }
 
+const METHODS = new Map(); // by handler
+
 function check(metadata, rpc) {
   if (leaving) throw new Refusal('SYSTEM_SHUTTING_DOWN', 'the slave is shutting down');
   const [channels, tokens] = [metadata.get('channel'), metadata.get('token')];
@@ -48,13 +53,21 @@ function check(metadata, rpc) {
   }
   if (!tokens.length) throw new Refusal('MASTER_TOKEN_NOT_FOUND', 'no metadata `token`');
   if (tokens.length > 1 || !TOKEN.test(tokens[0])) throw new Refusal('MASTER_TOKEN_INVALID', 'a malformed token');
-  const mine = session && same(tokens[0], session.token);
+  const parts = signatures.check(SLAVE + METHODS.get(rpc), metadata);
+  checkToken(tokens[0], rpc);
+  signatures.once([connect, disconnect].includes(rpc) ? '' : tokens[0], parts);
+  return parts;
+}
+
+function checkToken(token, rpc) {
+  const mine = session && same(token, session.token);
   if (rpc === connect || (rpc === disconnect && mine)) return;
   if (!session?.lives) throw new Refusal('SLAVE_NOT_CONNECTED', 'no session');
   if (!mine) throw new Refusal('MASTER_TOKEN_INVALID', 'not the token of the session');
 }
 
-function connect({ metadata, request }) {
+function connect({ metadata, request }, parts) {
+  signatures.terms(parts, request);
   const [token] = metadata.get('token');
   const mine = session && same(token, session.token);
   if (mine && session.lives) return session.answer;
@@ -64,7 +77,7 @@ function connect({ metadata, request }) {
   if (session?.lives && !proved) throw new Refusal('SLAVE_ALREADY_CONNECTED', 'another session lives');
   mappingOf(request.data, 'REQUEST_INVALID');
   const resumes = proved && (!session.over || session.over === LEASE_OVER);
-  const next = new Session(metadata, request, resumes ? session.tasks : new Map());
+  const next = new Session(metadata, request, resumes ? session.tasks : new Map(), secrets);
   if (session) past.push(session.token);
   if (past.length > REMEMBERED) past.shift();
   session?.end('another took its place');
@@ -103,12 +116,13 @@ function newTask({ request: { task, incarnation } }) {
 // Checks first, then the handler; what either throws is the answer.
 const checked = (handler) => (call, callback) => {
   try {
-    check(call.metadata, handler);
-    callback(null, handler(call));
+    const parts = check(call.metadata, handler);
+    callback(null, handler(call, parts));
   } catch (error) {
-    callback(error);
+    callback(error instanceof BadSignature ? new Refusal(error.reason, error.message) : error);
   }
 };
+for (const [name, rpc] of Object.entries({ Connect: connect, Disconnect: disconnect, NewTask: newTask })) METHODS.set(rpc, name);
 
 async function leave() {
   leaving = true;
@@ -123,6 +137,8 @@ function main() {
   const { host, port, channel: label } = { ...defaults, ...values };
   if (!/^\d+$/.test(port) || !/^-?\d+$/.test(label)) throw new Error('--port and --channel are integers');
   channel = BigInt(label);
+  secrets = secretsOf(process.env);
+  signatures = new Checker(secrets, who.incarnation);
   const server = new grpc.Server();
   const ping = (call, callback) => callback(null, who);
   server.addService(SlaveService.service, {

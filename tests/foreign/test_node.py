@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from interaction import Master
 from interaction.exception import (
     LossReason,
     SlaveChannelInvalid,
+    SlaveSignatureInvalid,
+    SlaveSignatureNotFound,
     SlaveTaskAlreadyExist,
     SlaveTaskDataInvalid,
     TaskFailed,
@@ -22,8 +25,8 @@ from interaction.exception import (
 )
 from interaction.master.connection import SlaveConnectionProxy
 from interaction.master.task import TaskStatus
-from tests.contract.slave_programs import WAIT, SlaveProgram
-from tests.installing import NODE_EXAMPLE
+from tests.contract.slave_programs import NODE, WAIT, SlaveProgram, running_slave
+from tests.installing import NODE_EXAMPLE, ROOT
 from tests.vectors import vectors
 
 
@@ -124,6 +127,62 @@ def test_another_channel_is_refused(node_slave: SlaveProgram) -> None:
 
 
 def test_a_payload_means_what_the_vectors_say(node_example: None) -> None:
-    done = subprocess.run(["node", "--test"], cwd=NODE_EXAMPLE, capture_output=True, text=True, timeout=WAIT * 2)
+    assert passed("vectors.test.js") == len(vectors())
+
+
+def test_a_signature_is_what_the_vectors_say(node_example: None) -> None:
+    found = json.loads((ROOT / "protos" / "vectors" / "signature.json").read_text(encoding="utf-8"))
+    assert passed("secret.test.js") > len(found["vectors"] + found["accepted"] + found["refused"])
+
+
+def passed(file: str) -> int:
+    """How many of the tests in it pass, which are all."""
+    done = subprocess.run(["node", "--test", file], cwd=NODE_EXAMPLE, capture_output=True, text=True, timeout=WAIT * 2)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert int(re.findall(r"pass (\d+)", done.stdout)[-1]) == len(vectors())
+    return int(re.findall(r"pass (\d+)", done.stdout)[-1])
+
+
+# A secret, from the environment of both.
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    text = "a-secret-that-both-sides-know-0123456"
+    monkeypatch.setenv("INTERACTION_SECRET", text)
+    return text
+
+
+def test_with_a_secret_tasks_run_and_results_and_beats_are_believed(secret: str, node_example: None) -> None:
+    with (
+        running_slave(NODE) as slave,
+        Master("127.0.0.1", 0, channel=7, heartbeat_tolerance=2.0) as master,
+        master.new_connection("node", "127.0.0.1", slave.port) as connection,
+    ):
+        for number in range(3):
+            assert connection.new_task({"a": number, "b": 1}).start().join(timeout=WAIT).result == {"sum": number + 1}
+        task = connection.new_task({"a": 1, "b": 1, "seconds": 3.0}).start()
+        assert task.join(timeout=WAIT).status is TaskStatus.COMPLETED, "its lease was renewed meanwhile"
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [((), SlaveSignatureNotFound), ("b" * 40, SlaveSignatureInvalid)],
+    ids=["none", "another"],
+)
+def test_a_master_without_its_secret_is_told_at_once(
+    secret: str, node_example: None, given: Any, kind: type[Exception]
+) -> None:
+    with (
+        running_slave(NODE) as slave,
+        Master("127.0.0.1", 0, channel=7, secret=given) as master,
+        pytest.raises(kind, match="secret"),
+    ):
+        master.new_connection("node", "127.0.0.1", slave.port).connect()
+
+
+def test_a_master_with_a_secret_is_told_that_the_slave_has_none(node_slave: SlaveProgram) -> None:
+    with (
+        Master("127.0.0.1", 0, channel=7, secret="b" * 40) as master,
+        pytest.raises(SlaveSignatureInvalid, match="no secret"),
+    ):
+        master.new_connection("node", "127.0.0.1", node_slave.port).connect()
