@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from interaction import config, text
-from interaction.core import admission, batch, engagement, lease, outbox, recovery, road, session
+from interaction.core import admission, batch, engagement, lease, outbox, recovery, road, session, signature
 from interaction.rpc import convert, encoded, master_server, payload, plain, status, transport
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +18,13 @@ PROTOS = "protos/interaction/v1"
 
 # Where a figure stands, in which words, and the constant that it is. What stands twice stands here twice.
 FIGURES: list[tuple[str, str, float]] = [
+    ("docs/operating.md", r"two clocks may differ by (\d+) s", signature.WINDOW),
+    (f"{PROTOS}/slave_service.proto", r"the time: (\d+) s more or less", signature.WINDOW),
+    ("docs/operating.md", r"A secret has (\d+) to 1,024 visible", secret.MIN_LENGTH),
+    ("docs/operating.md", r"A secret has 32 to ([\d,]+) visible", secret.MAX_LENGTH),
+    (f"{PROTOS}/slave_service.proto", r"the same secret, (\d+) to 1024 visible", secret.MIN_LENGTH),
+    (f"{PROTOS}/slave_service.proto", r"the same secret, 32 to (\d+) visible", secret.MAX_LENGTH),
+    ("docs/security.md", r"The nonces of a session, ([\d,]+) at least", signature.MOST),
     ("docs/operating.md", r"A refusal carries at most (\d+) KiB of data", status.MAX_REFUSAL_BYTES / KIB),
     (f"{PROTOS}/error.proto", r"A refusal carries at most (\d+) KiB of data", status.MAX_REFUSAL_BYTES / KIB),
     ("interaction/slave/action.py", r"At most (\d+) KiB", status.MAX_REFUSAL_BYTES / KIB),
