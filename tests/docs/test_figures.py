@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from interaction import config, text
+from interaction import config, secret, text
 from interaction.core import admission, batch, engagement, lease, outbox, recovery, road, session, signature
 from interaction.rpc import convert, encoded, master_server, payload, plain, status, transport
 
