@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +26,11 @@ class TLS:
         mutual: as a server, accept only peers with a certificate that leads to `authority` (mTLS).
         server_name: as a client, the name that the server's certificate must bear. None means the dialled host.
         plain_peers: dial also peers without TLS. Whatever they are told, tokens too, can then be read on the way.
+        masters: as a slave's server, whose certificates are masters': who has another can't open a session, nor hand
+            over a task. Patterns as of shells; those with `://` are compared with the URIs in the certificate, others
+            with its host names and its common name. None means `spiffe://CLUSTER/master/*` where this side's own
+            certificate is of that kind, and otherwise that everybody with a certificate may.
+        slaves: likewise, as a master's server: who may beat and report, each for sessions of its own.
 
     A server needs `certificate` and `key`; a client needs them only where the server is `mutual`. What has expired is
     taken, with a warning in the log; but no master or slave starts with it.
@@ -44,9 +49,24 @@ class TLS:
     mutual: bool = False
     server_name: str | None = None
     plain_peers: bool = False
+    masters: Sequence[str] | None = None
+    slaves: Sequence[str] | None = None
     _files: Files | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._check_forms()
+        for warning in pem.check(self.certificate, self.key, self.authority):
+            _log.warning("%s", warning)
+        for name in _PARTS:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, bytes(getattr(self, name)))
+        own = self.member if self.mutual else None
+        if own is not None and self.masters is None:
+            object.__setattr__(self, "masters", roles.all_of(own.cluster, roles.MASTER))
+        if own is not None and self.slaves is None:
+            object.__setattr__(self, "slaves", roles.all_of(own.cluster, roles.SLAVE))
+
+    def _check_forms(self) -> None:
         for name in _PARTS:
             if not isinstance(getattr(self, name), bytes | None):
                 raise ValueError(f"TLS {name}: expected PEM bytes; TLS.from_files reads files")
@@ -57,11 +77,11 @@ class TLS:
             raise ValueError("TLS: certificate and key go together")
         if self.mutual and self.authority is None:
             raise ValueError("TLS: mutual needs an authority to check the peers' certificates by")
-        for warning in pem.check(self.certificate, self.key, self.authority):
-            _log.warning("%s", warning)
-        for name in _PARTS:
+        for name in ("masters", "slaves"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, bytes(getattr(self, name)))
+                object.__setattr__(self, name, roles.patterns(name, getattr(self, name)))
+                if not self.mutual:
+                    raise ValueError(f"TLS {name}: who calls shows a certificate only with mutual=True")
 
     def __repr__(self) -> str:  # a key does not belong in a log
         given = [name for name in _PARTS if getattr(self, name) is not None]
@@ -77,6 +97,8 @@ class TLS:
         mutual: bool = False,
         server_name: str | None = None,
         plain_peers: bool = False,
+        masters: Sequence[str] | None = None,
+        slaves: Sequence[str] | None = None,
     ) -> TLS:
         """Read the PEM files. Raises OSError where one can't be read, and ValueError as the constructor does.
 
@@ -85,22 +107,47 @@ class TLS:
         given = zip(_PARTS, (certificate, key, authority), strict=True)
         paths = {name: str(path) for name, path in given if path is not None}
         files = Files(paths)
-        made = cls(**files.read(), mutual=mutual, server_name=server_name, plain_peers=plain_peers)
+        made = cls(
+            **files.read(),
+            mutual=mutual,
+            server_name=server_name,
+            plain_peers=plain_peers,
+            masters=masters,
+            slaves=slaves,
+        )
         object.__setattr__(made, "_files", files)
         return made
 
     @classmethod
-    def from_folder(cls, folder: str | Path, *, server_name: str | None = None, plain_peers: bool = False) -> TLS:
+    def from_folder(
+        cls,
+        folder: str | Path,
+        *,
+        server_name: str | None = None,
+        plain_peers: bool = False,
+        masters: Sequence[str] | None = None,
+        slaves: Sequence[str] | None = None,
+    ) -> TLS:
         """Mutual TLS by `authority.pem`, `certificate.pem` and `key.pem` of a folder, as `interaction.certs` makes it.
 
         A certificate that names its holder as `spiffe://CLUSTER/master/NAME` or `…/slave/NAME` is the whole
         configuration: who dials expects a peer of the other role of that cluster (its `server_name` is `slave.CLUSTER`
-        or `master.CLUSTER`, which each certificate of that role bears), at whatever address it has.
+        or `master.CLUSTER`, which each certificate of that role bears), at whatever address it has; who is called lets
+        masters open sessions and hand over tasks, and a session's slave beat and report for it, and nobody else.
 
         Raises as `from_files`.
         """
         paths = {name: str(Path(folder) / f"{name}.pem") for name in _PARTS}
-        made = cls.from_files(mutual=True, server_name=server_name, plain_peers=plain_peers, **paths)
+        made = cls.from_files(
+            certificate=paths["certificate"],
+            key=paths["key"],
+            authority=paths["authority"],
+            mutual=True,
+            server_name=server_name,
+            plain_peers=plain_peers,
+            masters=masters,
+            slaves=slaves,
+        )
         if server_name is None and made.member is not None:
             expected = roles.Member(made.member.cluster, roles.other(made.member.role), "")
             object.__setattr__(made, "server_name", expected.host)

@@ -8,6 +8,7 @@ from interaction.core.task import TaskStatus
 from interaction.exception import (
     LossReason,
     RequestException,
+    SlaveCertificateInvalid,
     SlaveMasterTokenInvalid,
     SlaveSignatureInvalid,
     SlaveSignatureNotFound,
@@ -23,8 +24,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds; each pause of a job is twice 
 
 # A slave that answers so has not taken the task, and is about to leave.
 _LEAVING = (SlaveSlaveNotConnected, SlaveMasterTokenInvalid, SlaveSystemShuttingDown)
-# A slave that answers so has not read the task: the secrets or the clocks differ.
-_UNBELIEVED = (SlaveSignatureNotFound, SlaveSignatureInvalid, SlaveSignatureStale)
+# A slave that answers so has not read the task: the secrets or the clocks differ, or it takes no such certificate.
+_UNBELIEVED = (SlaveSignatureNotFound, SlaveSignatureInvalid, SlaveSignatureStale, SlaveCertificateInvalid)
 
 Kind = str | type[BaseException]
 Wanted = bool | Kind | Collection[Kind]

@@ -15,6 +15,7 @@ from interaction.core.outbox import RETENTION
 from interaction.core.session import Session
 from interaction.exception import (
     ResponseException,
+    SlaveCertificateInvalid,
     SlaveMasterTokenInvalid,
     SlaveSignatureInvalid,
     SlaveSignatureNotFound,
@@ -28,6 +29,7 @@ LOST_SHARE = 0.55  # more than this share of the slaves looks lost: none of them
 FEW = 3  # slaves: of fewer than that any share says little
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two tries, doubled each time
 
+_UNBELIEVED = (SlaveSignatureNotFound, SlaveSignatureInvalid, SlaveSignatureStale, SlaveCertificateInvalid)
 T = TypeVar("T")
 
 
@@ -38,7 +40,7 @@ class Refused(Enum):
     FREE = "free"  # it can't resume: tell it that its session is over, and ask again
     NEXT = "next"  # the slave knows that token, and its lease is over: resume from there under another one
     OVER = "over"  # there is nothing to resume
-    UNBELIEVED = "unbelieved"  # the secrets or the clocks differ, which says nothing of the session: ask again
+    UNBELIEVED = "unbelieved"  # secrets, clocks or certificates do not fit: that says nothing of the session: ask again
 
 
 def meaning_of(refusal: ResponseException, *, tried_before: bool) -> Refused:
@@ -47,7 +49,7 @@ def meaning_of(refusal: ResponseException, *, tried_before: bool) -> Refused:
         return Refused.FREE
     if isinstance(refusal, SlaveMasterTokenInvalid) and tried_before:
         return Refused.NEXT
-    if isinstance(refusal, (SlaveSignatureNotFound, SlaveSignatureInvalid, SlaveSignatureStale)):
+    if isinstance(refusal, _UNBELIEVED):
         return Refused.UNBELIEVED
     return Refused.OVER
 

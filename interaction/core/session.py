@@ -89,6 +89,7 @@ class Session:
         self._parting = False
         self._witnessed = False  # another process tells when the slave's has ended
         self._finding: Lose | None = None  # while it is GONE
+        self._slave: frozenset[str] | None = None  # the names in its certificate, once it has called
 
     @property
     def lease(self) -> float:
@@ -104,6 +105,13 @@ class Session:
     def lives(self) -> bool:
         """Whether it has begun, and has not ended."""
         return self.state in (SessionState.LIVE, SessionState.SUSPECT, SessionState.GONE)
+
+    def recognises(self, names: frozenset[str]) -> bool:
+        """Whether who has these names is the session's slave: the first who called by its token, which nobody else was
+        told."""
+        if self._slave is None:
+            self._slave = names
+        return self._slave == names
 
     def opened(self, incarnation: str, now: float, *, witnessed: bool = False) -> Probe | None:
         """The slave has accepted Connect. `witnessed`: it has a witness."""

@@ -8,12 +8,12 @@
     │       SlaveMasterTokenNotFound, SlaveMasterTokenInvalid, SlaveSelfTokenNotFound, SlaveSelfTokenInvalid,
     │       SlaveSlaveAlreadyConnected, SlaveSlaveNotConnected, SlaveSlaveConnectionRefused,
     │       SlaveSlaveDisconnectionRefused, SlaveTaskAlreadyExist, SlaveTaskRefused, SlaveTaskDataInvalid,
-    │       SlaveSignatureNotFound, SlaveSignatureInvalid, SlaveSignatureStale
+    │       SlaveSignatureNotFound, SlaveSignatureInvalid, SlaveSignatureStale, SlaveCertificateInvalid
     └── MasterResponseException          a master refused; one class for each MasterErrorCode:
         └── MasterSuccess, MasterSystemShuttingDown, MasterRequestInvalid, MasterChannelNotGiven, MasterChannelInvalid,
             MasterMasterTokenNotGiven, MasterMasterTokenInvalid, MasterSelfTokenNotGiven, MasterSelfTokenInvalid,
             MasterSlaveTokenNotGiven, MasterSlaveTokenInvalid, MasterTaskDataInvalid, MasterSignatureNotGiven,
-            MasterSignatureInvalid, MasterSignatureStale
+            MasterSignatureInvalid, MasterSignatureStale, MasterCertificateInvalid
     RequestException (OSError)           no answer: nobody there, or the deadline passed
     TaskException                        why a task has no good result (``task.error``)
     ├── TaskFailed                       it ran and failed: type, message, traceback; its cause is a RemoteTraceback
@@ -32,6 +32,7 @@ from __future__ import annotations
 from interaction.exception.base import JournalError, JournalGone, RequestException, ResponseException
 from interaction.exception.code import LossReason, MasterErrorCode, SlaveErrorCode
 from interaction.exception.master import (
+    MasterCertificateInvalid,
     MasterChannelInvalid,
     MasterChannelNotGiven,
     MasterMasterTokenInvalid,
@@ -52,6 +53,7 @@ from interaction.exception.master import (
 )
 from interaction.exception.payload import PayloadError, PayloadTooLarge
 from interaction.exception.slave import (
+    SlaveCertificateInvalid,
     SlaveChannelInvalid,
     SlaveChannelNotFound,
     SlaveMasterTokenInvalid,
@@ -89,6 +91,7 @@ __all__ = [
     "JournalGone",
     "LeaseExpired",
     "LossReason",
+    "MasterCertificateInvalid",
     "MasterChannelInvalid",
     "MasterChannelNotGiven",
     "MasterErrorCode",
@@ -112,6 +115,7 @@ __all__ = [
     "RemoteTraceback",
     "RequestException",
     "ResponseException",
+    "SlaveCertificateInvalid",
     "SlaveChannelInvalid",
     "SlaveChannelNotFound",
     "SlaveErrorCode",

@@ -40,6 +40,7 @@ class SlaveErrorCode(NamedNumber):
     SIGNATURE_NOT_FOUND = 701
     SIGNATURE_INVALID = 702
     SIGNATURE_STALE = 703
+    CERTIFICATE_INVALID = 801
 
 
 @unique
@@ -61,6 +62,7 @@ class MasterErrorCode(NamedNumber):
     SIGNATURE_NOT_GIVEN = 701
     SIGNATURE_INVALID = 702
     SIGNATURE_STALE = 703
+    CERTIFICATE_INVALID = 801
 
 
 @unique

@@ -100,6 +100,12 @@ class MasterSignatureStale(MasterResponseException):
     code, status_code = MasterErrorCode.SIGNATURE_STALE, 403
 
 
+class MasterCertificateInvalid(MasterResponseException):
+    """The master tells masters from slaves by their certificates: the caller's is no slave's, or not the session's."""
+
+    code, status_code = MasterErrorCode.CERTIFICATE_INVALID, 403
+
+
 # From the code to the class that a request refused with it raises.
 MASTER_EXCEPTIONS: dict[int, type[MasterResponseException]] = {
     MasterErrorCode.SYSTEM_SHUTTING_DOWN: MasterSystemShuttingDown,
@@ -116,6 +122,7 @@ MASTER_EXCEPTIONS: dict[int, type[MasterResponseException]] = {
     MasterErrorCode.SIGNATURE_NOT_GIVEN: MasterSignatureNotGiven,
     MasterErrorCode.SIGNATURE_INVALID: MasterSignatureInvalid,
     MasterErrorCode.SIGNATURE_STALE: MasterSignatureStale,
+    MasterErrorCode.CERTIFICATE_INVALID: MasterCertificateInvalid,
 }
 
 

@@ -124,6 +124,12 @@ class SlaveSignatureStale(SlaveResponseException):
     code, status_code = SlaveErrorCode.SIGNATURE_STALE, 403
 
 
+class SlaveCertificateInvalid(SlaveResponseException):
+    """The slave tells masters from slaves by their certificates: the caller's is no master's."""
+
+    code, status_code = SlaveErrorCode.CERTIFICATE_INVALID, 403
+
+
 # From the code to the class that a request refused with it raises.
 SLAVE_EXCEPTIONS: dict[int, type[SlaveResponseException]] = {
     SlaveErrorCode.SYSTEM_SHUTTING_DOWN: SlaveSystemShuttingDown,
@@ -144,6 +150,7 @@ SLAVE_EXCEPTIONS: dict[int, type[SlaveResponseException]] = {
     SlaveErrorCode.SIGNATURE_NOT_FOUND: SlaveSignatureNotFound,
     SlaveErrorCode.SIGNATURE_INVALID: SlaveSignatureInvalid,
     SlaveErrorCode.SIGNATURE_STALE: SlaveSignatureStale,
+    SlaveErrorCode.CERTIFICATE_INVALID: SlaveCertificateInvalid,
 }
 
 

@@ -223,6 +223,11 @@ class Roster(Generic[T]):
         if not self._registry.remembers(token):
             raise MasterSlaveTokenInvalid("the token names no session of this master")
 
+    def recognises(self, token: str, names: frozenset[str]) -> bool:
+        """Whether who has these names is the slave of that session; of one that is over nothing is asked any more."""
+        link = self._registry.find(token)
+        return link is None or link.session.recognises(names)
+
     def open_heartbeat(self, token: str, end: Callable[[str | None], None]) -> HeartbeatStream:
         """A slave opens a heartbeat stream."""
         link = self._registry.find(token)

@@ -11,6 +11,7 @@ import grpc.aio
 from interaction.address import Endpoint
 from interaction.core.model import Acknowledgement
 from interaction.exception import (
+    MasterCertificateInvalid,
     MasterResponseException,
     MasterSignatureInvalid,
     MasterSignatureNotGiven,
@@ -30,7 +31,7 @@ from interaction.v1 import master_service_pb2 as pb
 from interaction.v1 import master_service_pb2_grpc
 
 _PATH = f"/{pb.DESCRIPTOR.services_by_name['MasterService'].full_name}/"
-_UNBELIEVED = (MasterSignatureNotGiven, MasterSignatureInvalid, MasterSignatureStale)
+_UNBELIEVED = (MasterSignatureNotGiven, MasterSignatureInvalid, MasterSignatureStale, MasterCertificateInvalid)
 UNBELIEVED = "UNAUTHENTICATED"  # the code of the RequestException that such a refusal becomes
 _LOOK = 1.0  # seconds to find out why nobody answers
 _IS_IT_RIGHT = "does the master run, and is its address right (Master.my_address)?"
@@ -172,8 +173,8 @@ class MasterClient:
 
 
 def _failure(error: grpc.aio.AioRpcError, peer: str, token: str) -> MasterResponseException | RequestException:
-    """What a failed call raises. A master that does not believe a signature has said nothing of the session: a secret
-    or a clock may be set right, or that was another master."""
+    """What a failed call raises. A master that does not believe a signature or certificate has said nothing of the
+    session: a secret or a clock may be set right, or that was another master."""
     failure = master_error(error, peer, token)
     if isinstance(failure, _UNBELIEVED):
         return RequestException(f"{peer} does not believe this slave: {failure.message}", UNBELIEVED)

@@ -19,8 +19,8 @@ from interaction.exception import (
     PayloadError,
     ResponseException,
 )
-from interaction.rpc import convert, payload, signing
-from interaction.rpc.guard import BY_MASTER, Gatekeeper, Guard
+from interaction.rpc import certificates, convert, payload, signing
+from interaction.rpc.guard import BY_MASTER, Check, Gatekeeper, Guard
 from interaction.rpc.reading import sentence
 from interaction.rpc.server import Server
 from interaction.rpc.signing import SignatureCheck
@@ -55,6 +55,9 @@ class HeartbeatHandler(Protocol):
 class MasterHandler(Gatekeeper, Protocol):
     """What decides, behind the service. Each method may raise a ResponseException: the call is refused with it."""
 
+    def recognises(self, token: str, names: frozenset[str]) -> bool:
+        """Whether who has these names in their certificate is the slave of that session."""
+
     def open_heartbeat(self, token: str, end: Callable[[str | None], None]) -> HeartbeatHandler:
         """A slave opens a heartbeat stream. `end` ends it: None says that a newer one has taken its place, a text that
         the session is over, and why."""
@@ -66,7 +69,8 @@ class MasterHandler(Gatekeeper, Protocol):
 def master_server(options: MasterOptions, checker: Checker, handler: MasterHandler) -> Server:
     """A server for a master's handler. `checker` checks the signatures."""
     signatures = SignatureCheck(SERVICE, checker, signing.BY_MASTER)
-    guard = Guard(SERVICE, options.channel, BY_MASTER, handler, [signatures])
+    checks: list[Check] = [*certificates.by_master(options.tls, handler), signatures]
+    guard = Guard(SERVICE, options.channel, BY_MASTER, handler, checks)
     servicer = MasterServicer(handler)
 
     def add(server: grpc.aio.Server) -> None:

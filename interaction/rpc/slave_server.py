@@ -15,7 +15,7 @@ from interaction.config import ASSUMED_MAX_MESSAGE_BYTES, SlaveOptions
 from interaction.core.model import ConnectAnswer, ConnectOffer, Data, Identity, TaskOffer
 from interaction.core.signature import claim_of
 from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid, SlaveSignatureInvalid
-from interaction.rpc import convert, payload, signing
+from interaction.rpc import certificates, convert, payload, signing
 from interaction.rpc.guard import BY_SLAVE, Gatekeeper, Guard
 from interaction.rpc.insist import insist
 from interaction.rpc.server import Server
@@ -54,7 +54,7 @@ def slave_server(options: SlaveOptions, handler: SlaveHandler) -> Server:
     """A server for a slave's handler."""
     checker = checker_of(options.secret, "slave", handler.identity().incarnation)
     signatures = SignatureCheck(SERVICE, checker, signing.BY_SLAVE)
-    guard = Guard(SERVICE, options.channel, BY_SLAVE, handler, [signatures])
+    guard = Guard(SERVICE, options.channel, BY_SLAVE, handler, [*certificates.by_slave(options.tls), signatures])
     servicer = SlaveServicer(handler, options)
     return Server(
         options,

@@ -68,6 +68,8 @@ class _SlaveErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlaveE
     """PERMISSION_DENIED. The signature is right, and was made too long ago by the slave's clock, or too far ahead (the message
     says by how many seconds the clocks differ), or came before, or is for another slave.
     """
+    SLAVE_ERROR_CODE_CERTIFICATE_INVALID: _SlaveErrorCode.ValueType  # 801
+    """PERMISSION_DENIED. The slave tells masters from slaves by their certificates, and the caller's is no master's."""
 
 class SlaveErrorCode(_SlaveErrorCode, metaclass=_SlaveErrorCodeEnumTypeWrapper):
     """How a failure looks. Every refusal that either side decides is a gRPC status whose details (the trailing metadata
@@ -147,6 +149,8 @@ SLAVE_ERROR_CODE_SIGNATURE_STALE: SlaveErrorCode.ValueType  # 703
 """PERMISSION_DENIED. The signature is right, and was made too long ago by the slave's clock, or too far ahead (the message
 says by how many seconds the clocks differ), or came before, or is for another slave.
 """
+SLAVE_ERROR_CODE_CERTIFICATE_INVALID: SlaveErrorCode.ValueType  # 801
+"""PERMISSION_DENIED. The slave tells masters from slaves by their certificates, and the caller's is no master's."""
 Global___SlaveErrorCode: _TypeAlias = SlaveErrorCode  # noqa: Y015
 
 class _MasterErrorCode:
@@ -187,6 +191,10 @@ class _MasterErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Maste
     """PERMISSION_DENIED. The signature is right, and was made too long ago by the master's clock, or too far ahead (the message
     says by how many seconds the clocks differ), or came before.
     """
+    MASTER_ERROR_CODE_CERTIFICATE_INVALID: _MasterErrorCode.ValueType  # 801
+    """PERMISSION_DENIED. The master tells masters from slaves by their certificates, and the caller's is no slave's, or of
+    another slave than the session's.
+    """
 
 class MasterErrorCode(_MasterErrorCode, metaclass=_MasterErrorCodeEnumTypeWrapper):
     """What a master answers with."""
@@ -222,5 +230,9 @@ MASTER_ERROR_CODE_SIGNATURE_INVALID: MasterErrorCode.ValueType  # 702
 MASTER_ERROR_CODE_SIGNATURE_STALE: MasterErrorCode.ValueType  # 703
 """PERMISSION_DENIED. The signature is right, and was made too long ago by the master's clock, or too far ahead (the message
 says by how many seconds the clocks differ), or came before.
+"""
+MASTER_ERROR_CODE_CERTIFICATE_INVALID: MasterErrorCode.ValueType  # 801
+"""PERMISSION_DENIED. The master tells masters from slaves by their certificates, and the caller's is no slave's, or of
+another slave than the session's.
 """
 Global___MasterErrorCode: _TypeAlias = MasterErrorCode  # noqa: Y015

@@ -33,8 +33,9 @@ class MasterServiceStub:
     `signature` where both sides have a secret, as SlaveService says; a stream is signed once, at its opening. A master
     checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN), the channel
     (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), that there is a token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID where it is
-    malformed), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
-    (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature is not
+    malformed), the certificate, where it tells slaves by theirs (CERTIFICATE_INVALID, as SlaveService says; whether it is
+    that of the session's slave comes after the token), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
+    (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature or certificate is not
     believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
     answered. It goes on trying as after a failure of the transport, until its lease is over. A master knows a token from the
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
@@ -110,8 +111,9 @@ class MasterServiceAsyncStub(MasterServiceStub):
     `signature` where both sides have a secret, as SlaveService says; a stream is signed once, at its opening. A master
     checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN), the channel
     (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), that there is a token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID where it is
-    malformed), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
-    (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature is not
+    malformed), the certificate, where it tells slaves by theirs (CERTIFICATE_INVALID, as SlaveService says; whether it is
+    that of the session's slave comes after the token), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
+    (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature or certificate is not
     believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
     answered. It goes on trying as after a failure of the transport, until its lease is over. A master knows a token from the
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
@@ -183,8 +185,9 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
     `signature` where both sides have a secret, as SlaveService says; a stream is signed once, at its opening. A master
     checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN), the channel
     (CHANNEL_NOT_GIVEN, CHANNEL_INVALID), that there is a token (SLAVE_TOKEN_NOT_GIVEN, SLAVE_TOKEN_INVALID where it is
-    malformed), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
-    (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature is not
+    malformed), the certificate, where it tells slaves by theirs (CERTIFICATE_INVALID, as SlaveService says; whether it is
+    that of the session's slave comes after the token), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
+    (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature or certificate is not
     believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
     answered. It goes on trying as after a failure of the transport, until its lease is over. A master knows a token from the
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered

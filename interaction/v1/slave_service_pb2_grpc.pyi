@@ -66,6 +66,15 @@ class SlaveServiceStub:
     token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
     TLS sees to that.
 
+    Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one
+    `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` among its URIs (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_`
+    and `-`) is that master's or slave's. A side whose own is of that kind, or whose operator has said by which names it knows
+    the others, refuses with CERTIFICATE_INVALID, in all but Ping: a slave whoever is no master of its cluster, a master
+    whoever is no slave of it, and for a session whoever is another slave than the one that called first by its token, which
+    nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
+    these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
+    dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
+
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
     SYSTEM_SHUTTING_DOWN; everything else goes on, a Connect that resumes its session included. A slave shuts down from the
@@ -73,7 +82,8 @@ class SlaveServiceStub:
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
-    MASTER_TOKEN_INVALID where it is malformed); the signature, where it has a secret (SIGNATURE_NOT_FOUND where it is
+    MASTER_TOKEN_INVALID where it is malformed); the certificate, where it tells masters by theirs (CERTIFICATE_INVALID); the
+    signature, where it has a secret (SIGNATURE_NOT_FOUND where it is
     missing, SIGNATURE_INVALID, then SIGNATURE_STALE by its time), and where it has none that there is none
     (SIGNATURE_INVALID); then, in all but Connect, whose the token is (SLAVE_NOT_CONNECTED without a session,
     MASTER_TOKEN_INVALID with another's); the rest of the signature (SIGNATURE_STALE). All this before it reads the message,
@@ -247,6 +257,15 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
     TLS sees to that.
 
+    Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one
+    `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` among its URIs (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_`
+    and `-`) is that master's or slave's. A side whose own is of that kind, or whose operator has said by which names it knows
+    the others, refuses with CERTIFICATE_INVALID, in all but Ping: a slave whoever is no master of its cluster, a master
+    whoever is no slave of it, and for a session whoever is another slave than the one that called first by its token, which
+    nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
+    these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
+    dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
+
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
     SYSTEM_SHUTTING_DOWN; everything else goes on, a Connect that resumes its session included. A slave shuts down from the
@@ -254,7 +273,8 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
-    MASTER_TOKEN_INVALID where it is malformed); the signature, where it has a secret (SIGNATURE_NOT_FOUND where it is
+    MASTER_TOKEN_INVALID where it is malformed); the certificate, where it tells masters by theirs (CERTIFICATE_INVALID); the
+    signature, where it has a secret (SIGNATURE_NOT_FOUND where it is
     missing, SIGNATURE_INVALID, then SIGNATURE_STALE by its time), and where it has none that there is none
     (SIGNATURE_INVALID); then, in all but Connect, whose the token is (SLAVE_NOT_CONNECTED without a session,
     MASTER_TOKEN_INVALID with another's); the rest of the signature (SIGNATURE_STALE). All this before it reads the message,
@@ -424,6 +444,15 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
     token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
     TLS sees to that.
 
+    Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one
+    `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` among its URIs (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_`
+    and `-`) is that master's or slave's. A side whose own is of that kind, or whose operator has said by which names it knows
+    the others, refuses with CERTIFICATE_INVALID, in all but Ping: a slave whoever is no master of its cluster, a master
+    whoever is no slave of it, and for a session whoever is another slave than the one that called first by its token, which
+    nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
+    these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
+    dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
+
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
     SYSTEM_SHUTTING_DOWN; everything else goes on, a Connect that resumes its session included. A slave shuts down from the
@@ -431,7 +460,8 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
 
     A slave checks, in this order and before anything else: that it is not shutting down (SYSTEM_SHUTTING_DOWN); the channel
     (CHANNEL_NOT_FOUND where it is missing, CHANNEL_INVALID); the token (MASTER_TOKEN_NOT_FOUND where it is missing,
-    MASTER_TOKEN_INVALID where it is malformed); the signature, where it has a secret (SIGNATURE_NOT_FOUND where it is
+    MASTER_TOKEN_INVALID where it is malformed); the certificate, where it tells masters by theirs (CERTIFICATE_INVALID); the
+    signature, where it has a secret (SIGNATURE_NOT_FOUND where it is
     missing, SIGNATURE_INVALID, then SIGNATURE_STALE by its time), and where it has none that there is none
     (SIGNATURE_INVALID); then, in all but Connect, whose the token is (SLAVE_NOT_CONNECTED without a session,
     MASTER_TOKEN_INVALID with another's); the rest of the signature (SIGNATURE_STALE). All this before it reads the message,

@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
         "waiters",
     },
     "slave": {"rpc", "core", "address", "config", "exception", "secret", "tls", "version"},
-    "rpc": {"core", "address", "config", "exception", "secret", "text", "tls", "version", "v1", "waiters"},
+    "rpc": {"core", "address", "config", "exception", "roles", "secret", "text", "tls", "version", "v1", "waiters"},
     "journal": {"core", "exception", "waiters"},
     "core": {"config", "exception"},
     "config": {"address", "secret", "tls"},

@@ -8,6 +8,7 @@ from interaction.core.recovery import FEW, IN_FLIGHT, LONGEST_PAUSE, Recovery, R
 from interaction.core.session import Session
 from interaction.exception import (
     ResponseException,
+    SlaveCertificateInvalid,
     SlaveMasterTokenInvalid,
     SlaveSignatureInvalid,
     SlaveSignatureNotFound,
@@ -33,6 +34,7 @@ def sessions(number: int) -> dict[str, Session]:
         (SlaveMasterTokenInvalid(), False, Refused.OVER),
         (SlaveSlaveConnectionRefused(), False, Refused.OVER),
         (SlaveSystemShuttingDown(), True, Refused.OVER),
+        (SlaveCertificateInvalid(), False, Refused.UNBELIEVED),
         (SlaveSignatureNotFound(), False, Refused.UNBELIEVED),
         (SlaveSignatureInvalid(), True, Refused.UNBELIEVED),
         (SlaveSignatureStale(), False, Refused.UNBELIEVED),

@@ -1,0 +1,293 @@
+"""Certificates say who: only a master opens sessions and hands over tasks, and only a session's slave speaks for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import trustme
+
+from interaction import TLS, Master, SlaveConnectionProxy, SlavePool
+from interaction.certs import fleet as certs
+from interaction.exception import LossReason, RequestException, SlaveCertificateInvalid
+from interaction.v1 import master_service_pb2 as to_master
+from interaction.v1 import master_service_pb2_grpc, slave_service_pb2_grpc, task_pb2
+from interaction.v1 import slave_service_pb2 as to_slave
+from tests.contract.conftest import MakeMaster, MakeSlave, Worker, plain_and_aio
+from tests.contract.holding import Holder, wait_until
+from tests.contract.slave_programs import WAIT
+from tests.contract.test_tls import assert_works, pem_of
+from tests.contract.wire import (
+    CHANNEL_GIVEN,
+    FORBIDDEN,
+    SUM,
+    duration_of,
+    metadata_of,
+    new_id,
+    new_token,
+    payload_of,
+    refused,
+)
+
+facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
+TRIES = 100
+REFUSED = (FORBIDDEN, "CERTIFICATE_INVALID")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders of a master, and of the slaves `one` and `other`."""
+    folder = certs.create(tmp_path_factory.mktemp("fleet") / "certs", "lab.example", "trainer")
+    for name in ("one", "other"):
+        certs.new_slave(folder, name)
+    return folder
+
+
+@pytest.fixture
+def master_tls(place: Path) -> TLS:
+    return TLS.from_folder(place)
+
+
+@pytest.fixture
+def one(place: Path) -> TLS:
+    return TLS.from_folder(place / "slaves/one")
+
+
+@pytest.fixture
+def other(place: Path) -> TLS:
+    return TLS.from_folder(place / "slaves/other")
+
+
+@contextmanager
+def channel_by(tls: TLS, port: int, name: str) -> Iterator[grpc.Channel]:
+    """A channel of somebody who has that certificate."""
+    credentials = grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
+    options = [("grpc.ssl_target_name_override", name), ("grpc.enable_http_proxy", 0)]
+    with grpc.secure_channel(f"127.0.0.1:{port}", credentials, options) as channel:
+        yield channel
+
+
+def token_of(connection: SlaveConnectionProxy, slave: Worker) -> str:
+    """What a thief would have to steal."""
+    return slave._interaction._desk._engagement.token  # the slave has it in its memory
+
+
+class Asked(Worker):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.asked: list[object] = []
+
+    def _before_connection(self, data: object) -> None:
+        self.asked.append(data)
+
+
+@pytest.mark.parametrize("fast_road", [True, False])
+def test_a_fleet_of_its_own_works_by_one_argument(
+    make_master: MakeMaster, make_slave: MakeSlave, master_tls: TLS, one: TLS, fast_road: bool
+) -> None:
+    slave = make_slave(Worker, tls=one, fast_road=fast_road)
+    master = make_master(Master, tls=master_tls)
+    for _ in range(2):
+        assert_works(master.new_connection("conn", "127.0.0.1", slave.port))
+    assert slave.lost == []
+
+
+def test_a_pool_of_two_slaves_works(make_master: MakeMaster, make_slave: MakeSlave, place: Path) -> None:
+    slaves = [make_slave(Worker, tls=TLS.from_folder(place / "slaves" / name)) for name in ("one", "other")]
+    with Master("127.0.0.1", 0, channel=7, tls=TLS.from_folder(place)) as master:
+        connections = [master.new_connection(str(slave.port), "127.0.0.1", slave.port) for slave in slaves]
+        for connection in connections:
+            connection.connect()
+        with SlavePool(master) as pool:
+            assert list(pool.map([{"a": n, "b": 1} for n in range(50)])) == [{"sum": n + 1} for n in range(50)]
+    assert sum(len(slave.ran) for slave in slaves) == 50
+
+
+def calls_of_a_master(channel: grpc.Channel, address: str) -> dict[str, Callable[[str], tuple[Any, str]]]:
+    """The calls of SlaveService that a slave's certificate is refused, each with a token."""
+    stub = slave_service_pb2_grpc.SlaveServiceStub(channel)
+    task = task_pb2.Task(id=new_id(), data=payload_of(SUM))
+    connect = to_slave.ConnectRequest(master_address=address, lease=duration_of(10))
+
+    def work(token: str) -> tuple[Any, str]:
+        return refused(lambda: list(stub.Work(iter(()), metadata=metadata_of(token), timeout=WAIT)))
+
+    return {
+        "Connect": lambda token: refused(stub.Connect, connect, metadata=metadata_of(token), timeout=WAIT),
+        "Disconnect": lambda token: refused(
+            stub.Disconnect, to_slave.DisconnectRequest(), metadata=metadata_of(token), timeout=WAIT
+        ),
+        "NewTask": lambda token: refused(
+            stub.NewTask, to_slave.NewTaskRequest(task=task), metadata=metadata_of(token), timeout=WAIT
+        ),
+        "CancelTask": lambda token: refused(
+            stub.CancelTask, to_slave.CancelTaskRequest(), metadata=metadata_of(token), timeout=WAIT
+        ),
+        "Work": work,
+    }
+
+
+def test_a_slaves_certificate_opens_no_session(make_slave: MakeSlave, one: TLS, other: TLS) -> None:
+    """Before, it was a member's like any other: its tasks ran."""
+    slave = make_slave(Asked, tls=one)
+    thief = make_slave(Worker, tls=other)
+    with channel_by(other, slave.port, "slave.lab.example") as channel:
+        call = calls_of_a_master(channel, f"https://127.0.0.1:{thief.port}")
+        assert {call["Connect"](new_token()) for _ in range(TRIES)} == {REFUSED}
+        assert {name: each(new_token()) for name, each in call.items()} == dict.fromkeys(call, REFUSED)
+        slave_service_pb2_grpc.SlaveServiceStub(channel).Ping(to_slave.SlaveServicePingRequest(), timeout=WAIT)
+    assert (slave.asked, slave.ran) == ([], [])
+
+
+def test_a_stolen_token_is_of_no_use_to_a_slave(
+    make_master: MakeMaster, make_slave: MakeSlave, master_tls: TLS, one: TLS, other: TLS
+) -> None:
+    slave = make_slave(Worker, tls=one)
+    with make_master(Master, tls=master_tls).new_connection("conn", "127.0.0.1", slave.port) as connection:
+        token = token_of(connection, slave)
+        with channel_by(other, slave.port, "slave.lab.example") as channel:
+            call = calls_of_a_master(channel, "https://127.0.0.1:1")
+            for name in ("NewTask", "Work", "Disconnect"):
+                assert {call[name](token) for _ in range(TRIES)} == {REFUSED}, name
+        assert connection.new_task(SUM).start().join(WAIT).result == {"sum": 3}
+    assert slave.ran == [SUM]
+
+
+@pytest.mark.parametrize("whose", ["other", "the master's"])
+def test_nobody_else_beats_and_reports_for_a_session(
+    make_master: MakeMaster, make_slave: MakeSlave, master_tls: TLS, one: TLS, other: TLS, whose: str
+) -> None:
+    """Before, the token was enough: a result that another slave made up was the task's."""
+    slave = make_slave(Worker, tls=one)
+    master = make_master(Master, tls=master_tls, heartbeat_tolerance=5.0)
+    with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
+        task = connection.new_task({"wait": 1}).start()
+        assert slave.running.wait(WAIT)
+        brought = (CHANNEL_GIVEN, ("token", token_of(connection, slave)))
+        with channel_by(other if whose == "other" else master_tls, master.port, "master.lab.example") as channel:
+            stub = master_service_pb2_grpc.MasterServiceStub(channel)
+            made_up = to_master.ReportResultRequest(
+                result=task_pb2.TaskResult(
+                    task_id=task.id,
+                    status=task_pb2.TASK_RESULT_STATUS_COMPLETED,
+                    result=payload_of({"mine": 1}),
+                )
+            )
+            for _ in range(TRIES):
+                assert refused(stub.ReportResult, made_up, metadata=brought, timeout=WAIT) == REFUSED
+                leaving = to_master.HeartbeatRequest(sequence=9, leaving=to_master.HeartbeatLeaving(reason="I left"))
+                beats = iter([leaving])
+                assert (
+                    refused(lambda beats=beats: list(stub.Heartbeat(beats, metadata=brought, timeout=WAIT))) == REFUSED
+                )
+        assert connection.is_connected
+        slave.go_on.set()
+        assert task.join(WAIT).result == {"waited": 1}
+    assert slave.lost == []
+
+
+def test_who_stands_where_a_master_is_said_to_be_has_to_be_one(
+    make_master: MakeMaster, make_slave: MakeSlave, master_tls: TLS, one: TLS, other: TLS
+) -> None:
+    """A slave's certificate at the master's address is told no token."""
+    impostor, slave = make_slave(Worker, tls=other), make_slave(Worker, tls=one)
+    master = make_master(
+        Master, tls=master_tls, my_address=f"https://127.0.0.1:{impostor.port}", heartbeat_tolerance=2.0
+    )
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    try:
+        connection.connect()
+    except Exception:  # noqa: BLE001 - that may be found out before, or after
+        assert not connection.is_connected
+    else:
+        assert slave.lost_connection.wait(WAIT)
+        wait_until(lambda: connection.lost_reason is LossReason.SILENT)
+
+
+def test_who_stands_where_a_slave_is_said_to_be_has_to_be_one(make_master: MakeMaster, master_tls: TLS) -> None:
+    impostor, master = make_master(Master, tls=master_tls), make_master(Master, tls=master_tls)
+    with pytest.raises(RequestException, match=r"is not for 'slave\.lab\.example'"):
+        master.new_connection("conn", "127.0.0.1", impostor.port).connect()
+
+
+def test_another_cluster_of_the_same_authority_is_another(
+    make_master: MakeMaster, make_slave: MakeSlave, place: Path, one: TLS, tmp_path: Path
+) -> None:
+    from interaction.certs import issue
+    from interaction.roles import member
+
+    by = issue.Pair(*((place / "authority" / name).read_bytes() for name in ("authority.pem", "key.pem")))
+    pair = issue.identity(by, member("elsewhere", "master", "trainer"), ["127.0.0.1"], 2)
+    slave = make_slave(Asked, tls=one)
+    theirs = TLS(pair.certificate, pair.key, by.certificate, mutual=True, server_name="slave.lab.example")
+    with pytest.raises(SlaveCertificateInvalid, match="Connect is for a master, and the certificate"):
+        make_master(Master, tls=theirs).new_connection("conn", "127.0.0.1", slave.port).connect()
+    assert slave.asked == []
+
+
+# Certificates of another authority.
+
+
+def issued(authority: trustme.CA, *names: str, **options: Any) -> TLS:
+    made = authority.issue_cert(*names, "127.0.0.1", common_name=options.pop("common_name", None))
+    certificate = b"".join(blob.bytes() for blob in made.cert_chain_pems)
+    return TLS(certificate, made.private_key_pem.bytes(), pem_of(authority), mutual=True, **options)
+
+
+PATTERNS = {"masters": ["trainer-?.example", "boss"], "slaves": ["*.nodes.example"]}
+
+
+@pytest.mark.parametrize("named", [{"names": ["TRAINER-1.example"]}, {"names": [], "common_name": "boss"}])
+def test_patterns_say_who_is_what(make_master: MakeMaster, make_slave: MakeSlave, named: dict[str, Any]) -> None:
+    authority = trustme.CA()
+    options = {key: value for key, value in named.items() if key != "names"}
+    slave = make_slave(Worker, tls=issued(authority, "a.nodes.example", **PATTERNS))
+    good = issued(authority, *named["names"], **options, **PATTERNS)
+    assert_works(make_master(Master, tls=good).new_connection("conn", "127.0.0.1", slave.port))
+    for bad in ("trainer-11.example", "b.nodes.example", "example"):
+        master = make_master(Master, tls=issued(authority, bad, **PATTERNS))
+        with pytest.raises(SlaveCertificateInvalid):
+            master.new_connection("conn", "127.0.0.1", slave.port).connect()
+
+
+def test_a_slave_that_no_pattern_names_is_not_heard(make_master: MakeMaster, make_slave: MakeSlave) -> None:
+    authority = trustme.CA()
+    slave = make_slave(Worker, tls=issued(authority, "a.elsewhere.example"))
+    master = make_master(Master, tls=issued(authority, "trainer-1.example", **PATTERNS), heartbeat_tolerance=2.0)
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    try:
+        connection.connect()
+    except Exception:  # noqa: BLE001 - as above
+        assert not connection.is_connected
+    else:
+        assert slave.lost_connection.wait(WAIT)
+        wait_until(lambda: connection.lost_reason is LossReason.SILENT)
+
+
+def test_without_names_and_patterns_a_certificate_says_member_as_before(
+    make_master: MakeMaster, make_slave: MakeSlave
+) -> None:
+    authority = trustme.CA()
+    slave = make_slave(Worker, tls=issued(authority, "a.nodes.example"))
+    assert_works(
+        make_master(Master, tls=issued(authority, "b.nodes.example")).new_connection("conn", "127.0.0.1", slave.port)
+    )
+
+
+def test_a_pacemaker_is_its_slave(make_master: MakeMaster, place: Path, tmp_path: Path) -> None:
+    """It beats while a task holds the GIL, by the slave's own certificate."""
+    for name, called in (("certificate", "me.pem"), ("key", "me.key"), ("authority", "ca.pem")):
+        shutil.copy(place / "slaves/one" / f"{name}.pem", tmp_path / called)
+    master = make_master(Master, tls=TLS.from_folder(place), heartbeat_tolerance=3.0, request_timeout=30.0)
+    slave = Holder("--tls", str(tmp_path), "--mutual")
+    try:
+        with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
+            assert connection.new_task({"hold": 5.0}).start().join(WAIT).status.name == "COMPLETED"
+            assert connection.is_connected
+    finally:
+        slave.close()
