@@ -35,6 +35,8 @@ DEFAULT_REQUEST_TIMEOUT = 30.0
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 MIN_MAX_MESSAGE_BYTES = 64 * 1024
 MAX_MAX_MESSAGE_BYTES = 2**31 - 1
+# Of a payload's JSON text: what is large goes in buffers. Both sides go by it, so it is no option.
+MAX_JSON_BYTES = 8 * 1024 * 1024
 # What a peer reads that did not say: gRPC's own default.
 ASSUMED_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 

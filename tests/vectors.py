@@ -31,7 +31,7 @@ def whole(parts: str | list[Any]) -> str:
 PLAIN: dict[str, Callable[[Any], Any]] = {
     "null": lambda said: None,
     "boolean": lambda said: said,
-    "text": lambda said: said,
+    "text": lambda said: whole(said),
     "bytes": bytes.fromhex,
     "integer": lambda said: int(whole(said)),
     "hexadecimal": lambda said: int(whole(said), 16),

@@ -74,6 +74,7 @@ const renamed = (object, name) => Object.fromEntries(Object.entries(object).map(
 const isMapping = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
 const NUMBERS = ['NaN', 'Infinity', '-Infinity'];
 const DEEPEST = 200;
+const LONGEST = 8 * 1024 * 1024; // bytes of JSON, which everybody refuses beyond
 const DEEPEST_VALUE = 30; // protobuf libraries read 100 messages in one another, and a level is up to 3
 
 // What JSON lacks, read and written as payload.proto says. Bytes, arrays and huge integers are refused, not misread.
@@ -102,10 +103,17 @@ function integer(digits) {
   throw new Error(`${digits.slice(0, 40)} can't be held here`);
 }
 
+function checkLength(text) {
+  const length = Buffer.byteLength(text);
+  if (length > LONGEST) throw new Error(`the JSON text has ${length} bytes, and ${LONGEST} are read`);
+  return text;
+}
+
 // JSON as the contract has it. A number that a double can't hold is refused, and not rounded.
 function parsed(text) {
+  checkLength(text);
   const value = JSON.parse(text);
-  for (const [number] of text.replace(/"(?:[^"\\]|\\.)*"/g, '').matchAll(/-?\d[\d.eE+-]*/g)) {
+  for (const [number] of text.replace(/\\./g, '').replace(/"[^"]*"/g, '').matchAll(/-?\d[\d.eE+-]*/g)) {
     if (!/[.eE]/.test(number)) integer(number);
     else if (!Number.isFinite(Number(number))) throw new Error(`${number.slice(0, 40)} is beyond every double`);
   }
@@ -117,7 +125,7 @@ function written(_, value) {
   return isMapping(value) ? renamed(value, (key) => key.replace(/^\$/, () => '$$')) : value;
 }
 
-const payloadOf = (value) => ({ json: JSON.stringify(value ?? {}, written) });
+const payloadOf = (value) => ({ json: checkLength(JSON.stringify(value ?? {}, written)) });
 
 // What a payload holds.
 function valueOf(payload) {

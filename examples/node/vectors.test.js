@@ -32,7 +32,7 @@ function nested({ nested: levels, key, in: inside }) {
 const KINDS = {
   null: () => null,
   boolean: (said) => said,
-  text: (said) => said,
+  text: whole,
   float: double,
   integer: (said) => integer(whole(said)),
   list: (said) => said.map(meant),

@@ -21,17 +21,18 @@ class PayloadError(ValueError):
 
 
 class PayloadTooLarge(PayloadError):
-    """Data over the message limit.
+    """Data over the message limit, or whose JSON text is more than is read.
 
     Attributes:
-        size: the size of the data on the wire, in bytes.
-        limit: what the smaller of both sides' limits leaves for data, in bytes.
+        size: the size of the data on the wire, in bytes; where `problem` speaks of its JSON text, that of the text.
+        limit: what the smaller of both sides' limits leaves for data, in bytes; likewise.
     """
 
-    def __init__(self, path: str, size: int, limit: int) -> None:
-        super().__init__(path, f"{size:,} bytes are more than the message limit allows ({limit:,} bytes)")
+    def __init__(self, path: str, size: int, limit: int, problem: str = "") -> None:
+        told = problem or f"{size:,} bytes are more than the message limit allows ({limit:,} bytes)"
+        super().__init__(path, told)
         self.size = size
         self.limit = limit
 
-    def __reduce__(self) -> tuple[type[PayloadTooLarge], tuple[str, int, int]]:
-        return type(self), (self.path, self.size, self.limit)
+    def __reduce__(self) -> tuple[type[PayloadTooLarge], tuple[str, int, int, str]]:
+        return type(self), (self.path, self.size, self.limit, self.problem)

@@ -168,14 +168,16 @@ def _copy(into: payload_pb2.Payload, data: Encoded) -> None:
 def pack_task(offer: TaskOffer, room: int) -> bytes:
     """A task for another process of this slave, whose report may take `room` bytes."""
     task = task_pb2.Task()
-    write_task(task, offer.task_id, payload.encode(offer.data, "data"))
+    write_task(task, offer.task_id, payload.encode(offer.data, "data", stays=True))
     return room.to_bytes(8, "big") + memory.packed(task)
 
 
 def unpack_task(content: bytes) -> tuple[TaskOffer, int]:
     """What `pack_task` has packed; the digest stays behind."""
     task = task_pb2.Task.FromString(content[8:])
-    return TaskOffer(task.id, payload.decode_mapping(task.data, "data"), b""), int.from_bytes(content[:8], "big")
+    return TaskOffer(task.id, payload.decode_mapping(task.data, "data", stays=True), b""), int.from_bytes(
+        content[:8], "big"
+    )
 
 
 def read_result(message: task_pb2.TaskResult) -> TaskResult:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import sys
 from typing import TYPE_CHECKING, Any
+
+from interaction.rpc.unfit import shown
 
 if TYPE_CHECKING:
     import numpy
 
 _KINDS = "biufcmMSU"  # no objects (they would need pickle), no records, no raw void
 _MAX_DIMENSIONS = 64  # NumPy's own limit since 2.0
+_MAX_SIZE = 2**63  # of a dimension: the product of longer numbers takes a second, and none is a size
+_LARGE = 64 * 1024  # bytes; content that is longer is not copied
 _DTYPE = re.compile(
     r"\|[biu]1|[<>][iu][248]|[<>]f(2|4|8|16)|[<>]c(8|16|32)|\|S[1-9][0-9]{0,8}|[<>]U[1-9][0-9]{0,7}"
     r"|[<>][mM]8(\[([1-9][0-9]{0,8})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?"
@@ -59,12 +64,16 @@ def take_apart(array: numpy.ndarray[Any, Any]) -> tuple[str, list[int], bytes]:
     return array.dtype.str, list(array.shape), array.tobytes()
 
 
-def put_together(dtype: object, shape: object, content: bytes) -> numpy.ndarray[Any, Any]:
-    """The array, writable. Raises ValueError for parts that do not fit each other."""
+def put_together(dtype: object, shape: object, content: io.BytesIO) -> numpy.ndarray[Any, Any]:
+    """The array, writable. Raises ValueError for parts that do not fit each other.
+
+    Content that is large is not copied: the array writes to it. Of bytes that it alone holds a BytesIO gives a view for
+    that, and of others it makes a copy.
+    """
     if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
-        raise ValueError(f"dtype {dtype!r:.40} can't be read")
-    if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError(f"shape {shape!r:.80} can't be read")
+        raise ValueError(f"dtype {shown(dtype)} can't be read")
+    if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(map(_is_size, shape)):
+        raise ValueError("a shape is a list of at most 64 integers from 0, and this is none")
     try:
         import numpy
     except ImportError:
@@ -76,9 +85,24 @@ def put_together(dtype: object, shape: object, content: bytes) -> numpy.ndarray[
     if kind.itemsize == 0:  # NumPy would make each element one of a character: any amount of memory for no bytes
         raise ValueError(f"dtype {dtype!r} can't be read")
     expected = math.prod(shape) * kind.itemsize
-    if expected != len(content):
-        raise ValueError(f"{len(content)} bytes are no array of dtype {dtype} and shape {shape}")
+    view = content.getbuffer()
+    if expected != len(view):
+        raise ValueError(f"{len(view)} bytes are no array of dtype {dtype} and shape {shape}")
     if expected == 0:
+        return _of_nothing(shape, kind)
+    array: numpy.ndarray[Any, Any] = numpy.frombuffer(view, kind).reshape(shape)
+    return array if expected > _LARGE else array.copy()
+
+
+def _is_size(number: object) -> bool:
+    return type(number) is int and 0 <= number < _MAX_SIZE
+
+
+def _of_nothing(shape: list[int], kind: numpy.dtype[Any]) -> numpy.ndarray[Any, Any]:
+    """An array without elements, for which NumPy takes the room of one."""
+    import numpy
+
+    try:
         return numpy.zeros(shape, kind)
-    array: numpy.ndarray[Any, Any] = numpy.frombuffer(content, kind).reshape(shape).copy()
-    return array
+    except MemoryError:
+        raise ValueError(f"there is no memory for an element of dtype {kind.str}, and the array has none") from None

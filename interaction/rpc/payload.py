@@ -8,36 +8,39 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from google.protobuf import struct_pb2
 
 from interaction.exception import PayloadError
 from interaction.rpc import memory, ndarray
+from interaction.rpc.collector import without_collector
 from interaction.rpc.encoded import Encoded, check_size, field_size
+from interaction.rpc.fields import LEFT_OUT
 from interaction.rpc.plain import MAX_DEPTH, MAX_VALUE_DEPTH, is_plain
+from interaction.rpc.restore import TOO_DEEP, Reader, plain_of, too_deep
 from interaction.rpc.strict_json import DECODER, check_escapes, holds_half_a_character
+from interaction.rpc.text_limit import check_text, too_long
 from interaction.rpc.unfit import Unfit
 from interaction.v1 import payload_pb2
 
 # Python refuses to write and read longer decimal integers (sys.set_int_max_str_digits); beyond, base 16 takes over.
 _LARGEST_DECIMAL = 10**4000
-_HEXADECIMAL = re.compile("0|-?[1-9a-f][0-9a-f]*")
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
-_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_LONG = 256 * 1024  # characters of JSON, from which on the collector has much to look at
+_LEFT_OUT = re.compile(f"{LEFT_OUT}([0-9]{{1,20}})")
 _CARRIED = "None, bool, int, float, str, bytes, lists, tuples, mappings, NumPy arrays and NumPy's plain numbers"
 
 
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
-def encode(value: object, root: str, max_message_bytes: int | None = None) -> Encoded:
+def encode(value: object, root: str, max_message_bytes: int | None = None, *, stays: bool = False) -> Encoded:
     """Write a value of any carried type. `root` names it in an error's path, such as `data`.
+
+    `stays`: it was read once, and another process of this side reads it, of however much text it is.
 
     Raises:
         PayloadError: a value or key that can't be carried, with its path.
-        PayloadTooLarge: more than a message of that many bytes holds.
+        PayloadTooLarge: more than a message of that many bytes holds, or more text than is read.
         MemoryError: there is none for it.
     """
     buffers: Sequence[bytes] = ()
@@ -50,6 +53,8 @@ def encode(value: object, root: str, max_message_bytes: int | None = None) -> En
         except Unfit as unfit:
             raise unfit.told(root) from None
         buffers = writer.buffers
+    if not stays:
+        check_text(text, root)
     size = field_size(len(text)) + sum(field_size(len(buffer)) for buffer in buffers)
     if max_message_bytes is not None:
         check_size(size, root, max_message_bytes)
@@ -67,37 +72,57 @@ def encode_mapping(value: Mapping[str, Any] | None, root: str, max_message_bytes
     return encode({} if value is None else value, root, max_message_bytes)
 
 
-def decode(payload: payload_pb2.Payload, root: str) -> Any:
-    """Read a payload; one without content is an empty mapping. Raises PayloadError for what can't be read."""
-    buffers = payload.buffers
+def decode(payload: payload_pb2.Payload, root: str, *, stays: bool = False) -> Any:
+    """Read a payload; one without content is an empty mapping. Raises PayloadError for what can't be read.
+
+    It takes at most three times what came, and 64 MiB; a MemoryError says that those are not there, and nothing of what
+    came. `stays`: it is this side's own, as `encode` has written it.
+    """
     kind = payload.WhichOneof("content")
     if kind is None:
         return {}
     try:
         if kind == "value":
-            return _Reader(buffers).restored(_plain_of(payload.value, MAX_VALUE_DEPTH), 0)
+            return Reader(payload.buffers).restored(plain_of(payload.value, MAX_VALUE_DEPTH), 0)
         text = payload.json
-        plain, end = DECODER.raw_decode(text) if text[:1] > " " else (None, -1)
-        if end != len(text):  # whitespace around it, or what does not belong there
-            plain = DECODER.decode(text)
-        if "\\u" in text:
-            check_escapes(text, plain)
-        if not buffers and '"$' not in text and "\\u0024" not in text:  # the other way to write `$`
-            if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(plain):
-                raise Unfit(_TOO_DEEP)
-            return plain
-        return _Reader(buffers).restored(plain, 0)
+        if not stays:
+            check_text(text, root)
+        return _parsed(text, payload.buffers)
     except Unfit as unfit:
         raise unfit.told(root) from None
     except RecursionError:
-        raise PayloadError(root, _TOO_DEEP) from None
+        raise PayloadError(root, TOO_DEEP) from None
+    except PayloadError:
+        raise
     except ValueError as error:
+        if left_out := _LEFT_OUT.fullmatch(text):
+            raise too_long(root, int(left_out[1])) from None
         raise PayloadError(root, f"not JSON: {error}") from None
 
 
-def decode_mapping(payload: payload_pb2.Payload, root: str) -> dict[str, Any]:
-    """Read a payload that must hold a mapping. Raises PayloadError."""
-    value = decode(payload, root)
+def _parsed(text: str, buffers: Sequence[bytes]) -> Any:
+    plain = _read(text) if len(text) <= _LONG else without_collector(_read, text)
+    if "\\u" in text:
+        check_escapes(text, plain)
+    if buffers or '"$' in text or "\\u0024" in text:  # the other way to write `$`
+        return Reader(buffers).restored(plain, 0)
+    if text.count("[") + text.count("{") > MAX_DEPTH and too_deep(plain):
+        raise Unfit(TOO_DEEP)
+    return plain
+
+
+def _read(text: str) -> Any:
+    if text[:1] > " ":
+        plain, end = DECODER.raw_decode(text)
+        if end == len(text):
+            return plain
+        del plain  # there is something behind it, or whitespace
+    return DECODER.decode(text)
+
+
+def decode_mapping(payload: payload_pb2.Payload, root: str, *, stays: bool = False) -> dict[str, Any]:
+    """Read a payload that must hold a mapping, as :func:`decode`. Raises PayloadError."""
+    value = decode(payload, root, stays=stays)
     if not isinstance(value, dict):
         raise PayloadError(root, f"expected a mapping (a JSON object), not {type(value).__name__}")
     return value
@@ -193,99 +218,6 @@ class _Writer:
         return len(self.buffers) - 1
 
 
-class _Reader:
-    """Puts buffers, and the numbers that JSON lacks, back in their places."""
-
-    def __init__(self, buffers: Any) -> None:
-        self._buffers = buffers
-
-    def restored(self, value: Any, depth: int) -> Any:
-        if not isinstance(value, (dict, list)):
-            return value
-        if depth == MAX_DEPTH:
-            raise Unfit(_TOO_DEEP)
-        return self._mapping(value, depth) if isinstance(value, dict) else self._sequence(value, depth)
-
-    def _sequence(self, items: list[Any], depth: int) -> list[Any]:
-        restored: list[Any] = []
-        try:
-            for item in items:
-                restored.append(self.restored(item, depth + 1))
-        except Unfit as unfit:
-            unfit.at(len(restored), items)
-            raise
-        return restored
-
-    def _mapping(self, mapping: dict[str, Any], depth: int) -> Any:
-        restored = {}
-        for key, value in mapping.items():
-            if key[:1] == "$" and key[:2] != "$$":
-                read = _FORMS.get(key) if len(mapping) == 1 else None
-                if read is None:
-                    raise Unfit(f"the key {key!r:.100} can't be read: one of the user's is written with `$$` in front")
-                return read(self, value, depth)
-            try:
-                restored[key[1:] if key[:1] == "$" else key] = self.restored(value, depth + 1)
-            except Unfit as unfit:
-                unfit.at(key, mapping)
-                raise
-        return restored
-
-    def content(self, index: Any, depth: int) -> bytes:
-        return self._buffer(index)
-
-    def array(self, form: Any, depth: int) -> Any:
-        if not isinstance(form, dict) or form.keys() != {"buffer", "dtype", "shape"}:
-            raise Unfit("$ndarray: expected an object with `buffer`, `dtype` and `shape`")
-        if depth + 3 > MAX_DEPTH:  # as its shape nests in the text
-            raise Unfit(_TOO_DEEP)
-        try:
-            return ndarray.put_together(form["dtype"], form["shape"], self._buffer(form["buffer"]))
-        except ValueError as error:
-            raise Unfit(str(error)) from None
-
-    def number(self, name: Any, depth: int) -> float:
-        if not isinstance(name, str) or name not in _NON_FINITE:
-            raise Unfit(f"$number: expected NaN, Infinity or -Infinity, not {name!r:.40}")
-        return _NON_FINITE[name]
-
-    def integer(self, digits: Any, depth: int) -> int:
-        if not isinstance(digits, str) or not _HEXADECIMAL.fullmatch(digits):
-            raise Unfit(f"$integer: expected hexadecimal digits in lower case, not {digits!r:.40}")
-        return int(digits, 16)
-
-    def _buffer(self, index: Any) -> bytes:
-        if type(index) is not int or index < 0:
-            raise Unfit(f"expected the position of a buffer, an integer from 0, not {index!r:.40}")
-        if index >= len(self._buffers):
-            raise Unfit(f"refers to buffer {index}, and there are {len(self._buffers)}")
-        buffer: bytes = self._buffers[index]
-        return buffer
-
-
-_FORMS: dict[str, Callable[[_Reader, Any, int], Any]] = {
-    "$bytes": _Reader.content,
-    "$ndarray": _Reader.array,
-    "$number": _Reader.number,
-    "$integer": _Reader.integer,
-}
-
-
-def _plain_of(value: struct_pb2.Value, levels: int) -> Any:
-    """A protobuf value as JSON would be read, of at most so many levels."""
-    kind = value.WhichOneof("kind")
-    if kind in ("struct_value", "list_value") and not levels:
-        raise Unfit(f"nested deeper than {MAX_VALUE_DEPTH} levels, which is what a protobuf value may; JSON may more")
-    if kind == "struct_value":
-        return {key: _plain_of(item, levels - 1) for key, item in value.struct_value.fields.items()}
-    if kind == "list_value":
-        return [_plain_of(item, levels - 1) for item in value.list_value.values]
-    if kind == "number_value":
-        number = value.number_value
-        return int(number) if number.is_integer() and abs(number) <= 2**53 else number
-    return {"string_value": value.string_value, "bool_value": value.bool_value}.get(kind or "")
-
-
 def _text(text: str) -> str:
     """A string as it can be written: a member of an Enum of strings is its value."""
     if holds_half_a_character(text):
@@ -295,19 +227,8 @@ def _text(text: str) -> str:
 
 def _deeper(depth: int) -> int:
     if depth >= MAX_DEPTH:
-        raise Unfit(f"{_TOO_DEEP}, or contains itself", endless=True)
+        raise Unfit(f"{TOO_DEEP}, or contains itself", endless=True)
     return depth + 1
-
-
-def _too_deep(plain: Any) -> bool:
-    """Whether what was read from JSON nests deeper than it may: one level of it after the other."""
-    level = [plain]
-    for _ in range(MAX_DEPTH):
-        inside = (item.values() if isinstance(item, dict) else item for item in level)
-        level = [child for children in inside for child in children if isinstance(child, (dict, list))]
-        if not level:
-            return False
-    return True
 
 
 def _name_of_non_finite(value: float) -> str:

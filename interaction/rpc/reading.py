@@ -9,6 +9,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from interaction.rpc import memory
+from interaction.rpc.fields import bounded
 from interaction.text import LONGEST_SENTENCE
 from interaction.text import sentence as one_sentence
 
@@ -17,17 +18,23 @@ U = TypeVar("U")
 
 
 def lenient(parse: Callable[[bytes], T], short: U | None = None) -> Callable[[bytes], T | U | None]:
-    """The same, but None for a message that can't be parsed, and `short` where memory is why."""
+    """The same, but None for a message that can't be parsed, or is of too many fields, and `short` where memory is why.
 
-    def read(content: bytes) -> T | U | None:
+    What is read is bounded by what came: memory that is not there for it is this side's shortage, which passes, and
+    never the message's fault.
+    """
+    kind = getattr(getattr(parse, "__self__", None), "DESCRIPTOR", None)  # of `Message.FromString`
+
+    def parsed(content: bytes) -> T | U | None:
         try:
-            return parse(content)
+            read = content if kind is None else bounded(content, kind)
+            return None if read is None else parse(read)
         except MemoryError:
             return short
         except DecodeError:  # which protobuf raises in place of the other
             return None if memory.is_to_be_had(len(content)) else short
 
-    return read
+    return parsed
 
 
 def lenient_channel(channel: grpc.aio.Channel) -> grpc.aio.Channel:

@@ -39,6 +39,15 @@ class Unfit(Exception):
         return PayloadError(_path(root, steps), self.problem)
 
 
+def shown(value: object) -> str:
+    """What came in place of something else, in few words: all of it may be long."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _STEP else f"{value[:_STEP]!r}…"
+    if isinstance(value, (list, dict)):
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+    return f"{value!r:.{_STEP}}"
+
+
 def _path(root: str, steps: Sequence[str]) -> str:
     """The steps, or the first and the last of many."""
     if len(steps) > _FIRST + _LAST:

@@ -40,6 +40,12 @@ class Payload(_message.Message):
                  the text, those of the forms below included (an array takes 3); what nests deeper is refused. (Most protobuf
                  libraries read no more than 100 messages in one another. An object of a `value` is 3, and what a `value` is
                  in is up to 4: where 30 is kept each of them reads it, whichever field it stands in.)
+      Length     A text has at most 8 MiB (8,388,608 bytes of UTF-8), and so has a `value` as it is written: what is longer is
+                 refused, and a writer refuses it beforehand. One of up to 1 MiB is never too long for its reader. Between
+                 the two a reader may refuse, as too long, what holds so much that is small that it would not fit in 64 MiB
+                 of its memory. The facade counts, in bytes, 96 for a list, 224 for an object, 44 for a comma, 48 for a
+                 string, 32 for a key, or 110 where that is new in the text (and 120 more where it begins with `$`), and 2.5
+                 for each byte of the text, or 10 where it has characters beyond U+FFFF (5 beyond U+00FF).
 
     What JSON lacks is an object with one key that begins with `$`, in one of four forms:
 
@@ -52,6 +58,10 @@ class Payload(_message.Message):
     with another key beside it, a content of another kind, a buffer that is not there, or one that is longer or shorter than
     its array. A key of the user's that itself begins with `$` is written with one more `$` in front, and read with one less:
     {"$bytes": 7} that a user sent is {"$$bytes": 7}.
+
+    `$bytes` may refer to one buffer as often as it likes: all of them are the same bytes, which a reader holds once. The
+    buffer of an array is that array's alone, so that to write to one changes no other: a payload in which anything else
+    refers to it is refused. So a reader needs at most three times the memory that came, and 64 MiB.
 
     dtype is NumPy's array-protocol type string: `|b1`, `|i1`, `|u1`; with `<` (little) or `>` (big) in front `i2`, `i4`,
     `i8`, `u2`, `u4`, `u8`, `f2`, `f4`, `f8`, `c8`, `c16`, and on machines that have them `f16` and `c32`; `M8` and `m8`, with
@@ -80,8 +90,9 @@ class Payload(_message.Message):
 
     @_builtins.property
     def buffers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Bytes that the content refers to, by their position from 0. Usually empty. Each is referred to at least once; one to
-        which nothing refers means nothing.
+        """Bytes that the content refers to, by their position from 0. Usually empty. Each is referred to at least once, that of
+        an array exactly once; one to which nothing refers means nothing. What is large belongs here: beside the length of a
+        message there is no limit.
         """
 
     def __init__(

@@ -54,6 +54,9 @@ class SlaveServiceStub(object):
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
 
+    A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
+    be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.
+
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
     SYSTEM_SHUTTING_DOWN; everything else goes on, a Connect that resumes its session included. A slave shuts down from the
@@ -186,6 +189,9 @@ class SlaveServiceServicer(object):
     nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
+
+    A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
+    be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with
@@ -435,6 +441,9 @@ class SlaveService(object):
     nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
+
+    A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
+    be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
     TASK_RESULT_STATUS_RETURNED. It answers a Connect that would open a session, and a task whose id is new, with

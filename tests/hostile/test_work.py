@@ -106,7 +106,13 @@ def test_a_message_of_very_many_tasks_does_not_stop_the_slave(pair: Pair, stub: 
     pair.assert_unharmed(256)
 
 
-def test_a_million_acknowledgements_are_read(pair: Pair, stub: SlaveServiceStub) -> None:
+def test_a_hundred_thousand_acknowledgements_are_read_and_a_million_are_not(pair: Pair, stub: SlaveServiceStub) -> None:
+    request = WorkRequest(acknowledged=[new_id()] * 100_000)
+    said = list(stub.Work(iter([request]), metadata=metadata_of(pair.token()), timeout=WAIT))
+    assert all(outcome.HasField("result") for response in said for outcome in response.outcomes)  # of a task before it
     request = WorkRequest(acknowledged=[new_id()] * 1_000_000)
-    assert list(stub.Work(iter([request]), metadata=metadata_of(pair.token()), timeout=WAIT)) == []
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stub.Work(iter([request]), metadata=metadata_of(pair.token()), timeout=WAIT))
+    assert isinstance(caught.value, grpc.Call)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     pair.assert_unharmed(192)
