@@ -13,29 +13,29 @@ from interaction.config import MAX_JSON_BYTES
 from interaction.exception import PayloadTooLarge
 
 MOST_MEMORY = 64 * 1024 * 1024  # bytes that may come of a text, itself included
-_LIGHT = 1024 * 1024  # bytes; a shorter one can't come to that
+LIGHT = 1024 * 1024  # bytes; a shorter one can't come to that
 # Bytes of memory, the place in what it stands in included, and what a parser needs beside it, on 64-bit machines.
-_LIST = 96
-_MAPPING = 224
-_NEXT = 44  # a comma: one more place, and a number in it
-_STRING = 48  # beside its characters
-_KEY = 32
-_NEW_KEY = 110  # one that has not come before
-_DOLLAR_KEY = 120  # it is written anew
-_COPIES = 2.5  # of the characters: the text, the strings in it, and what their making takes
+LIST = 96
+MAPPING = 224
+NEXT = 44  # a comma: one more place, and a number in it
+STRING = 48  # beside its characters
+KEY = 32
+NEW_KEY = 110  # one that has not come before
+DOLLAR_KEY = 120  # it is written anew
+COPIES = 2.5  # of the characters: the text, the strings in it, and what their making takes
 _TOKEN = re.compile(r'"([^"]*)"(\s*:)?|[\[{,]')
 _REMEDY = "bytes and NumPy arrays go in buffers beside it, and may be as large as a message"
 
 
 def check_text(text: str, root: str) -> None:
     """Raise PayloadTooLarge for a text that is not to be read, and therefore not to be written."""
-    if len(text) <= _LIGHT // 4:  # of UTF-8, which has at most four bytes for a character
+    if len(text) <= LIGHT // 4:  # of UTF-8, which has at most four bytes for a character
         return
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_JSON_BYTES:
         raise too_long(root, size)
-    if size > _LIGHT:
-        most = MOST_MEMORY - int(_COPIES * sys.getsizeof(text))
+    if size > LIGHT:
+        most = MOST_MEMORY - int(COPIES * sys.getsizeof(text))
         if _at_most(text) > most and _weighs_more(text, most):
             told = (
                 f"its JSON text of {size:,} bytes holds so much that is small that to read it would take more than "
@@ -52,12 +52,12 @@ def too_long(root: str, size: int) -> PayloadTooLarge:
 
 def _at_most(text: str) -> int:
     """A weight that is told at a glance, where strings count for what stands in them."""
-    keys = text.count(":") * (_NEW_KEY + (_DOLLAR_KEY if "$" in text or "\\u0024" in text else 0))
+    keys = text.count(":") * (NEW_KEY + (DOLLAR_KEY if "$" in text or "\\u0024" in text else 0))
     return (
-        text.count("[") * _LIST
-        + text.count("{") * _MAPPING
-        + text.count(",") * _NEXT
-        + text.count('"') * _STRING // 2
+        text.count("[") * LIST
+        + text.count("{") * MAPPING
+        + text.count(",") * NEXT
+        + text.count('"') * STRING // 2
         + keys
     )
 
@@ -70,17 +70,17 @@ def _weighs_more(text: str, most: int) -> bool:
     for token in _TOKEN.finditer(text):
         kind = token[0][0]
         if kind == ",":
-            most -= _NEXT
+            most -= NEXT
         elif kind != '"':
-            most -= _LIST if kind == "[" else _MAPPING
+            most -= LIST if kind == "[" else MAPPING
         elif token[2] is None:
-            most -= _STRING
+            most -= STRING
         else:
             key = token[1]
-            most -= _KEY if key in keys else _NEW_KEY
+            most -= KEY if key in keys else NEW_KEY
             keys.add(key)
             if key.startswith(("$", "\\u0024")):
-                most -= _DOLLAR_KEY
+                most -= DOLLAR_KEY
         if most < 0:
             return True
     return most < 0

@@ -9,7 +9,7 @@ import pytest
 
 from interaction import config, secret, text
 from interaction.core import admission, batch, engagement, lease, outbox, recovery, road, session, signature
-from interaction.rpc import convert, encoded, master_server, payload, plain, status, transport
+from interaction.rpc import convert, encoded, fields, master_server, payload, plain, status, text_limit, transport
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB, MIB = 1024, 1024 * 1024
@@ -51,6 +51,23 @@ FIGURES: list[tuple[str, str, float]] = [
     (f"{PROTOS}/payload.proto", r"where (\d+) is kept each of them reads it", plain.MAX_VALUE_DEPTH),
     ("CHANGELOG.md", r"`google.protobuf.Value` nests at most (\d+) deep", plain.MAX_VALUE_DEPTH),
     (f"{PROTOS}/payload.proto", r"of up to ([\d,]+) decimal digits", len(str(payload._LARGEST_DECIMAL)) - 1),
+    (f"{PROTOS}/payload.proto", r"A text has at most (\d+) MiB", config.MAX_JSON_BYTES / MIB),
+    (f"{PROTOS}/payload.proto", r"MiB \(([\d,]+) bytes of UTF-8\)", config.MAX_JSON_BYTES),
+    (f"{PROTOS}/payload.proto", r"One of up to (\d+) MiB is never too long", text_limit.LIGHT / MIB),
+    (f"{PROTOS}/payload.proto", r"that it would not fit in (\d+) MiB", text_limit.MOST_MEMORY / MIB),
+    (f"{PROTOS}/payload.proto", r"counts, in bytes, (\d+) for a list", text_limit.LIST),
+    (f"{PROTOS}/payload.proto", r"(\d+) for an object, [\d]+ for a comma", text_limit.MAPPING),
+    (f"{PROTOS}/payload.proto", r"(\d+) for a comma", text_limit.NEXT),
+    (f"{PROTOS}/payload.proto", r"(\d+) for a string", text_limit.STRING),
+    (f"{PROTOS}/payload.proto", r"(\d+) for a key", text_limit.KEY),
+    (f"{PROTOS}/payload.proto", r"or (\d+) where that is new", text_limit.NEW_KEY),
+    (f"{PROTOS}/payload.proto", r"and (\d+) more where it begins with", text_limit.DOLLAR_KEY),
+    (f"{PROTOS}/payload.proto", r"and ([\d.]+) for each byte of the text", text_limit.COPIES),
+    (f"{PROTOS}/slave_service.proto", r"has at most ([\d,]+) fields", fields.MOST_FIELDS),
+    ("CHANGELOG.md", r"a message has at most ([\d,]+) fields", fields.MOST_FIELDS),
+    ("CHANGELOG.md", r"JSON text has at most (\d+) MiB", config.MAX_JSON_BYTES / MIB),
+    ("docs/operating.md", r"The JSON beside them has at most (\d+) MiB", config.MAX_JSON_BYTES / MIB),
+    ("docs/operating.md", r"it would take more than (\d+) MiB to read", text_limit.MOST_MEMORY / MIB),
     ("docs/operating.md", r"A slave holds ([\d,]+) unacknowledged results", outbox.CAPACITY),
     ("docs/operating.md", r"for as long as their slave keeps them: (\d+) minutes", outbox.RETENTION / 60),
     ("docs/operating.md", r"At most (\d+) slaves are called at once", recovery.IN_FLIGHT),
