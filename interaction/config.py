@@ -56,7 +56,7 @@ class ServiceOptions:
     max_message_bytes: int  # the longest message that is read
     tls: TLS | None
     reflection: bool  # serve gRPC server reflection
-    secret: Secret | None = field(default=None, kw_only=True)  # what both sides know
+    secret: Secret | None = field(default=None, kw_only=True, repr=False)  # what both sides know
 
     def __post_init__(self) -> None:
         _text("host", self.host)

@@ -41,6 +41,11 @@ class PemFile(bytes):
         return made
 
 
+def certificates_of(content: bytes) -> bytes:
+    """What it holds of certificates: a key may stand beside them."""
+    return b"".join(found[0] + b"\n" for found in _CERTIFICATE.finditer(content))
+
+
 def check(certificate: bytes | None, key: bytes | None, authority: bytes | None) -> list[str]:
     """Look at what is there. Returns what is no mistake, and still to be told: what has expired.
 

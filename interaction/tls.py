@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 from interaction import pem, roles, x509
 from interaction.address import Endpoint
@@ -86,6 +87,27 @@ class TLS:
     def __repr__(self) -> str:  # a key does not belong in a log
         given = [name for name in _PARTS if getattr(self, name) is not None]
         return f"TLS({', '.join(given)}, mutual={self.mutual}, server_name={self.server_name!r})"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        if self.key is not None:
+            raise TypeError(
+                "a TLS that holds a key is not pickled: make it in the process that needs it, by TLS.from_files() say"
+            )
+        return super().__reduce_ex__(protocol)
+
+    def __copy__(self) -> TLS:
+        return self
+
+    def __deepcopy__(self, _: object) -> TLS:
+        return self
+
+    def without_key(self) -> TLS:
+        """What a process has of it that neither serves nor dials anybody: certificates are no secret."""
+        made = object.__new__(type(self))
+        for name, value in vars(self).items():
+            shown = pem.certificates_of(value) if isinstance(value, bytes) else value
+            object.__setattr__(made, name, None if name in ("key", "_files") else shown)
+        return made
 
     @classmethod
     def from_files(

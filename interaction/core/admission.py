@@ -26,7 +26,7 @@ class Ticket:
     """One task at the slave. `answer` is None while the user is being asked; `taken_at` is when he said yes."""
 
     offer: TaskOffer
-    session: str
+    session: str = field(repr=False)  # its token
     answer: Data | ResponseException | None = None
     taken_at: float = 0.0
     begun: bool = False

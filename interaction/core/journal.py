@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from interaction.core.task import TaskStatus
 from interaction.exception import LossReason
@@ -60,7 +60,7 @@ class SessionKept:
 class SessionDropped:
     """A session is over. Its token is named, for another of the same name may follow it."""
 
-    token: str
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True)

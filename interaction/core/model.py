@@ -26,8 +26,8 @@ class Identity:
 class ConnectOffer:
     """A master's wish to open a session, or with `previous_token` to resume one. `lease` is in seconds."""
 
-    token: str
-    previous_token: str | None
+    token: str = field(repr=False)
+    previous_token: str | None = field(repr=False)
     master_address: str
     lease: float
     data: Data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import KeysView
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 RETENTION = 600.0  # seconds that a result waits for a master that resumes its session
@@ -21,7 +21,7 @@ class Entry(Generic[T]):
     """One result. `session` is the token of the session that it belongs to; `item` is what is to be reported."""
 
     task_id: str
-    session: str
+    session: str = field(repr=False)
     item: T
     kept_until: float
     due_at: float

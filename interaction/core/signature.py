@@ -34,6 +34,9 @@ class Call(NamedTuple):
     token: str
     previous_token: str = ""
 
+    def __repr__(self) -> str:  # tokens do not belong in a log
+        return f"Call({self.path!r}, {self.channel!r})"
+
 
 class Claim(NamedTuple):
     """What a signature says. `lease` is in nanoseconds; it and the address are Connect's."""

@@ -70,7 +70,8 @@ class Delivery:
             self._fast = None
         if "work" in answer.features:
             road: Road[Packed] = Road(answer.max_message_bytes - ENVELOPE_BYTES, self._policy.timeout)
-            self._fast = FastRoad(self, road, partial(self._client.work, self._owner.token, answer.incarnation))
+            token = self._owner.token  # which the `repr` of a partial would show
+            self._fast = FastRoad(self, road, lambda: self._client.work(token, answer.incarnation))
 
     @property
     def busy(self) -> bool:

@@ -27,10 +27,10 @@ class Credentials:
     """What a call brought. None: nothing. `""`: what can't be one. A `channel` may be any text."""
 
     channel: str | None
-    token: str | None
-    previous_token: str | None
-    signature: str | None = None
-    given: Mapping[str, str | None] = field(default_factory=dict)  # as they came
+    token: str | None = field(repr=False)
+    previous_token: str | None = field(repr=False)
+    signature: str | None = field(default=None, repr=False)
+    given: Mapping[str, str | None] = field(default_factory=dict, repr=False)  # as they came
 
     def call(self, path: str) -> Call:
         """What such a call is signed as."""

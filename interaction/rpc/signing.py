@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 
 from interaction.core.signature import BadSignature, Call, Checker, Claim, Flaw, sign
 from interaction.exception import (
@@ -87,7 +86,8 @@ class SignatureCheck:
             raise self._refusals[bad.flaw](bad.message) from None
         if claim is None:
             return None
-        return partial(self._once, "" if method in _BY_NO_TOKEN else brought.token or "", claim, now)
+        token = "" if method in _BY_NO_TOKEN else brought.token or ""  # which the `repr` of a partial would show
+        return lambda: self._once(token, claim, now)
 
     def _once(self, token: str, claim: Claim, now: float) -> None:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import TypeVar
 
 import grpc.aio
@@ -21,6 +20,7 @@ from interaction.rpc.absence import Absence, absence_at, nobody_listens
 from interaction.rpc.encoded import Encoded
 from interaction.rpc.handshake import Remedies, mismatch_at
 from interaction.rpc.lines import Lines
+from interaction.rpc.metadata import Metadata
 from interaction.rpc.reading import lenient_channel
 from interaction.rpc.retry import Policy, request
 from interaction.rpc.signing import Signer
@@ -184,7 +184,10 @@ class SlaveClient:
         """Hand over one task to the slave of this incarnation."""
         message = pb.NewTaskRequest(incarnation=incarnation)
         convert.write_task(message.task, task_id, data)
-        sign = partial(self._signer.metadata, f"{_PATH}NewTask", token, slave=incarnation)
+
+        def sign() -> Metadata:
+            return self._signer.metadata(f"{_PATH}NewTask", token, slave=incarnation)
+
         answer = await self._request(
             lambda seconds: self._stub.NewTask(message, timeout=seconds, metadata=sign()), policy, token
         )

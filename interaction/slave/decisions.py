@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from interaction.exception import ResponseException, SlaveSystemShuttingDown
@@ -37,7 +36,8 @@ class Decisions:
         is raised on the way, it is undone."""
         deciding = asyncio.ensure_future(decide(*arguments, **named))
         self._deciding[token] = deciding
-        deciding.add_done_callback(partial(insist, self._decided, token, undo))
+        # No partial, whose `repr` would show the token, and that of the task would show it.
+        deciding.add_done_callback(lambda done: insist(self._decided, token, undo, done))
         return deciding
 
     def under_way(self, token: str) -> asyncio.Task[Any]:

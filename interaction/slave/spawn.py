@@ -17,6 +17,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from interaction.secret import FILE_VARIABLE, MOST, VARIABLE, Secret
+from interaction.tls import TLS
 
 _FOLDER: str = getattr(multiprocessing.process, "ORIGINAL_DIR", None) or ""  # from which it finds the script
 _ours: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
@@ -28,14 +29,23 @@ class Unguarded(RuntimeError):
     """The child reads the script, which starts the slave: it should do so behind its guard."""
 
 
+class _Pickler(ForkingPickler):
+    def reducer_override(self, it: object) -> Any:
+        """Called with each object that is to be written."""
+        return it.without_key().__reduce_ex__(4) if isinstance(it, TLS) else NotImplemented
+
+
 class Parcel:
-    """A class and its arguments, on their way to a child: unpacked there by `open()`, where what fails can be told."""
+    """A class and its arguments, on their way to a child: unpacked there by `open()`, where what fails can be told.
+
+    A key of TLS stays here: the child serves nobody, and who runs there need not be trusted with it.
+    """
 
     def __init__(self, kind: type, given: Sequence[Any], named: Mapping[str, Any]) -> None:
         self._content: Any = (kind, given, named)
 
     def __getstate__(self) -> bytes:
-        return bytes(ForkingPickler.dumps(self._content))  # while the child is started: as only then locks may be
+        return bytes(_Pickler.dumps(self._content))  # while the child is started: as only then locks may be
 
     def __setstate__(self, content: bytes) -> None:
         self._content = content

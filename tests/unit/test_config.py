@@ -232,8 +232,10 @@ def test_tls_is_read_from_files(tmp_path: Path) -> None:
 
 
 def test_options_can_go_to_another_process() -> None:
-    options = master(my_address="host:1", tls=TLS(PEM, KEY))
+    options = master(my_address="host:1", client_tls=TLS(authority=PEM))
     assert pickle.loads(pickle.dumps(options)) == options
+    with pytest.raises(TypeError, match="not pickled"):  # but a key
+        pickle.dumps(master(tls=TLS(PEM, KEY)))
 
 
 @pytest.mark.parametrize("value", [None, 1, "yes"])
