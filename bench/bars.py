@@ -56,6 +56,26 @@ BARS = (
         0.7,
         at_most=False,
     ),
+    Bar("round trip p50, with a secret ÷ without", "secret", "p50", "facade-secret", "facade", 1.03, None),
+    Bar(
+        "round trip p50, unary road, with a secret ÷ without",
+        "secret",
+        "p50",
+        "facade-unary-secret",
+        "facade-unary",
+        1.03,
+        None,
+    ),
+    Bar("throughput, pool without a secret ÷ with", "secret", "throughput", "pool", "pool-secret", 1.03, None),
+    Bar(
+        "throughput, pool on the unary road, without a secret ÷ with",
+        "secret",
+        "throughput",
+        "pool-unary",
+        "pool-unary-secret",
+        1.03,
+        None,
+    ),
 )
 FLAT = 0.10  # how far the cost of a task may move from the first fifth of a long run to the last
 

@@ -28,6 +28,7 @@ class Entry:
         return kind(workers, **{**self.options, **more})
 
 
+_SECRET = {"secret": "known-to-everybody-who-has-read-this"}
 _POOL = {"backlog": 1000}  # tasks that a slave of a pool takes beyond the one that it runs
 SYSTEMS = {
     "grpc-unary": Entry("bare grpc.aio, unary", "bench.echo", "BareUnary"),
@@ -37,10 +38,18 @@ SYSTEMS = {
     "facade": Entry("interaction", "bench.ours", "Facade"),
     "facade-stamped": Entry("interaction, with stamps", "bench.ours", "StampedFacade", {"stamps": True}),
     "facade-journal": Entry("interaction, journal", "bench.ours", "Facade", {"journal": True}),
+    "facade-secret": Entry("interaction, secret", "bench.ours", "Facade", _SECRET),
+    "facade-unary-secret": Entry(
+        "interaction, unary road, secret", "bench.ours", "Facade", {"fast_road": False, **_SECRET}
+    ),
     "aio": Entry("interaction.aio", "bench.ours", "Aio"),
     "pool-unary": Entry("interaction, pool, unary road", "bench.ours", "Pool", {**_POOL, "fast_road": False}),
     "pool": Entry("interaction, pool", "bench.ours", "Pool", _POOL),
     "pool-journal": Entry("interaction, pool, journal", "bench.ours", "Pool", {**_POOL, "journal": True}),
+    "pool-secret": Entry("interaction, pool, secret", "bench.ours", "Pool", {**_POOL, **_SECRET}),
+    "pool-unary-secret": Entry(
+        "interaction, pool, unary road, secret", "bench.ours", "Pool", {**_POOL, "fast_road": False, **_SECRET}
+    ),
     "aio-pool": Entry("interaction.aio, pool", "bench.ours", "AioPool", _POOL),
     "ray": Entry("Ray, actors", "bench.ray_peer", "Ray", peer="ray"),
     "dask": Entry("Dask", "bench.dask_peer", "Dask", peer="distributed"),

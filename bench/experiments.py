@@ -87,11 +87,11 @@ class Experiments:
             for _ in range(self._plan.repeats):
                 stage.each(partial(self._round_trips, True))
 
-    def _round_trips(self, counts: bool, name: str, process: Process) -> None:
+    def _round_trips(self, counts: bool, name: str, process: Process, experiment: str = "roundtrip") -> None:
         seconds = process.ask("round_trips", seconds=self._plan.seconds)["seconds"]
         if counts:
-            self._book.add("roundtrip", "p50", "µs", name, percentile(seconds, 50) * MICRO)
-            self._book.add("roundtrip", "p99", "µs", name, percentile(seconds, 99) * MICRO)
+            self._book.add(experiment, "p50", "µs", name, percentile(seconds, 50) * MICRO)
+            self._book.add(experiment, "p99", "µs", name, percentile(seconds, 99) * MICRO)
 
     def throughput(self) -> None:
         """Many tasks at once."""
@@ -110,6 +110,16 @@ class Experiments:
         """What it costs to write every task down."""
         with self._stage("facade", "facade-journal", "pool", "pool-journal") as stage:
             self._throughput("journal", stage.start(self._plan.workers))
+
+    def secret(self) -> None:
+        """What it costs that each call is signed, by either road."""
+        names = [f"{name}{end}" for name in ("facade", "facade-unary") for end in ("", "-secret")]
+        with self._stage(*names) as stage:
+            stage.start(workers=1).each(partial(self._round_trips, False, experiment="secret"))  # to warm up
+            for _ in range(self._plan.repeats):
+                stage.each(partial(self._round_trips, True, experiment="secret"))
+        with self._stage("pool", "pool-secret", "pool-unary", "pool-unary-secret") as stage:
+            self._throughput("secret", stage.start(self._plan.workers))
 
     def _throughput(self, experiment: str, stage: Stage, x: float | None = None) -> None:
         counts: dict[str, int] = {}  # tasks of a sample

@@ -23,10 +23,11 @@ def _slaves(system: System, options: Data) -> list[Process]:
 class Facade(PlainSystem):
     """`connection.new_task(data).start().join()`; where there are many, from one thread for each slave."""
 
-    def __init__(self, workers: int, journal: bool = False, **slave: Any) -> None:
+    def __init__(self, workers: int, journal: bool = False, secret: str | None = None, **slave: Any) -> None:
         super().__init__(workers)
         self._journal = journal
-        self._slave = slave  # the slaves' options
+        self._secret = () if secret is None else (secret,)
+        self._slave = {"secret": self._secret, **slave}  # the slaves' options
 
     def open(self) -> None:
         """Start slaves and master, and connect them."""
@@ -40,7 +41,7 @@ class Facade(PlainSystem):
         if self._journal:
             folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-journal-"))
             url = f"sqlite:///{Path(folder) / 'master.db'}"
-        self.master = self.stack.enter_context(Master("127.0.0.1", 0, journal=url))
+        self.master = self.stack.enter_context(Master("127.0.0.1", 0, journal=url, secret=self._secret))
         self.connections = [
             self.stack.enter_context(self.master.new_connection(f"slave-{number}", "127.0.0.1", slave.ready["port"]))
             for number, slave in enumerate(self.slaves)

@@ -27,6 +27,7 @@ TITLES = {
     "inflight": "Cost of a task, by how many are in flight: µs; left out where they take longer than 5 s",
     "growth": "A long run through one pool, and all its processes",
     "journal": "With a journal and without",
+    "secret": "With a secret and without",
     "memory": "Memory of all processes together",
 }
 _BY_X = {"payload": "p50", "slaves": "throughput", "inflight": "cost"}  # the figure of a table with a column for each x

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-EXPERIMENTS = ("roundtrip", "throughput", "payload", "slaves", "inflight", "growth", "journal", "memory", "profile")
+EXPERIMENTS = (
+    *("roundtrip", "throughput", "payload", "slaves", "inflight", "growth", "journal", "secret", "memory", "profile"),
+)
 PEERS = ("ray", "dask", "celery")
 # What has a command line of its own: its name, and the module whose `main` takes the arguments and gives an exit code.
 SUBCOMMANDS = {"scale": "bench.scale.command"}
