@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from interaction.core.signature import Call
 from interaction.core.token import is_token
 
 CHANNEL = "channel"
@@ -31,10 +30,6 @@ class Credentials:
     previous_token: str | None = field(repr=False)
     signature: str | None = field(default=None, repr=False)
     given: Mapping[str, str | None] = field(default_factory=dict, repr=False)  # as they came
-
-    def call(self, path: str) -> Call:
-        """What such a call is signed as."""
-        return Call(path, *(self.given.get(name) or "" for name in (CHANNEL, TOKEN, PREVIOUS_TOKEN)))
 
 
 def read_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> Credentials:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from interaction.core.signature import BadSignature, Call, Checker, Claim, Flaw, sign
+from interaction.core.signature import BadSignature, Call, Checker, Claim, Flaw, Key, sign
 from interaction.exception import (
     MasterSignatureInvalid,
     MasterSignatureNotGiven,
@@ -16,7 +17,7 @@ from interaction.exception import (
     SlaveSignatureNotFound,
     SlaveSignatureStale,
 )
-from interaction.rpc.metadata import SIGNATURE, Metadata, call_metadata, read_metadata
+from interaction.rpc.metadata import CHANNEL, PREVIOUS_TOKEN, SIGNATURE, TOKEN, Metadata, call_metadata, read_metadata
 from interaction.secret import Secret
 
 Refusals = Mapping[Flaw, type[ResponseException]]
@@ -42,7 +43,7 @@ class Signer:
 
     def __init__(self, channel: int, secret: Secret | None) -> None:
         self._channel = channel
-        self._key = None if secret is None else secret.keys[0]
+        self._key = None if secret is None else Key(secret.keys[0])
 
     @property
     def signs(self) -> bool:
@@ -76,18 +77,24 @@ class SignatureCheck:
         self._refusals = refusals
 
     def admit(
-        self, method: str, metadata: Iterable[tuple[str, str | bytes]], context: object
+        self, method: str, metadata: Sequence[tuple[str, str | bytes]], context: object
     ) -> Callable[[], object] | None:
         """Admit a call that is signed as it is to be. Once its token is known it is taken for this call alone."""
-        brought, now = read_metadata(metadata), time.time()
+        given: Mapping[str, Any] = dict(metadata)
+        if SIGNATURE not in given and not self._checker.has_keys:
+            return None
+        if len(given) != len(metadata):  # something is repeated
+            given = read_metadata(metadata).given
+        token, now = given.get(TOKEN) or "", time.time()
+        call = Call(f"/{self._service}/{method}", given.get(CHANNEL) or "", token, given.get(PREVIOUS_TOKEN) or "")
         try:
-            claim = self._checker.check(brought.call(f"/{self._service}/{method}"), brought.signature, now)
+            claim = self._checker.check(call, given.get(SIGNATURE), now)
         except BadSignature as bad:
             raise self._refusals[bad.flaw](bad.message) from None
         if claim is None:
             return None
-        token = "" if method in _BY_NO_TOKEN else brought.token or ""  # which the `repr` of a partial would show
-        return lambda: self._once(token, claim, now)
+        known = "" if method in _BY_NO_TOKEN else token  # which the `repr` of a partial would show
+        return lambda: self._once(known, claim, now)
 
     def _once(self, token: str, claim: Claim, now: float) -> None:
         try:

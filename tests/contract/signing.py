@@ -6,7 +6,7 @@ import secrets
 import time
 from typing import Any
 
-from interaction.core.signature import Call, Claim, sign
+from interaction.core.signature import Call, Claim, Key, sign
 from tests.contract.wire import CHANNEL_GIVEN, Metadata
 
 SECRET, OTHER = "a-secret-that-both-sides-know-" + "1" * 10, "another-secret-of-somebody-else-" + "2" * 10
@@ -28,4 +28,4 @@ def signed(
     claim = Claim(int(time.time() if at is None else at), nonce or secrets.token_urlsafe(16), slave, **terms)
     call = Call(path, CHANNEL_GIVEN[1], token, previous)
     resumes = (("previous-token", previous),) if previous else ()
-    return (CHANNEL_GIVEN, ("token", token), *resumes, ("signature", sign(secret.encode(), call, claim)))
+    return (CHANNEL_GIVEN, ("token", token), *resumes, ("signature", sign(Key(secret.encode()), call, claim)))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from interaction import Master, SlavePool, TaskStatus
-from interaction.core.signature import Checker
+from interaction.core.signature import Checker, Key
 from interaction.exception import (
     LeaseExpired,
     ResponseException,
@@ -144,7 +144,7 @@ def test_a_slave_whose_beats_are_not_believed_tries_on_until_its_lease_is_over_a
     caplog.set_level(logging.INFO, "interaction.slave")
     master = make_master(Master, secret=SECRET, heartbeat_tolerance=3.0)
     slave = make_slave(Worker, secret=SECRET, pacemaker=False)
-    checker_at(master)._keys = (OTHER.encode(),)
+    checker_at(master)._keys = (Key(OTHER.encode()),)
     connection = master.new_connection("conn", "127.0.0.1", slave.port)
     connection.connect()
     assert slave.lost_connection.wait(WAIT)
@@ -160,11 +160,11 @@ def test_a_session_goes_on_when_its_beats_are_believed_again(make_master: MakeMa
     master = make_master(Master, secret=SECRET, heartbeat_tolerance=10.0)
     slave = make_slave(Worker, secret=SECRET, pacemaker=False)
     checker = checker_at(master)
-    checker._keys = (OTHER.encode(),)
+    checker._keys = (Key(OTHER.encode()),)
     connection = master.new_connection("conn", "127.0.0.1", slave.port)
     connection.connect()
     wait_until(lambda: slave._interaction._desk._session.heart.unheard.why is not None)  # type: ignore[union-attr]
-    checker._keys = (SECRET.encode(),)
+    checker._keys = (Key(SECRET.encode()),)
     task = connection.new_task({"a": 1, "b": 2}).start()
     assert task.join(WAIT).result == {"sum": 3}
     assert slave.lost == []
@@ -186,7 +186,7 @@ def test_a_result_that_is_not_believed_is_kept_and_reported_again(
 
     def refuse(call: Any, entry: Any, now: float) -> Any:
         refused.append(call.path)
-        checker._keys = (OTHER.encode(),) if len(refused) < 4 else (SECRET.encode(),)
+        checker._keys = (Key((OTHER if len(refused) < 4 else SECRET).encode()),)
         return check(call, entry, now)
 
     checker.check = refuse  # type: ignore[method-assign]
@@ -205,7 +205,7 @@ def test_a_task_whose_call_is_not_believed_is_done_by_another_slave_of_its_pool(
         master.new_connection(str(number), "127.0.0.1", slave.port).connect()
     pool: SlavePool = make_pool(master)
     server: Any = slaves[0]._interaction._server
-    server.guard._checks[0]._checker._keys = (OTHER.encode(),)
+    server.guard._checks[0]._checker._keys = (Key(OTHER.encode()),)
     futures = [pool.submit({"a": number, "b": 1}) for number in range(10)]
     assert [future.result(WAIT) for future in futures] == [{"sum": number + 1} for number in range(10)]
     assert slaves[0].ran == []

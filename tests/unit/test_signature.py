@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from interaction.core.signature import MOST, WINDOW, BadSignature, Call, Checker, Claim, Flaw, canonical, sign
+from interaction.core.signature import MOST, WINDOW, BadSignature, Call, Checker, Claim, Flaw, Key, canonical, sign
 from tests.installing import ROOT
 
 VECTORS = json.loads((ROOT / "protos" / "vectors" / "signature.json").read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def test_a_signature_is_written_and_read_as_the_vectors_say(vector: dict[str, An
     key = vector["secret"].encode()
     assert canonical(call_of(vector), str(made)) == vector["canonical"]
     assert hmac.new(key, vector["canonical"].encode(), "sha256").hexdigest() == vector["mac"]
-    assert sign(key, call_of(vector), made) == vector["signature"]
+    assert sign(Key(key), call_of(vector), made) == vector["signature"]
     read = checker(key).check(call_of(vector), vector["signature"], vector["time"])
     assert read == made._replace(lease=made.lease or 0, address=made.address or "")
 
@@ -66,9 +66,17 @@ def test_what_is_malformed_or_of_another_call_is_refused(vector: dict[str, Any])
     assert found[0] is Flaw.INVALID
 
 
+@pytest.mark.parametrize("length", [1, 32, 43, 63, 64, 65, 128, 1024])
+def test_an_hmac_is_that_of_the_standard_library(length: int) -> None:
+    secret, text = bytes(range(33, 98)) * 16, canonical(CALL, str(claim()))
+    assert (
+        Key(secret[:length]).mac(CALL, str(claim())) == hmac.new(secret[:length], text.encode(), "sha256").hexdigest()
+    )
+
+
 @pytest.mark.parametrize("field", CALL._fields)
 def test_each_thing_that_a_call_is_is_signed(field: str) -> None:
-    entry = sign(KEY, CALL, claim())
+    entry = sign(Key(KEY), CALL, claim())
     assert flaw(entry) is None
     found = flaw(entry, call=CALL._replace(**{field: "another"}))
     assert found is not None
@@ -77,7 +85,7 @@ def test_each_thing_that_a_call_is_is_signed(field: str) -> None:
 
 @pytest.mark.parametrize("position", range(0, 150, 7))
 def test_no_character_of_a_signature_can_be_changed(position: int) -> None:
-    entry = sign(KEY, CALL, claim())
+    entry = sign(Key(KEY), CALL, claim())
     changed = entry[:position] + chr(ord(entry[position]) ^ 1) + entry[position + 1 :]
     found = flaw(changed)
     assert found is not None
@@ -93,7 +101,7 @@ def test_the_signed_text_has_one_reading() -> None:
 def test_without_a_secret_a_call_that_brings_nothing_is_believed_and_a_signature_is_a_mistake_that_is_told() -> None:
     open_to_all = Checker((), "slave", SLAVE)
     assert open_to_all.check(CALL, None, NOW) is None
-    found = flaw(sign(KEY, CALL, claim()), by=open_to_all)
+    found = flaw(sign(Key(KEY), CALL, claim()), by=open_to_all)
     assert found is not None
     assert found[0] is Flaw.INVALID
     assert "this slave has no secret" in found[1]
@@ -111,9 +119,9 @@ def test_with_a_secret_a_call_that_brings_none_is_told_so() -> None:
 @pytest.mark.parametrize("keys", [(KEY, OTHER), (OTHER, KEY)])
 def test_each_of_several_secrets_is_accepted(keys: tuple[bytes, ...]) -> None:
     both = checker(*keys)
-    assert flaw(sign(KEY, CALL, claim()), by=both) is None
-    assert flaw(sign(OTHER, CALL, claim()), by=both) is None
-    assert flaw(sign(b"x" * 32, CALL, claim()), by=both) is not None
+    assert flaw(sign(Key(KEY), CALL, claim()), by=both) is None
+    assert flaw(sign(Key(OTHER), CALL, claim()), by=both) is None
+    assert flaw(sign(Key(b"x" * 32), CALL, claim()), by=both) is not None
 
 
 @pytest.mark.parametrize("signed_by", range(4))
@@ -130,21 +138,21 @@ def test_each_secret_is_compared_in_constant_time_whichever_it_is(
         return compared[-1]
 
     monkeypatch.setattr(hmac, "compare_digest", watched)
-    found = flaw(sign(bytes([65 + signed_by]) * 32, CALL, claim()), by=checker(*keys))
+    found = flaw(sign(Key(bytes([65 + signed_by]) * 32), CALL, claim()), by=checker(*keys))
     assert (found is None) == (signed_by < 3)
     assert compared == [number == signed_by for number in range(3)]
 
 
 @pytest.mark.parametrize("apart", [0, WINDOW, -WINDOW])
 def test_clocks_may_differ_by_the_window(apart: int) -> None:
-    assert flaw(sign(KEY, CALL, claim(int(NOW) - apart)), now=int(NOW)) is None
+    assert flaw(sign(Key(KEY), CALL, claim(int(NOW) - apart)), now=int(NOW)) is None
 
 
 @pytest.mark.parametrize(
     ("apart", "told"), [(WINDOW + 100, "400 s behind this slave's"), (-WINDOW - 1, "301 s ahead of this slave's")]
 )
 def test_a_stale_signature_says_by_how_much_the_clocks_differ(apart: int, told: str) -> None:
-    found = flaw(sign(KEY, CALL, claim(int(NOW) - apart)), now=int(NOW))
+    found = flaw(sign(Key(KEY), CALL, claim(int(NOW) - apart)), now=int(NOW))
     assert found is not None
     assert found[0] is Flaw.STALE
     assert told in found[1]
@@ -152,7 +160,7 @@ def test_a_stale_signature_says_by_how_much_the_clocks_differ(apart: int, told: 
 
 
 def test_only_who_knows_the_secret_learns_what_the_clock_shows() -> None:
-    found = flaw(sign(OTHER, CALL, claim(NOW - 10_000)))
+    found = flaw(sign(Key(OTHER), CALL, claim(NOW - 10_000)))
     assert found is not None
     assert found[0] is Flaw.INVALID
 
@@ -227,4 +235,4 @@ def test_of_a_token_of_an_earlier_life_nothing_is_believed_that_is_as_old() -> N
 @pytest.mark.parametrize("address", ["a;b:1", "a b:1", "a\nb:1", "ä:1", "", "x" * 513])
 def test_an_address_that_would_be_read_as_something_else_is_not_signed(address: str) -> None:
     with pytest.raises(ValueError, match="can't be signed"):
-        sign(KEY, CALL, claim()._replace(lease=1, address=address))
+        sign(Key(KEY), CALL, claim()._replace(lease=1, address=address))
