@@ -81,6 +81,11 @@ def first_der(pem: bytes) -> bytes:
     return _certificates(_name_of("certificate", pem), pem)[0]
 
 
+def shared(path: str) -> bool:
+    """Whether others than its owner may read or write a file."""
+    return os.name == "posix" and bool(os.stat(path).st_mode & 0o077)
+
+
 def stamp(path: str) -> tuple[int, int, int] | None:
     """What changes when a file does; None where there is none."""
     try:

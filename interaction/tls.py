@@ -170,9 +170,10 @@ class TLS:
             masters=masters,
             slaves=slaves,
         )
-        if server_name is None and made.member is not None:
-            expected = roles.Member(made.member.cluster, roles.other(made.member.role), "")
-            object.__setattr__(made, "server_name", expected.host)
+        if server_name is None and made.expects is not None:
+            object.__setattr__(made, "server_name", made.expects.host)
+        if pem.shared(paths["key"]):
+            _log.warning("others on this machine may read the TLS key (%s): `chmod 600` it", paths["key"])
         return made
 
     @property
@@ -184,6 +185,12 @@ class TLS:
             return roles.member_of(x509.uris(pem.first_der(self.certificate)))
         except (ValueError, IndexError):  # OpenSSL takes it, whatever stands there
             return None
+
+    @property
+    def expects(self) -> roles.Member | None:
+        """Whom it dials, without a name: who is a master dials slaves, and the other way round. None as `member`."""
+        own = self.member
+        return None if own is None else roles.Member(own.cluster, roles.other(own.role), "")
 
     def permits(self, endpoint: Endpoint) -> bool:
         """Whether an endpoint may be dialled: none in the clear, unless that was said."""

@@ -82,6 +82,9 @@ def _told(endpoint: Endpoint, tls: TLS | None, said: str, remedies: Remedies) ->
         return f"{its} can't be verified{why}: {remedy}"
     if any(words in said for words in _NOT_ITS_NAME):
         name = endpoint.dialled_host if tls is None or tls.server_name is None else tls.server_name
+        expected = None if tls is None else tls.expects
+        if expected is not None and name == expected.host:
+            return f"{its} is no {expected.role}'s of the cluster {expected.cluster!r}: who listens there?"
         return f"{its} is not for {name!r}: {remedies.expect}"
     return None
 

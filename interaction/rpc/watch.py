@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterable
 
+from interaction.rpc.telling import log_exception
 from interaction.tls import TLS
 
 LOOK = 5.0  # seconds between two looks
@@ -45,8 +46,11 @@ class Watch:
     async def _go_on(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
-            await self._look()
-            self._tell(time.time())
+            try:
+                await self._look()
+                self._tell(time.time())
+            except Exception as error:  # noqa: BLE001 - else a certificate would end unseen
+                log_exception(_log, logging.ERROR, error, "a look at the TLS files has failed; the next one follows")
 
     async def _look(self) -> None:
         for tls in self._used.values():

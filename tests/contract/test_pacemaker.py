@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from interaction import TLS, Master, TaskStatus
+from interaction.certs import fleet
 from interaction.exception import LossReason, TaskLost
 from tests.contract.conftest import CHANNEL, ROOT, MakeMaster, MakeSlave, Worker
 from tests.contract.holding import (
@@ -152,6 +153,27 @@ def test_it_beats_by_tls(make_master: MakeMaster, holder: Callable[..., Holder],
     master = make_master(Master, tls=tls, heartbeat_tolerance=TOLERANCE, request_timeout=30.0)
     slave = holder("--tls", str(tmp_path), *(["--mutual"] if mutual else []))
     connection = connect(master, slave, https=True, loaded=True)
+    assert holding(connection, slave).join(WAIT).status is TaskStatus.COMPLETED
+    assert connection.is_connected
+
+
+def test_it_beats_by_the_slaves_own_certificate(
+    make_master: MakeMaster, holder: Callable[..., Holder], tmp_path: Path
+) -> None:
+    """Where certificates say who, nobody but the session's slave is heard."""
+    certs = fleet.create(tmp_path / "certs")
+    own = fleet.new_slave(certs, "one")
+    for name, called in (("certificate", "me.pem"), ("key", "me.key"), ("authority", "ca.pem")):
+        (tmp_path / called).write_bytes((own / f"{name}.pem").read_bytes())
+    master = make_master(
+        Master,
+        tls=TLS.from_folder(certs),
+        heartbeat_tolerance=TOLERANCE,
+        heartbeat_check_span=0.1,
+        request_timeout=30.0,
+    )
+    slave = holder("--tls", str(tmp_path), "--mutual")
+    connection = connect(master, slave, loaded=True)
     assert holding(connection, slave).join(WAIT).status is TaskStatus.COMPLETED
     assert connection.is_connected
 

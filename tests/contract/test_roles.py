@@ -14,12 +14,14 @@ import trustme
 
 from interaction import TLS, Master, SlaveConnectionProxy, SlavePool
 from interaction.certs import fleet as certs
+from interaction.certs import issue
 from interaction.exception import LossReason, RequestException, SlaveCertificateInvalid
+from interaction.roles import member
 from interaction.v1 import master_service_pb2 as to_master
 from interaction.v1 import master_service_pb2_grpc, slave_service_pb2_grpc, task_pb2
 from interaction.v1 import slave_service_pb2 as to_slave
 from tests.contract.conftest import MakeMaster, MakeSlave, Worker, plain_and_aio
-from tests.contract.holding import Holder, wait_until
+from tests.contract.holding import wait_until
 from tests.contract.slave_programs import WAIT
 from tests.contract.test_tls import assert_works, pem_of
 from tests.contract.wire import (
@@ -211,16 +213,22 @@ def test_who_stands_where_a_master_is_said_to_be_has_to_be_one(
 
 def test_who_stands_where_a_slave_is_said_to_be_has_to_be_one(make_master: MakeMaster, master_tls: TLS) -> None:
     impostor, master = make_master(Master, tls=master_tls), make_master(Master, tls=master_tls)
-    with pytest.raises(RequestException, match=r"is not for 'slave\.lab\.example'"):
+    with pytest.raises(RequestException, match=r"is no slave's of the cluster 'lab\.example'"):
         master.new_connection("conn", "127.0.0.1", impostor.port).connect()
+
+
+def test_a_key_that_others_may_read_is_told(place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    copied = Path(shutil.copytree(place / "slaves/one", tmp_path / "one"))
+    TLS.from_folder(copied)
+    assert caplog.messages == []
+    (copied / "key.pem").chmod(0o644)
+    TLS.from_folder(copied)
+    assert caplog.messages == [f"others on this machine may read the TLS key ({copied}/key.pem): `chmod 600` it"]
 
 
 def test_another_cluster_of_the_same_authority_is_another(
     make_master: MakeMaster, make_slave: MakeSlave, place: Path, one: TLS, tmp_path: Path
 ) -> None:
-    from interaction.certs import issue
-    from interaction.roles import member
-
     by = issue.Pair(*((place / "authority" / name).read_bytes() for name in ("authority.pem", "key.pem")))
     pair = issue.identity(by, member("elsewhere", "master", "trainer"), ["127.0.0.1"], 2)
     slave = make_slave(Asked, tls=one)
@@ -277,17 +285,3 @@ def test_without_names_and_patterns_a_certificate_says_member_as_before(
     assert_works(
         make_master(Master, tls=issued(authority, "b.nodes.example")).new_connection("conn", "127.0.0.1", slave.port)
     )
-
-
-def test_a_pacemaker_is_its_slave(make_master: MakeMaster, place: Path, tmp_path: Path) -> None:
-    """It beats while a task holds the GIL, by the slave's own certificate."""
-    for name, called in (("certificate", "me.pem"), ("key", "me.key"), ("authority", "ca.pem")):
-        shutil.copy(place / "slaves/one" / f"{name}.pem", tmp_path / called)
-    master = make_master(Master, tls=TLS.from_folder(place), heartbeat_tolerance=3.0, request_timeout=30.0)
-    slave = Holder("--tls", str(tmp_path), "--mutual")
-    try:
-        with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
-            assert connection.new_task({"hold": 5.0}).start().join(WAIT).status.name == "COMPLETED"
-            assert connection.is_connected
-    finally:
-        slave.close()
