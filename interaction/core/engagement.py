@@ -7,7 +7,8 @@
                        │  └──────── lease_over ────────┴──> OVER ── opened for another: FREE for its master
                        └──────────── resumed ────────────────┘
 
-A master that asks is at first only `asking`: until the user takes it, the session that was is as it was.
+A master that wants to open a session has a claim at first, and proves it by acknowledging a beat that went to its
+address. Then the user is asked. Until he takes it, the session that was is as it was.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from interaction.exception import (
     SlaveSystemShuttingDown,
 )
 
+PROOF_SECONDS = 10.0  # that a claim has until its master has acknowledged a beat
+MOST_CLAIMS = 8  # side by side: one of a stranger does not stand in another's way
+BEAT_SHARE = 0.3  # of the lease that was granted: what proves a claim is acknowledged soon, if only it is sent
 REMEMBERED_TOKENS = 64  # of ended sessions, and as many of refused ones: what bears one of them changes nothing
 
 
@@ -43,10 +47,35 @@ class EngagementState(Enum):
 class Verdict(Enum):
     """Decision about a call."""
 
+    PROVE = "prove"  # the newest claim: beat for it, and tell the engagement what came of that
     ASK = "ask"  # ask the user, then tell the engagement
     WAIT = "wait"  # the same call is being decided: its answer is the answer
     REPEAT = "repeat"  # the same call was decided: `answer`
     RESUME = "resume"  # take the new token; nobody is asked
+
+
+class Claim:
+    """A Connect that has opened nothing yet: its master has to prove itself, or has, and the user is being asked."""
+
+    def __init__(self, token: str, granted: float, span: float, now: float) -> None:
+        self.token = token
+        self.granted = granted  # seconds of lease
+        self.lease = Lease(PROOF_SECONDS, min(span, granted * BEAT_SHARE), now)  # of the session that it may come to
+        self.calls = 0  # that wait for the answer
+        self.cut_off = False  # its heartbeat stream is broken, and could not be opened again
+
+    @property
+    def proved(self) -> bool:
+        """Whether its master has acknowledged a beat."""
+        return self.lease.confirmed
+
+    @property
+    def forsaken(self) -> bool:
+        """Whether nobody is there any more whom it could be for.
+
+        Who has proved himself may call again, when a connection broke, as long as he can be reached.
+        """
+        return not self.calls and (self.cut_off or not self.proved)
 
 
 class Engagement:
@@ -57,9 +86,9 @@ class Engagement:
         self.state = EngagementState.FREE
         self.token = ""  # of the session that is open, closing or over
         self.lease: Lease | None = None
-        self.asking = ""  # the token of the Connect that the user is being asked about
+        self.claims: list[Claim] = []
+        self.asking: Claim | None = None  # the one that the user is being asked about
         self.draining = False  # no new session is opened
-        self._resumed = False
         self.farewell: Data = {}  # the answer to the Disconnect of the last ended session
         self._answer: ConnectAnswer | None = None  # to the Connect of `token`
         self._ended: deque[str] = deque(maxlen=REMEMBERED_TOKENS)
@@ -72,11 +101,11 @@ class Engagement:
 
     @property
     def certain(self) -> bool:
-        """Whether the session's master is known to keep it.
+        """Whether the session's master is known to keep it: it has acknowledged a beat under this very token.
 
-        One that resumes it may have given it up while its call was on the way; the first acknowledged beat tells.
+        One that resumes it may have given it up while its call was on the way.
         """
-        return self.lease is not None and (self.lease.confirmed or not self._resumed)
+        return self.lease is not None and self.lease.confirmed
 
     def owns(self, token: str) -> bool:
         """Whether the token is that of the open session."""
@@ -89,28 +118,60 @@ class Engagement:
         if not same_token(token, self.token):
             raise SlaveMasterTokenInvalid("the token is not that of this slave's session")
 
-    def connect(self, token: str, previous: str | None) -> Verdict:
-        """A master wants to open a session, or with `previous` to resume one."""
+    def connect(self, token: str, previous: str | None, lease: float, now: float) -> Verdict:
+        """A master wants to open a session, or with `previous` to resume one, and grants that lease, in seconds."""
         if self._refusal(token) is not None:
             return Verdict.REPEAT
         if any(same_token(token, ended) for ended in self._ended):
             raise SlaveMasterTokenInvalid("the session of this token has ended; connect with a new one")
-        if self.asking and same_token(token, self.asking):
+        if self.claim_of(token) is not None:
             return Verdict.WAIT
         if self.token and same_token(token, self.token):
             if self.open:
                 return Verdict.REPEAT
             raise SlaveMasterTokenInvalid("the lease of this token's session is over; connect with a new one")
-        if self.asking:
+        if self.asking is not None:
             raise SlaveSlaveAlreadyConnected("this slave is being asked by another master; try again later")
         if previous is not None and self.token and same_token(previous, self.token):
             return Verdict.RESUME
         if self.open:
             raise SlaveSlaveAlreadyConnected("this slave has a living session; its master must disconnect first")
+        self._check_takes_masters()
+        if len(self.claims) >= MOST_CLAIMS:
+            raise SlaveSlaveAlreadyConnected(f"{MOST_CLAIMS} others want this slave at this moment; try again later")
+        self.claims.append(Claim(token, lease, self._span, now))
+        return Verdict.PROVE
+
+    def claim_of(self, token: str) -> Claim | None:
+        """The claim of a Connect that is not answered yet."""
+        return next((claim for claim in self.claims if same_token(token, claim.token)), None)
+
+    def proved(self, claim: Claim) -> None:
+        """The claim's master has acknowledged a beat: the user is to be asked.
+
+        Raises SlaveSlaveAlreadyConnected or SlaveSystemShuttingDown where it is too late for that.
+        """
+        assert claim.proved, "a beat was acknowledged"
+        if self.asking is not None or self.open:
+            raise SlaveSlaveAlreadyConnected("another master was faster; try again later")
+        self._check_takes_masters()
+        self.asking = claim
+        claim.lease.hold()  # while the user is asked
+
+    def _check_takes_masters(self) -> None:
         if self.draining:
             raise SlaveSystemShuttingDown("this slave drains: it takes no new master")
-        self.asking = token
-        return Verdict.ASK
+
+    def drop(self, claim: Claim, error: ResponseException | None) -> None:
+        """It comes to nothing. With the refusal `error` a duplicate gets the same; without one it is as if it had never
+        come. Changes nothing where there is no such claim any more."""
+        if claim not in self.claims:
+            return
+        self.claims.remove(claim)
+        if self.asking is claim:
+            self.asking = None
+        if error is not None:
+            self._refusals.append((claim.token, error))
 
     def answer_to(self, token: str) -> ConnectAnswer:
         """What was answered to a Connect that is repeated. Raises the refusal if it was one."""
@@ -120,25 +181,23 @@ class Engagement:
         assert self._answer is not None, "the session is open"
         return self._answer
 
-    def opened(self, answer: ConnectAnswer, lease: float, now: float) -> None:
+    def opened(self, answer: ConnectAnswer, now: float) -> None:
         """The user takes the connection. A session whose lease ran out is given up for it."""
-        token, self.asking = self.asking, ""
-        self._begin(token, answer, lease, now)
-        self._resumed = False
-
-    def refused(self, error: ResponseException) -> None:
-        """The user refuses the connection. A duplicate of the call gets the same answer."""
-        self._refusals.append((self.asking, error))
-        self.asking = ""
+        claim = self.asking
+        assert claim is not None, "the user was asked about it"
+        self.drop(claim, None)
+        claim.lease.begin(claim.granted, now)
+        self._begin(claim.token, answer, claim.lease)
 
     def not_opened(self, token: str, error: ResponseException) -> None:
         """The session could not be begun: it is refused, whatever there was of it."""
         if self.token and same_token(token, self.token):
             self.end()
+        claim = self.claim_of(token)
+        if claim is not None:
+            self.drop(claim, None)
         if self._refusal(token) is None:
             self._refusals.append((token, error))
-        if same_token(token, self.asking):
-            self.asking = ""
 
     def not_resumed(self, token: str, previous: str) -> None:
         """The session could not go on under that token: its lease is over, and its master may resume it again."""
@@ -150,8 +209,7 @@ class Engagement:
 
     def resumed(self, token: str, answer: ConnectAnswer, lease: float, now: float) -> None:
         """The session goes on under a new token."""
-        self._begin(token, answer, lease, now)
-        self._resumed = True
+        self._begin(token, answer, Lease(lease, self._span, now))
 
     def disconnect(self, token: str) -> Verdict:
         """The master wants to end the session. After its end, of whatever kind, there is nothing left to ask.
@@ -193,10 +251,9 @@ class Engagement:
         self._end_token()
         self.state, self.lease, self._answer, self.farewell = EngagementState.FREE, None, None, {}
 
-    def _begin(self, token: str, answer: ConnectAnswer, lease: float, now: float) -> None:
+    def _begin(self, token: str, answer: ConnectAnswer, lease: Lease) -> None:
         self._end_token()
-        self.state, self.token, self._answer = EngagementState.OPEN, token, answer
-        self.lease = Lease(lease, self._span, now)
+        self.state, self.token, self._answer, self.lease = EngagementState.OPEN, token, answer, lease
 
     def _end_token(self) -> None:
         if self.token:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
+UNPROVED = 30.0  # seconds that a slave keeps a session whose master has acknowledged nothing, whatever was granted
+FOR_NOW = 86400.0  # seconds, while it is held
 DOUBT_SHARE = 3 / 4  # of the lease without an acknowledgement: then a stream may hang, and another is tried
 JITTER = 0.1  # of the time between two beats, either way, so that slaves do not beat in step
 
@@ -16,12 +18,21 @@ class Lease:
     """The lease of one session at the slave. Times are readings of one monotonic clock, in seconds."""
 
     def __init__(self, duration: float, span: float, now: float) -> None:
-        self.duration = duration
+        self._granted = duration
+        self._told: float | None = None  # the last that came with an acknowledgement
+        self._held = False
         self._span = span
         self._renewed_at = now
         self.confirmed = False  # the master has acknowledged a beat: it knows the session
         self._newest = 0
         self._sent: deque[tuple[int, float]] = deque()  # beats without an acknowledgement, oldest first
+
+    @property
+    def duration(self) -> float:
+        """How long it is, in seconds."""
+        if self._held:
+            return FOR_NOW
+        return self._granted if self.confirmed else min(self._granted, UNPROVED)
 
     @property
     def newest(self) -> int:
@@ -59,7 +70,7 @@ class Lease:
         if sequence > self._newest:
             return
         if duration is not None:
-            self.duration = duration
+            self._granted = self._told = duration
         while self._sent and self._sent[0][0] <= sequence:
             self._renewed_at, self.confirmed = max(self._renewed_at, self._sent.popleft()[1]), True
 
@@ -67,7 +78,16 @@ class Lease:
         """Somebody else on this machine has beaten for the same session, up to `newest`, and this is what it knows."""
         self._newest = max(self._newest, newest)
         if renewed_at > self._renewed_at:
-            self._renewed_at, self.duration, self.confirmed = renewed_at, duration, True
+            self._renewed_at, self._granted, self.confirmed = renewed_at, duration, True
+
+    def hold(self) -> None:
+        """It is not over before it has begun: something else limits the time until then."""
+        self._held = True
+
+    def begin(self, duration: float, now: float) -> None:
+        """It counts from now, and is that long, unless an acknowledgement has said otherwise."""
+        self._held, self._renewed_at = False, max(self._renewed_at, now)
+        self._granted = duration if self._told is None else self._told
 
     def expired(self, now: float) -> bool:
         """Whether the slave must let go of the session."""

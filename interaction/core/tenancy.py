@@ -80,9 +80,9 @@ class Tenancy(Generic[T]):
 
     # Sessions.
 
-    def opened(self, answer: ConnectAnswer, lease: float, now: float) -> None:
+    def opened(self, answer: ConnectAnswer, now: float) -> None:
         """The user takes the connection: nothing of an older session can be asked for any more."""
-        self.engagement.opened(answer, lease, now)
+        self.engagement.opened(answer, now)
         self.admission.new_session()
         self.outbox.clear()
 

@@ -46,7 +46,8 @@ class Decisions:
 
     def _decided(self, token: str, undo: Undo, deciding: asyncio.Task[Any]) -> None:
         """A refusal that nobody heard is no accident; anything else that was raised is."""
-        self._deciding.pop(token, None)
+        if self._deciding.get(token) is deciding:  # else somebody asks anew
+            del self._deciding[token]
         error = None if deciding.cancelled() else deciding.exception()
         if error is not None and not isinstance(error, ResponseException):
             log_exception(_log, logging.ERROR, error, "a decision has failed, and is undone")

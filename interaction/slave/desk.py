@@ -18,17 +18,17 @@ from interaction.exception import (
     MasterResponseException,
     ResponseException,
     SlaveRequestInvalid,
-    SlaveSlaveConnectionRefused,
     SlaveSlaveDisconnectionRefused,
-    SlaveSystemShuttingDown,
 )
 from interaction.rpc.convert import LANGUAGE, SizedReport
 from interaction.rpc.insist import attempt, insist, see_through
 from interaction.rpc.loop import Loop
-from interaction.slave.decisions import Decisions, failed
+from interaction.slave.decisions import Decisions
 from interaction.slave.departure import Departure
 from interaction.slave.intake import Intake
+from interaction.slave.opening import Openings
 from interaction.slave.pacemaker import Pacemaker, pacemaker_for
+from interaction.slave.proof import Proof
 from interaction.slave.session import Session
 from interaction.slave.unheard import expired
 from interaction.slave.user import SlaveHooks, User
@@ -72,6 +72,7 @@ class Desk:
         self._decisions = Decisions()
         self._background: set[asyncio.Future[None]] = set()
         self._pacemaker: Pacemaker | None = None
+        self._openings = Openings(self, user, options, self._tenancy, self._decisions, self._background)
         self._drained = False
         self._settled = asyncio.Event()  # something has come to its end that draining may wait for
         self._departure = Departure(self._tenancy, self._settled)
@@ -115,51 +116,23 @@ class Desk:
         if self._options.allowed_masters is not None and not self._options.allowed_masters.permits(master):
             raise SlaveRequestInvalid(f"master_address: {master} is not among the masters that this slave accepts")
         self.let_go_if_due()
-        verdict = self._engagement.connect(offer.token, offer.previous_token)
+        verdict = self._engagement.connect(offer.token, offer.previous_token, offer.lease, self._loop.time())
         if verdict is Verdict.RESUME:
             return self._resume(offer, master)
-        if verdict is Verdict.ASK:
-            try:
-                asking = self._decisions.begin(offer.token, self._not_opened, self._ask_to_connect, offer, master)
-            except BaseException as error:
-                insist(self._not_opened, offer.token, error)
-                raise
-            return await self._decisions.heard(asking, SlaveSlaveConnectionRefused)
+        if verdict is Verdict.PROVE:
+            return await self._openings.open(offer, master)
         if verdict is Verdict.WAIT:
-            asking = self._decisions.under_way(offer.token)
-            return await self._decisions.heard(asking, SlaveSlaveConnectionRefused)
+            return await self._openings.wait(offer.token)
         return self._engagement.answer_to(offer.token)
-
-    async def _ask_to_connect(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
-        try:
-            said = await self._user.ask(
-                "_before_connection", offer.data, SlaveSlaveConnectionRefused, offer.max_message_bytes
-            )
-            if self.closing:
-                raise SlaveSystemShuttingDown("shutting down")
-        except ResponseException as refusal:
-            self._engagement.refused(refusal)
-            _log.info("refused a connection from %s: %s", offer.master_address, refusal.code.name)
-            raise
-        answer = self._answer(said)
-        self._tenancy.opened(answer, offer.lease, self._loop.time())
-        self._begin(offer, master)
-        _log.info("connected to the master at %s", offer.master_address)
-        return answer
-
-    def _not_opened(self, token: str, error: BaseException) -> None:
-        """Something of our own was raised half-way through Connect: there is no session that nobody has."""
-        self._tenancy.not_opened(token, failed(SlaveSlaveConnectionRefused, error))
-        self._end_session_of(token)
 
     def _resume(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
         previous = self._engagement.token
         try:
             self._end_session()
             held = self._tenancy.held()
-            answer = self._answer({}, held)
+            answer = self.answer({}, held)
             self._tenancy.resumed(offer.token, answer, offer.lease, self._loop.time())
-            self._begin(offer, master)
+            self.begin(offer, master)
         except BaseException:  # its master may try again
             insist(self._not_resumed, offer.token, previous)
             raise
@@ -168,10 +141,11 @@ class Desk:
 
     def _not_resumed(self, token: str, previous: str) -> None:
         self._tenancy.not_resumed(token, previous, self._loop.time())
-        self._end_session_of(token)
+        self.end_session_of(token)
         self._loop.call_later(RETENTION, insist, self._expire)
 
-    def _answer(self, said: Data, held: list[HeldTask] | None = None) -> ConnectAnswer:
+    def answer(self, said: Data, held: list[HeldTask] | None = None) -> ConnectAnswer:
+        """What a master is answered that has the slave now."""
         return ConnectAnswer(
             incarnation=self._incarnation,
             data=said,
@@ -182,21 +156,11 @@ class Desk:
             labels=self._options.labels,
         )
 
-    def _begin(self, offer: ConnectOffer, master: Endpoint) -> None:
-        options, lease = self._options, self._engagement.lease
+    def begin(self, offer: ConnectOffer, master: Endpoint, proof: Proof | None = None) -> None:
+        """The engagement is open: the session begins."""
+        lease = self._engagement.lease
         assert lease is not None, "the engagement is open"
-        self._session = Session(
-            offer,
-            master,
-            options,
-            lease,
-            self._outbox,
-            self._pacemaker,
-            self._intake.take_turns,
-            self.let_go_if_due,
-            self._ended_by_master,
-            self._settled.set,
-        )
+        self._session = Session(self, offer, master, self._options, lease, self._outbox, self._pacemaker, proof)
         attempt(self._intake.take_turns, self._session.reporter.poke)
 
     async def disconnect(self, token: str, data: Data) -> Data:
@@ -230,7 +194,24 @@ class Desk:
         """The same half-way through Disconnect: the session goes on, or is over."""
         self._engagement.stays(token)
         if not self._engagement.owns(token):
-            self._end_session_of(token)
+            self.end_session_of(token)
+
+    # What the session tells.
+
+    def renewed(self) -> None:
+        """The lease goes on."""
+        self._intake.take_turns()
+
+    def settled(self) -> None:
+        """A result has left the outbox."""
+        self._settled.set()
+
+    def failing(self, why: str | None) -> None:
+        """The heartbeat has a stream that comes to nothing: the lease tells how long that may go on."""
+
+    def lease_over(self) -> None:
+        """It is."""
+        self.let_go_if_due()
 
     # The end of the session by other ways.
 
@@ -248,7 +229,7 @@ class Desk:
         for task_id in self._outbox.expire(self._loop.time()):
             _log.warning("the result of task %s is given up: nobody has come for it", task_id)
 
-    def _ended_by_master(self, error: MasterResponseException, heard_at: float) -> None:
+    def ended(self, error: MasterResponseException, heard_at: float) -> None:
         """The master says that the session is over. A lease that had run out before was the end already."""
         lease = self._engagement.lease
         if lease is not None and lease.expired(heard_at):
@@ -268,7 +249,8 @@ class Desk:
         if session is not None:
             session.stop(self._background)
 
-    def _end_session_of(self, token: str) -> None:
+    def end_session_of(self, token: str) -> None:
+        """Let go of that session, if it is there."""
         if self._session is not None and self._session.token == token:
             self._end_session()
 
@@ -337,7 +319,7 @@ class Desk:
         if self._session is not None:
             await see_through(partial(self._leave, self._session))
             attempt(self._end_session)
-        attempt(self.workplace.stop, self._intake.stop, self._decisions.stop)
+        attempt(self.workplace.stop, self._intake.stop, self._openings.stop, self._decisions.stop)
         if self._pacemaker is not None:
             attempt(self._pacemaker.stop)
         if self._background:

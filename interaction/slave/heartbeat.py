@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from interaction.core.lease import Lease
 from interaction.core.pacemaker import silent
@@ -30,26 +30,31 @@ _LONGEST_PAUSE = 5.0
 _LOOK_SHARE = 1 / 12  # of the lease, in which what has come is read by a loop that goes on
 
 
-class Heart:
-    """Beats until the session ends. `renewed` is called when the lease was renewed; `lease_over` when it is over;
-    `ended` when the master ends the session, with the moment at which that was heard."""
+class Listener(Protocol):
+    """Who wants to know of a heartbeat."""
 
-    def __init__(
-        self,
-        client: MasterClient,
-        lease: Lease,
-        renewed: Callable[[], object],
-        lease_over: Callable[[], None],
-        ended: Callable[[MasterResponseException, float], None],
-        pacemaker: Pacemaker | None,
-    ) -> None:
+    def renewed(self) -> None:
+        """The lease was renewed."""
+
+    def lease_over(self) -> None:
+        """The lease is over."""
+
+    def ended(self, error: MasterResponseException, heard_at: float) -> None:
+        """The master ends the session, and that was heard then."""
+
+    def failing(self, why: str | None) -> None:
+        """A stream has come to nothing, not even one acknowledgement. `why`: where it was found out."""
+
+
+class Heart:
+    """Beats until it is stopped."""
+
+    def __init__(self, client: MasterClient, lease: Lease, listener: Listener) -> None:
         self._client = client
         self._lease = lease
-        self._lease_renewed = renewed
-        self._lease_over = lease_over
-        self._ended = ended
-        self._pacemaker = pacemaker
-        self.unheard = Unheard(client)
+        self._listener = listener
+        self._pacemaker: Pacemaker | None = None
+        self.unheard = Unheard(client, self._found_out)
         self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._leaving = False
@@ -63,11 +68,16 @@ class Heart:
         self._beating = asyncio.ensure_future(self._beat())
         self._beating.add_done_callback(_forget)
         self._watching = self._loop.call_at(lease.expires_at, insist, self._watch)
+
+    def serve(self, listener: Listener, pacemaker: Pacemaker | None) -> None:
+        """A session has begun, whose heart this is from now on; its lease has another length."""
+        self._listener, self._pacemaker = listener, pacemaker
         if pacemaker is not None:
             pacemaker.heard = self.hear
+        self._watch_again()
 
     def stop(self) -> None:
-        """Beat no more. Neither callback is called from now on."""
+        """Beat no more. The listener hears nothing from now on."""
         self._stopped = True
         self._beating.cancel()
         self._let_go_of_older()
@@ -89,10 +99,10 @@ class Heart:
                 self._renewed(shorter)
             elif kind == "closing":
                 heard_at, reason = said
-                self._ended(_closed(reason), heard_at)
+                self._listener.ended(_closed(reason), heard_at)
             elif kind == "refused":
                 heard_at, name, message = said
-                self._ended(MASTER_EXCEPTIONS[MasterErrorCode[name]](message), heard_at)
+                self._listener.ended(MASTER_EXCEPTIONS[MasterErrorCode[name]](message), heard_at)
             elif kind == "took":
                 (stood_still,) = said
                 if stood_still:
@@ -119,9 +129,13 @@ class Heart:
         if self._stopped:
             return
         if self._lease.expired(self._loop.time()):
-            self._lease_over()
+            self._listener.lease_over()
         else:
-            self._watching = self._loop.call_at(self._lease.expires_at, insist, self._watch)
+            self._watch_again()
+
+    def _watch_again(self) -> None:
+        self._watching.cancel()
+        self._watching = self._loop.call_at(self._lease.expires_at, insist, self._watch)
 
     def _acknowledged(self, answer: BeatAnswer) -> bool:
         """Take in an answer; whether it renewed the lease."""
@@ -133,11 +147,10 @@ class Heart:
         return self._lease.renewed_at > before
 
     def _renewed(self, shorter: bool) -> None:
-        self._lease_renewed()
+        self._listener.renewed()
         if shorter:
             self._no_pause.set()
-            self._watching.cancel()
-            self._watching = self._loop.call_at(self._lease.expires_at, insist, self._watch)
+            self._watch_again()
 
     def _pulse(self) -> None:
         if self._pacemaker is not None:
@@ -147,7 +160,7 @@ class Heart:
         """Keep a stream open, and open it again where it breaks."""
         pause = _FIRST_PAUSE
         while not self._leaving:
-            acknowledged = self._lease.expires_at
+            acknowledged = self._lease.renewed_at
             try:
                 if await self._beat_on(_Stream(self._client.heartbeat())) or self._leaving:
                     return
@@ -162,15 +175,21 @@ class Heart:
                 _log.info("the heartbeat stream is broken; opening it again: %s", error)
                 self.unheard.failed(error)
             except MasterResponseException as refusal:
-                self._ended(refusal, self._loop.time())
+                self._listener.ended(refusal, self._loop.time())
                 return
             except Exception as error:  # noqa: BLE001 - a slave that does not beat is given up
                 log_exception(_log, logging.ERROR, error, "the heartbeat has failed; it goes on")
-            if self._lease.expires_at > acknowledged:  # it worked for a while
+            if self._lease.renewed_at > acknowledged:  # it worked for a while
                 pause = _FIRST_PAUSE
+            else:
+                self._listener.failing(None)
             pause = min(pause, self._lease.duration / 6)
             await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _found_out(self, why: str) -> None:
+        if not self._stopped:
+            self._listener.failing(why)
 
     def _was_replaced(self) -> bool:
         """Whether the newer stream is somebody else's, and there for good, rather than the pacemaker's or its own.
@@ -225,14 +244,14 @@ class Heart:
                 if self._acknowledged(answer) and stream is self._stream:
                     self._let_go_of_older()
                 if answer.closing is not None:
-                    self._ended(_closed(answer.closing), self._loop.time())
+                    self._listener.ended(_closed(answer.closing), self._loop.time())
                     return True
         except (RequestException, MasterResponseException) as error:
             if stream is self._stream:
                 raise
             _log.debug("the older heartbeat stream has ended: %s", error)
             if isinstance(error, MasterResponseException) and not self._stopped:
-                self._ended(error, self._loop.time())
+                self._listener.ended(error, self._loop.time())
         return False
 
     def _let_go_of_older(self) -> None:

@@ -3,57 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from typing import Protocol
 
 from interaction.address import Endpoint
 from interaction.config import SlaveOptions
 from interaction.core.lease import Lease
 from interaction.core.model import ConnectOffer
 from interaction.core.outbox import Outbox
-from interaction.exception import MasterResponseException, SlaveSlaveNotConnected
+from interaction.exception import SlaveSlaveNotConnected
 from interaction.rpc.convert import SizedReport
 from interaction.rpc.insist import attempt
-from interaction.rpc.master_client import MasterClient
-from interaction.rpc.signing import Signer
-from interaction.slave.heartbeat import Heart
+from interaction.slave.heartbeat import Heart, Listener
 from interaction.slave.pacemaker import Pacemaker
+from interaction.slave.proof import Proof, client_for
 from interaction.slave.reporter import Reporter
+
+
+class SessionOwner(Listener, Protocol):
+    """The desk."""
+
+    def settled(self) -> None:
+        """A result has left the outbox."""
 
 
 class Session:
     """What lives as long as one session at the slave does: all of it, or nothing.
 
-    `renewed`, `lease_over` and `ended` are those of its heart, and `settled` is called as a reporter's `acknowledged`.
+    `proof`: that by which its master has proved itself, and whose heart goes on beating; without one it is resumed.
     """
 
     def __init__(
         self,
+        owner: SessionOwner,
         offer: ConnectOffer,
         master: Endpoint,
         options: SlaveOptions,
         lease: Lease,
         outbox: Outbox[SizedReport],
         pacemaker: Pacemaker | None,
-        renewed: Callable[[], object],
-        lease_over: Callable[[], None],
-        ended: Callable[[MasterResponseException, float], None],
-        settled: Callable[[], object],
+        proof: Proof | None,
     ) -> None:
         self.token = offer.token
         self.master_address = offer.master_address
         self.max_message_bytes = offer.max_message_bytes
         with ExitStack() as undo:
-            signer = Signer(options.channel, options.secret)
-            self.client = MasterClient(master, options.tls, signer, offer.token, options.max_message_bytes)
+            self.client = client_for(offer, master, options) if proof is None else proof.client
             undo.callback(self._close)
+            self.heart = Heart(self.client, lease, owner) if proof is None else proof.heart
+            undo.callback(self.heart.stop)
             if pacemaker is not None:
                 undo.callback(pacemaker.end)
                 pacemaker.begin(offer, master, options, lease)
-            self.heart = Heart(self.client, lease, renewed, lease_over, ended, pacemaker)
-            undo.callback(self.heart.stop)
-            self.reporter = Reporter(outbox, offer.token, self.client, options.request_timeout, settled, ended)
+            self.heart.serve(owner, pacemaker)
+            self.reporter = Reporter(
+                outbox, offer.token, self.client, options.request_timeout, owner.settled, owner.ended
+            )
             undo.pop_all()
         self.closing: asyncio.Future[None] | None = None  # once it has stopped
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from interaction.core.lease import Lease
 from interaction.exception import LeaseExpired, RequestException
@@ -14,11 +15,12 @@ _log = logging.getLogger("interaction.slave")
 
 
 class Unheard:
-    """Finds it out, beside what goes on, and says it once. All calls are on the loop."""
+    """Finds it out, beside what goes on, and says it once, to `told` as well. All calls are on the loop."""
 
-    def __init__(self, client: MasterClient) -> None:
+    def __init__(self, client: MasterClient, told: Callable[[str], object]) -> None:
         self.why: str | None = None  # once it is found out
         self._client = client
+        self._told = told
         self._over = False
         self._looking: asyncio.Task[None] | None = None
 
@@ -47,6 +49,7 @@ class Unheard:
         if why is not None:
             self.why, self._over = why, True
             _log.warning("no heartbeat gets to the master: %s", why)
+            self._told(why)
 
     def _looked(self, looking: asyncio.Task[None]) -> None:
         self._looking = None  # where it was not found out, it is looked for again

@@ -77,6 +77,10 @@ class RecordingMaster(services.MasterServiceServicer):
         self.unavailable = False  # no report is answered
         self.acknowledged: Callable[[int], int] = lambda sequence: sequence
 
+    def answer_second(self, answer: BeatAnswer) -> None:
+        """Acknowledge the next beat, by which this proves itself to a slave, and answer the one after it so."""
+        self.beat_answers.extend([messages.HeartbeatResponse(), answer])
+
     def Ping(  # noqa: N802  # gRPC's names, here and below
         self, request: messages.MasterServicePingRequest, context: Context
     ) -> messages.MasterServicePingResponse:

@@ -14,6 +14,7 @@ from tests.contract.recording_master import Failure
 from tests.contract.slave_programs import CHANNEL, WAIT
 from tests.contract.wire import (
     ALREADY_CONNECTED,
+    CONNECTION_REFUSED,
     GONE,
     NO_MAPPINGS,
     NOT_CONNECTED,
@@ -28,6 +29,7 @@ from tests.contract.wire import (
     new_token,
     refusal_of,
     refused,
+    refused_or_done,
     value_of,
 )
 
@@ -36,16 +38,16 @@ pytestmark = pytest.mark.timeout(60, func_only=True)  # the first build of a pro
 
 def lose(caller: Caller, lease: float = 0.3) -> None:
     """Let the session's lease run out."""
-    caller.master.silent = True
     caller.connect(lease=lease)
+    caller.master.silent = True
     caller.until_over()
     caller.master.silent = False
 
 
 def end_by_master(caller: Caller) -> None:
     """Open a session that the master ends."""
-    caller.master.beat_answers.append(Failure(GONE, "SYSTEM_SHUTTING_DOWN"))
-    caller.connect(lease=300.0)
+    caller.master.answer_second(Failure(GONE, "SYSTEM_SHUTTING_DOWN"))
+    caller.connect(lease=4.5)  # so that the second beat comes soon
     caller.until_over()
 
 
@@ -65,8 +67,11 @@ def test_the_masters_address_may_have_any_of_its_forms(caller: Caller, form: str
 
 @pytest.mark.parametrize("address", ["localhost", "https://localhost:65535", "[::1]", "[::1]:1", "grpc://[::1]:7235/"])
 def test_other_addresses_are_taken(caller: Caller, address: str) -> None:
-    caller.connect(address=address)
-    caller.disconnect()
+    """By who looks at once whether a master is there, as addresses at which none is."""
+    answer = refused_or_done(lambda: caller.connect(address=address))
+    assert answer in (None, CONNECTION_REFUSED)
+    if answer is None:
+        caller.disconnect()
 
 
 @pytest.mark.parametrize(
@@ -187,8 +192,8 @@ def test_a_resumed_session_is_one_of_its_own_and_inherits_what_runs(caller: Call
 
 @pytest.mark.usefixtures("resumed")
 def test_a_session_whose_lease_ran_out_takes_no_task_and_can_be_resumed(caller: Caller) -> None:
-    caller.master.silent = True
     caller.connect(lease=0.3)
+    caller.master.silent = True
     running = caller.new_task({"seconds": 2.0, **SUM})
     caller.until_over()
     first = caller.token
@@ -205,8 +210,8 @@ def test_a_session_whose_lease_ran_out_takes_no_task_and_can_be_resumed(caller: 
 @pytest.mark.parametrize("lease_over", [False, True])
 def test_a_result_that_found_no_master_is_reported_to_the_one_that_resumes(caller: Caller, lease_over: bool) -> None:
     caller.master.unavailable = True
-    caller.master.silent = lease_over
     caller.connect(lease=0.5 if lease_over else 10.0)
+    caller.master.silent = lease_over
     ended = caller.new_task(SUM)
     assert caller.report().token == caller.token
     if lease_over:
@@ -240,8 +245,8 @@ def test_nothing_is_resumed_by_the_token_of_another_session_than_the_last(caller
     assert caller.report(), "from now on it works quickly, also where a process had to start for it"
     caller.disconnect()
     caller.master.unavailable = True
-    caller.master.silent = True
     caller.connect(lease=0.3)
+    caller.master.silent = True
     first = caller.token
     caller.new_task(SUM)
     caller.until_over()
@@ -265,8 +270,8 @@ def test_a_session_that_has_ended_otherwise_cant_be_resumed(caller: Caller, end:
         caller.master.beat_answers.append(Failure(GONE, "SYSTEM_SHUTTING_DOWN"))
         caller.until_over()
     else:
+        caller.connect(lease=10.0 if end == "disconnected" else 0.4)
         caller.master.silent = end != "disconnected"
-        caller.connect(lease=0.4 if caller.master.silent else 10.0)
         caller.new_task(SUM)
         assert caller.report()
         if caller.master.silent:

@@ -11,6 +11,7 @@ from typing import Any
 
 from interaction.core.admission import Admission, Ticket
 from interaction.core.custody import Ending
+from interaction.core.engagement import Claim
 from interaction.core.journal import Entry, SessionKept, SessionRecord
 from interaction.core.lease import Lease
 from interaction.core.model import Acknowledgement, TaskOffer, TaskResult
@@ -21,6 +22,7 @@ from tests.sim.journal import Done, SimJournal
 from tests.sim.link import SimLink
 from tests.sim.master import SimMaster
 from tests.sim.planting import each_journal, each_lease, each_link, each_machine, each_slave, nothing, put
+from tests.sim.proof_bugs import PROOF_BUGS
 from tests.sim.road_bugs import ROAD_BUGS
 from tests.sim.run import Plant, Run
 from tests.sim.slave import SimSlave
@@ -115,7 +117,7 @@ def session_never_free(slave: SimSlave) -> None:
     def over(now: float) -> bool:
         ended = lease_over(now)
         if ended:
-            engagement.asking = "z" * 43  # as if somebody were being asked about for ever
+            engagement.asking = Claim("z" * 43, 1.0, 1.0, now)  # as if somebody were being asked about for ever
         return ended
 
     put(engagement, "lease_over", over)
@@ -134,7 +136,7 @@ def lease_from_receipt(slave: SimSlave, lease: Lease) -> None:
 
 def lease_as_long_as_the_tolerance(slave: SimSlave, lease: Lease) -> None:
     """The slave believes for twice as long as it was granted."""
-    lease.duration *= 2
+    lease._granted *= 2
 
 
 # The master's.
@@ -326,6 +328,7 @@ BUGS: dict[str, Plant] = {
         for bug in (sent_before_written, told_before_written, owed_and_forgotten, sessions_not_written)
     },
     **ROAD_BUGS,
+    **PROOF_BUGS,
 }
 
 

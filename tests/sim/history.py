@@ -33,6 +33,7 @@ class History:
         self.tasks: dict[str, TaskStory] = {}
         self.losses: list[tuple[float, str, LossReason]] = []
         self.disconnections: dict[str, list[float]] = defaultdict(list)  # by slave: when one was asked for
+        self.answered: set[str] = set()  # the tokens of which a master has acknowledged a beat
         self.violations: list[str] = []
         self.counts: dict[str, int] = defaultdict(int)
 

@@ -45,6 +45,8 @@ class SimIntake:
             self._asked[id(ticket)].append(answer)
         else:
             self._asked[id(ticket)] = [answer]
+            if offer.data["task"] == "stranger":
+                self._wrong("takes a stranger's task")
             moment = self._world.random.choice((0.0, 0.0, 0.0, 0.3))
             if moment:
                 self._tenancy.asks(ticket)
@@ -133,6 +135,7 @@ class SimIntake:
     def _run(self, ticket: Ticket) -> None:
         self._running += 1
         value = self._world.random.random()
+        self._slave.judge_begins(ticket.session, "it runs a task of")
         self._slave.history.executed(self._world.now, ticket.offer.data["task"], value)
         last = ticket.offer.task_id.startswith("last")
         duration = self._world.random.choice(DURATIONS[:4] if last else DURATIONS)

@@ -13,6 +13,7 @@ from tests.sim.task import SimTask
 if TYPE_CHECKING:
     from tests.sim.delivery import SimDelivery
     from tests.sim.slave import SimSlave
+    from tests.sim.stream import Stream
 
 
 @dataclass
@@ -25,6 +26,7 @@ class SimLink:
     tokens: list[str]
     custody: Custody[SimTask]
     delivery: SimDelivery = field(init=False)
+    stream: Stream | None = None  # the newest heartbeat of it
     heard_at: float = 0.0  # when anything of the slave's last came through, for the judge
 
     @property

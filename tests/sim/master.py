@@ -37,7 +37,8 @@ from tests.sim.task import SimTask
 from tests.sim.world import CALL_SECONDS, World
 
 if TYPE_CHECKING:
-    from tests.sim.slave import SimSlave, Stream
+    from tests.sim.slave import SimSlave
+    from tests.sim.stream import Stream
 
 PROBE_TIMEOUT = 1.0
 
@@ -223,7 +224,7 @@ class SimMaster:
         if stream.token in link.tokens[: link.tokens.index(link.token)]:
             return
         link.heard_at = self.world.now
-        stream.number = link.session.stream_opened(self.world.now)
+        stream.number, link.stream = link.session.stream_opened(self.world.now), stream
 
     def beat(self, slave: SimSlave, stream: Stream, sequence: int) -> None:
         """A beat came."""
@@ -235,6 +236,7 @@ class SimMaster:
             link.heard_at = self.world.now
         if acknowledged:
             newest = link.session.newest_beat
+            self.history.answered.add(stream.token)
             self._down(slave, stream, lambda: slave.acknowledged(stream, newest))
 
     def stream_broken(self, stream: Stream) -> None:
@@ -286,7 +288,7 @@ class SimMaster:
     def judge_lease(self, name: str, token: str, expires_at: float) -> None:
         """Promise 5, before it comes to the test: a slave must not believe for longer than its master would."""
         link = self.registry.find(token) if self.up else None
-        if link is not None and link.heard_at and expires_at > link.heard_at + self.tolerance:
+        if link is not None and link.session.lives and expires_at > link.heard_at + self.tolerance:
             self.history.wrong(self.world.now, f"{name} may believe for longer than its master does")
 
     def over(self, link: SimLink, ending: Ending[SimTask] | None) -> None:
@@ -322,8 +324,7 @@ class SimMaster:
 
     def end_stream(self, link: SimLink) -> None:
         """Tell the slave that the session it beats for is over."""
-        stream = link.slave.stream
-        if stream is not None and stream.token in link.tokens:
+        if (stream := link.stream) is not None:
             self._down(link.slave, stream, lambda: link.slave.told_that_it_is_over(stream.token))
 
     def lose(self, losses: Sequence[tuple[SimTask, TaskLost]]) -> None:

@@ -9,6 +9,7 @@ from tests.sim.journal import Disk
 from tests.sim.master import PROBE_TIMEOUT, SimMaster
 from tests.sim.recovery import Restarted, kill
 from tests.sim.slave import SimSlave
+from tests.sim.stranger import Stranger, judge
 from tests.sim.world import Weather, World
 
 TROUBLE = 40.0  # seconds in which faults happen
@@ -50,6 +51,8 @@ class Run:
         self.world.weather = self.weather
         if not self.calm:
             self._trouble()
+        if self.world.seed % 3 == 0:
+            Stranger(self.world, self.slaves, self.world.seed, TROUBLE)
         self._work()
         self._watch()
         self.world.run(TROUBLE)
@@ -180,6 +183,10 @@ class Run:
     def _watch(self) -> None:
         """A few times a second: does the master believe in somebody for too long?"""
         now = self.world.now
+        for slave in self.slaves:
+            wrong = judge(slave)
+            if wrong is not None:
+                self.history.wrong(now, f"{slave.name} {wrong}")
         for link in self.master.links.values() if self.master.up else ():
             if not link.session.lives:
                 continue

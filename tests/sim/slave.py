@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
 from interaction.core.engagement import Verdict
-from interaction.core.model import Acknowledgement, ConnectAnswer, HeldTask, TaskOffer, TaskResult
+from interaction.core.model import Acknowledgement, TaskOffer, TaskResult
 from interaction.core.outbox import Entry, Outbox
 from interaction.core.tenancy import Tenancy
 from interaction.exception import (
     MasterResponseException,
     RequestException,
     ResponseException,
-    SlaveSlaveConnectionRefused,
     SlaveSlaveDisconnectionRefused,
     SlaveSlaveNotConnected,
 )
 from tests.sim.history import History
 from tests.sim.intake import SimIntake
 from tests.sim.master import SimMaster
+from tests.sim.opening import SimOpenings
+from tests.sim.stream import Stream
 from tests.sim.wire import BROKEN, Status, Wire
 from tests.sim.witness import SimWitness
 from tests.sim.work import SimWork
-from tests.sim.world import Later, Work, World
+from tests.sim.world import CALL_TIMEOUT, Later, Work, World
 
 RETRY_PAUSE = 0.05
 LEAVE_PATIENCE = 0.5
@@ -37,17 +37,6 @@ class FastRoad(Enum):
     SERVED = "served"
     LACKING = "lacking"  # among its features
     BARRED = "barred"  # by something between, that lets no streams pass
-
-
-@dataclass
-class Stream:
-    """A heartbeat stream: ordered, and broken for both ends where it breaks."""
-
-    token: str
-    number: int = 0
-    broken: bool = False
-    last_up: float = 0.0
-    last_down: float = 0.0
 
 
 class SimSlave:
@@ -83,6 +72,8 @@ class SimSlave:
         )
         self.witness = SimWitness(self, self.capacity + self._slots + self._backlog)
         self.intake = SimIntake(self)
+        self.openings = SimOpenings(self)
+        self.begun_at = 0.0  # the session
         self.stream = None
         self.work: SimWork | None = None
         self._reporting = False
@@ -108,19 +99,19 @@ class SimSlave:
             self.world.on(self, self.world.now + 0.1, lambda: self._leave_when_drained(deadline))
             return
         if stream is not None and self.tenancy.engagement.open:
-            self._up(stream, lambda: self.master.left(stream, drained))
+            stream.up(self, lambda: self.master.left(stream, drained))
         self.tenancy.engagement.end()
         self._end_session()
         self.world.on(self, self.world.now + LEAVE_PATIENCE, self.kill)
 
     def break_stream(self) -> None:
-        """The connection is gone, and each end that can hear notices."""
+        """The connections are gone, and each end that can hear notices."""
+        for claim in list(self.tenancy.engagement.claims):
+            self.openings.break_stream(claim.token)
         stream, self.stream = self.stream, None
         if stream is None or stream.broken:
             return
-        stream.broken = True
-        if (self.name, self.master.name) not in self.world.cut:
-            self.world.on(self.master, self.world.now + self.world.delay(), lambda: self.master.stream_broken(stream))
+        stream.break_for(self)
         if self.up:
             self.world.on(self, self.world.now + self.world.delay(), lambda: self._reopen(stream.token))
 
@@ -131,37 +122,24 @@ class SimSlave:
 
     # What its master calls.
 
-    def connect(self, token: str, previous: str | None, lease: float) -> object:
-        self.let_go_if_due()
-        engagement = self.tenancy.engagement
-        verdict = engagement.connect(token, None if self.forgetful else previous)
-        if verdict is Verdict.REPEAT:
-            return engagement.answer_to(token)
-        if verdict is Verdict.WAIT:
-            return self._later[token]
-        if verdict is Verdict.RESUME:
-            self._end_session()
-            answer = self._answer(self.tenancy.held())
-            self.tenancy.resumed(token, answer, lease, self.world.now)
-            self._begin(token)
-            return answer
-        return self._ask(token, lambda: self._connected(token, lease))
+    def connect(
+        self, token: str, previous: str | None, lease: float, *, dead: bool = False, patience: float = CALL_TIMEOUT
+    ) -> object:
+        return self.openings.connect(token, previous, lease, dead=dead, patience=patience)
 
-    def _answer(self, held: Sequence[HeldTask] = ()) -> ConnectAnswer:
-        admission = self.tenancy.admission
-        served = {"work": self.fast_road is not FastRoad.LACKING, "witness": self.witnessed}
-        features = [name for name, is_served in served.items() if is_served]
-        return ConnectAnswer(self.incarnation, {}, admission.slots, admission.backlog, features, tuple(held))
-
-    def _connected(self, token: str, lease: float) -> object:
-        if self.world.random.random() < 0.05:
-            refusal = SlaveSlaveConnectionRefused("no")
-            self.tenancy.engagement.refused(refusal)
-            return refusal
-        answer = self._answer()
-        self.tenancy.opened(answer, lease, self.world.now)
-        self._begin(token)
+    def resume(self, token: str, lease: float) -> object:
+        """The session's master comes back to it."""
+        self._end_session()
+        answer = self.openings.answer(self.tenancy.held())
+        self.tenancy.resumed(token, answer, lease, self.world.now)
+        self.begin(token)
         return answer
+
+    @property
+    def features(self) -> list[str]:
+        """What it can do."""
+        served = {"work": self.fast_road is not FastRoad.LACKING, "witness": self.witnessed}
+        return [name for name, is_served in served.items() if is_served]
 
     def disconnect(self, token: str) -> object:
         self.let_go_if_due()
@@ -192,8 +170,12 @@ class SimSlave:
             del self._later[key]
             later.give(decide())
 
-        self.world.on(self, self.world.now + self.world.random.choice((0.0, 0.3)), answer)
+        self.later(answer)
         return later
+
+    def later(self, work: Work) -> None:
+        """When the user has had his moment."""
+        self.world.on(self, self.world.now + self.world.random.choice((0.0, 0.3)), work)
 
     # The session.
 
@@ -213,13 +195,28 @@ class SimSlave:
         lease = self.tenancy.engagement.lease
         return self.tenancy.engagement.owns(token) and lease is not None and not lease.expired(self.world.now)
 
-    def _begin(self, token: str) -> None:
+    def begin(self, token: str, stream: Stream | None = None) -> None:
+        """A session is open; its heartbeat is that by which its master has proved itself, if there was one."""
+        self.begun_at = self.world.now
+        if token in self.openings.told:
+            self.history.wrong(self.world.now, f"{self.name} opens a session that it was told nobody wants")
+        if stream is not None:
+            self.judge_begins(token, "it opens")
         self.break_stream()
-        self._open(token)
+        if stream is None:
+            self._open(token)
+        else:
+            self.stream = stream
+            self._beat(stream)
         self._reporting = True
         self.witness.token = token
         self.intake.go_on()
         self.report()
+
+    def judge_begins(self, token: str, what: str) -> None:
+        """Something of a session begins: its master must have acknowledged a beat."""
+        if token not in self.history.answered:
+            self.history.wrong(self.world.now, f"{self.name}: {what} a session whose master has proved nothing")
 
     def _reopen(self, token: str) -> None:
         if self.stream is None and self.believes_in(token):
@@ -227,7 +224,7 @@ class SimSlave:
 
     def _open(self, token: str) -> None:
         stream = self.stream = Stream(token)
-        self._up(stream, lambda: self.master.stream_opened(self, stream), lambda: self._not_opened(stream))
+        stream.open(self, lambda: self._not_opened(stream))
         self._beat(stream)
 
     def _not_opened(self, stream: Stream) -> None:
@@ -241,22 +238,14 @@ class SimSlave:
         if self.stream is not stream or not self.believes_in(stream.token) or lease is None:
             return
         sequence = lease.beat(self.world.now)
-        self._up(stream, lambda: self.master.beat(self, stream, sequence))
+        stream.beat(self, sequence)
         self.world.on(self, self.world.now + lease.pause(self.world.random.random()), lambda: self._beat(stream))
-
-    def _up(self, stream: Stream, deliver: Work, not_there: Work | None = None) -> None:
-        """A message on the stream: in order, or not at all."""
-        if (self.name, self.master.name) in self.world.cut:
-            return
-        stream.last_up = max(stream.last_up, self.world.now + self.world.delay())
-        if self.master.up:
-            self.world.on(self.master, stream.last_up, lambda: None if stream.broken else deliver())
-        elif not_there is not None:
-            self.world.on(self, stream.last_up, not_there)
 
     def acknowledged(self, stream: Stream, sequence: int) -> None:
         """The master's answer on the stream."""
         engagement = self.tenancy.engagement
+        if self.openings.acknowledged(stream, sequence):
+            return
         self.let_go_if_due()
         if self.stream is stream and engagement.owns(stream.token) and engagement.lease is not None:
             engagement.lease.acknowledged(sequence)
@@ -265,6 +254,7 @@ class SimSlave:
 
     def told_that_it_is_over(self, token: str) -> None:
         """The master says that the session has ended."""
+        self.openings.over(token)
         self.let_go_if_due()
         if self.tenancy.ended_by_master(token):
             self._end_session()

@@ -43,6 +43,7 @@ class World:
     """The clock, the events to come, and the network."""
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.random = random.Random(seed)
         self.now = 0.0
         self.weather = Weather()

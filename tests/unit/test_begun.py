@@ -12,6 +12,7 @@ from interaction.core.begun import CELL, HEAD, Begun, number, read, size_for
 from interaction.core.model import ConnectAnswer, TaskOffer
 from interaction.core.outbox import Outbox
 from interaction.core.tenancy import Tenancy, Turn
+from tests.unit.claims import connect
 
 TOKEN = "a" * 43
 
@@ -116,8 +117,8 @@ def test_an_id_that_was_half_written_hides_no_other(before: bytes) -> None:
 @pytest.fixture
 def tenancy(memory: mmap.mmap) -> Tenancy[str]:
     tenancy = Tenancy("i" * 32, 3.0, Outbox[str](1, 1.0, capacity=2), slots=1, backlog=1)
-    tenancy.engagement.connect(TOKEN, None)
-    tenancy.opened(ConnectAnswer("i" * 32), 10.0, 0.0)
+    connect(tenancy.engagement, TOKEN, None)
+    tenancy.opened(ConnectAnswer("i" * 32), 0.0)
     lease = tenancy.engagement.lease
     assert lease is not None
     lease.acknowledged(lease.beat(0.0))
@@ -164,8 +165,8 @@ def test_a_result_that_waits_for_its_acknowledgement_is_told_of(tenancy: Tenancy
 
 def test_without_a_witness_nothing_is_written_down() -> None:
     tenancy = Tenancy("i" * 32, 3.0, Outbox[str](1, 1.0), slots=1)
-    tenancy.engagement.connect(TOKEN, None)
-    tenancy.opened(ConnectAnswer("i" * 32), 10.0, 0.0)
+    connect(tenancy.engagement, TOKEN, None)
+    tenancy.opened(ConnectAnswer("i" * 32), 0.0)
     one = taken(tenancy)
     tenancy.asks(one)
     assert one.cell == 0

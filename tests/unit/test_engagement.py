@@ -15,6 +15,7 @@ from interaction.exception import (
     SlaveSlaveConnectionRefused,
     SlaveSlaveNotConnected,
 )
+from tests.unit.claims import connect, refuse
 
 LEASE = 10.0
 A, B, C, D = ("A" * 43, "B" * 43, "C" * 43, "D" * 43)
@@ -24,17 +25,17 @@ NOT_CONNECTED, TOKEN, ALREADY = SlaveSlaveNotConnected, SlaveMasterTokenInvalid,
 
 
 def opening(engagement: Engagement) -> None:
-    assert engagement.connect(A, None) is ASK
+    assert connect(engagement, A, None) is ASK
 
 
 def opened(engagement: Engagement) -> None:
     opening(engagement)
-    engagement.opened(YES, LEASE, now=0.0)
+    engagement.opened(YES, now=0.0)
 
 
 def refused(engagement: Engagement) -> None:
     opening(engagement)
-    engagement.refused(NO)
+    refuse(engagement, NO)
 
 
 def closing(engagement: Engagement) -> None:
@@ -57,10 +58,10 @@ def new(_: Engagement) -> None:
 
 
 CALLS: dict[str, Callable[[Engagement], Verdict | None]] = {
-    "connect A": lambda engagement: engagement.connect(A, None),
-    "connect B": lambda engagement: engagement.connect(B, None),
-    "connect B, previous A": lambda engagement: engagement.connect(B, A),
-    "connect B, previous C": lambda engagement: engagement.connect(B, C),
+    "connect A": lambda engagement: connect(engagement, A, None),
+    "connect B": lambda engagement: connect(engagement, B, None),
+    "connect B, previous A": lambda engagement: connect(engagement, B, A),
+    "connect B, previous C": lambda engagement: connect(engagement, B, C),
     "disconnect A": lambda engagement: engagement.disconnect(A),
     "disconnect B": lambda engagement: engagement.disconnect(B),
     "task of A": lambda engagement: engagement.check(A),
@@ -100,16 +101,16 @@ def test_every_call_in_every_state(state: Callable[[Engagement], None], call: st
 def test_a_repeated_connect_gets_the_first_answer() -> None:
     engagement = Engagement(3.0)
     opened(engagement)
-    assert engagement.connect(A, None) is REPEAT
+    assert connect(engagement, A, None) is REPEAT
     assert engagement.answer_to(A) is YES
-    assert engagement.connect(A, B) is REPEAT  # "whatever else it brings"
+    assert connect(engagement, A, B) is REPEAT  # "whatever else it brings"
     assert engagement.state is EngagementState.OPEN
 
 
 def test_a_repeated_connect_gets_the_first_refusal() -> None:
     engagement = Engagement(3.0)
     refused(engagement)
-    assert engagement.connect(A, None) is REPEAT
+    assert connect(engagement, A, None) is REPEAT
     with pytest.raises(SlaveSlaveConnectionRefused):
         engagement.answer_to(A)
     assert not engagement.open
@@ -118,8 +119,8 @@ def test_a_repeated_connect_gets_the_first_refusal() -> None:
 def test_a_master_that_was_refused_may_ask_again_with_a_new_token() -> None:
     engagement = Engagement(3.0)
     refused(engagement)
-    assert engagement.connect(B, None) is ASK
-    engagement.opened(YES, LEASE, now=1.0)
+    assert connect(engagement, B, None) is ASK
+    engagement.opened(YES, now=1.0)
     assert engagement.owns(B)
     assert not engagement.owns(A)
 
@@ -129,7 +130,7 @@ def test_another_master_is_turned_away_without_a_trace() -> None:
     opened(engagement)
     for previous in (None, C, D):
         with pytest.raises(SlaveSlaveAlreadyConnected):
-            engagement.connect(B, previous)
+            connect(engagement, B, previous)
     assert engagement.owns(A)
 
 
@@ -160,14 +161,14 @@ def test_the_last_session_may_be_disconnected_however_it_ended(end: Callable[[En
         engagement.end()
     assert engagement.disconnect(A) is REPEAT
     assert engagement.farewell == {}
-    assert engagement.connect(B, A) is ASK  # it can't be resumed any more
+    assert connect(engagement, B, A) is ASK  # it can't be resumed any more
 
 
 def test_the_last_session_is_the_last_one_that_was_open() -> None:
     engagement = Engagement(3.0)
     ended(engagement)
-    engagement.connect(B, None)
-    engagement.refused(NO)
+    connect(engagement, B, None)
+    refuse(engagement, NO)
     assert engagement.disconnect(A) is REPEAT
     assert answer_of(engagement, "disconnect B") is NOT_CONNECTED
 
@@ -175,17 +176,17 @@ def test_the_last_session_is_the_last_one_that_was_open() -> None:
 def test_the_last_session_may_be_disconnected_while_the_next_is_decided() -> None:
     engagement = Engagement(3.0)
     ended(engagement)
-    engagement.connect(B, None)
+    connect(engagement, B, None)
     assert engagement.disconnect(A) is REPEAT
-    assert engagement.connect(B, None) is WAIT
+    assert connect(engagement, B, None) is WAIT
 
 
 def test_what_was_refused_was_no_session() -> None:
     engagement = Engagement(3.0)
     ended(engagement)
     for token in (B, C):
-        engagement.connect(token, None)
-        engagement.refused(NO)
+        connect(engagement, token, None)
+        refuse(engagement, NO)
     assert engagement.disconnect(A) is REPEAT
     assert answer_of(engagement, "disconnect B") is NOT_CONNECTED
 
@@ -197,7 +198,7 @@ def test_what_was_refused_was_no_session() -> None:
 def test_a_resumed_session_goes_on_under_the_new_token_alone(state: Callable[[Engagement], None]) -> None:
     engagement = Engagement(3.0)
     state(engagement)
-    assert engagement.connect(B, A) is RESUME
+    assert connect(engagement, B, A) is RESUME
     engagement.resumed(B, YES, LEASE, now=20.0)
     assert (engagement.state, engagement.token) == (EngagementState.OPEN, B)
     assert engagement.lease is not None
@@ -205,18 +206,18 @@ def test_a_resumed_session_goes_on_under_the_new_token_alone(state: Callable[[En
     assert answer_of(engagement, "task of A") is TOKEN
     assert answer_of(engagement, "disconnect A") is TOKEN
     assert answer_of(engagement, "connect A") is TOKEN
-    assert engagement.connect(B, A) is REPEAT
+    assert connect(engagement, B, A) is REPEAT
     assert engagement.owns(B)
 
 
 def test_a_token_resumes_once() -> None:
     engagement = Engagement(3.0)
     opened(engagement)
-    engagement.connect(B, A)
+    connect(engagement, B, A)
     engagement.resumed(B, YES, LEASE, now=1.0)
     with pytest.raises(SlaveSlaveAlreadyConnected):
-        engagement.connect(C, A)
-    assert engagement.connect(C, B) is RESUME
+        connect(engagement, C, A)
+    assert connect(engagement, C, B) is RESUME
 
 
 def test_an_answer_that_comes_after_the_resume_closes_nothing() -> None:
@@ -234,9 +235,9 @@ def test_an_answer_that_comes_after_the_resume_closes_nothing() -> None:
 def test_a_connect_that_the_user_refuses_leaves_the_session_that_can_be_resumed() -> None:
     engagement = Engagement(3.0)
     over(engagement)
-    engagement.connect(B, None)
-    engagement.refused(NO)
-    assert engagement.connect(C, A) is RESUME
+    connect(engagement, B, None)
+    refuse(engagement, NO)
+    assert connect(engagement, C, A) is RESUME
 
 
 # The lease.

@@ -15,6 +15,7 @@ from interaction.exception import (
     SlaveSlaveConnectionRefused,
     SlaveSlaveNotConnected,
 )
+from tests.unit.claims import connect, refuse
 
 LEASE = 10.0
 YES, NO = ConnectAnswer("f" * 32), SlaveSlaveConnectionRefused("no")
@@ -49,7 +50,7 @@ class SeveralMasters(RuleBasedStateMachine):
     def connect(self, token: str, previous: str | None) -> None:
         before = self.where()
         try:
-            verdict = self.engagement.connect(token, previous)
+            verdict = connect(self.engagement, token, previous)
         except SlaveResponseException:
             assert self.where() == before
             return
@@ -72,12 +73,12 @@ class SeveralMasters(RuleBasedStateMachine):
     @rule(takes=st.booleans())
     def user_answers_connect(self, takes: bool) -> None:
         if takes:
-            self.engagement.opened(YES, LEASE, self.now)
+            self.engagement.opened(YES, self.now)
             if self.lapsed:
                 self.end(self.lapsed)
             self.session = self.asked
         else:
-            self.engagement.refused(NO)
+            refuse(self.engagement, NO)
             self.refused.add(self.asked)
         self.asked = ""
 

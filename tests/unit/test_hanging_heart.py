@@ -13,6 +13,7 @@ from interaction.core.lease import Lease
 from interaction.exception import MasterSlaveTokenInvalid, MasterSystemShuttingDown, RequestException
 from interaction.rpc.master_client import BeatAnswer
 from interaction.slave.heartbeat import Heart
+from tests.unit.listening import Listening
 
 LEASE = 1.6  # seconds: it is doubted after 1.2
 
@@ -67,10 +68,11 @@ class Scene:
     """A heart that beats on a client's streams."""
 
     def __init__(self, lease: float) -> None:
-        self.client, self.over, self.ends = Client(), asyncio.Event(), list[Exception]()
+        self.client, listening = Client(), Listening()
+        self.over, self.ends = listening.over, listening.ends
         self.lease = Lease(lease, 10.0, asyncio.get_running_loop().time())
         client: Any = self.client
-        self.heart = Heart(client, self.lease, lambda: None, self.over.set, lambda why, _: self.ends.append(why), None)
+        self.heart = Heart(client, self.lease, listening)
 
     async def stream(self, number: int) -> Stream:
         """The stream of that number, from 1, with a beat on it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from interaction.core.lease import Lease
 from interaction.slave.heartbeat import Heart
+from tests.unit.listening import Listening
 
 
 class Stream:
@@ -30,19 +31,21 @@ class Stream:
         """As a call."""
 
 
-def heart_of(stream: Stream, lease: Lease, over: asyncio.Event) -> Heart:
+def heart_of(stream: Stream, lease: Lease, listener: Listening, pacemaker: Any = None) -> Heart:
     client: Any = stream
-    return Heart(client, lease, lambda: None, over.set, lambda error, heard_at: None, None)
+    heart = Heart(client, lease, listener)
+    heart.serve(listener, pacemaker)
+    return heart
 
 
 def test_no_beat_is_sent_when_the_lease_is_over() -> None:
     """Whatever wakes first: the next beat, or what watches the lease."""
 
     async def scenario() -> list[int]:
-        loop, stream, over = asyncio.get_running_loop(), Stream(), asyncio.Event()
+        loop, stream, listener = asyncio.get_running_loop(), Stream(), Listening()
         lease = Lease(0.3, 10.0, loop.time() - 1.0)
-        heart = heart_of(stream, lease, over)
-        await over.wait()
+        heart = heart_of(stream, lease, listener)
+        await listener.over.wait()
         for _ in range(20):
             await asyncio.sleep(0)
         heart.stop()
@@ -73,11 +76,9 @@ class Understudy:
 
 def test_what_its_pacemaker_has_beaten_meanwhile_counts() -> None:
     async def scenario() -> list[int]:
-        loop, stream, over = asyncio.get_running_loop(), Stream(), asyncio.Event()
+        loop, stream = asyncio.get_running_loop(), Stream()
         lease = Lease(0.3, 10.0, loop.time() - 1.0)
-        pacemaker: Any = Understudy(loop.time())
-        client: Any = stream
-        heart = Heart(client, lease, lambda: None, over.set, lambda error, heard_at: None, pacemaker)
+        heart = heart_of(stream, lease, Listening(), Understudy(loop.time()))
         await asyncio.wait_for(stream.first.wait(), 10.0)
         heart.stop()
         return stream.sent
@@ -88,7 +89,7 @@ def test_what_its_pacemaker_has_beaten_meanwhile_counts() -> None:
 def test_a_beat_is_sent_at_once_while_the_lease_runs() -> None:
     async def scenario() -> list[int]:
         loop, stream = asyncio.get_running_loop(), Stream()
-        heart = heart_of(stream, Lease(10.0, 10.0, loop.time()), asyncio.Event())
+        heart = heart_of(stream, Lease(10.0, 10.0, loop.time()), Listening())
         await asyncio.wait_for(stream.first.wait(), 10.0)
         heart.stop()
         return stream.sent

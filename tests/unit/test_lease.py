@@ -97,9 +97,10 @@ def test_many_beats_without_an_acknowledgement_take_no_room_for_ever() -> None:
 def test_the_pause_is_the_span_or_a_third_of_the_lease_within_a_tenth(
     duration: float, span: float, chance: float
 ) -> None:
-    wanted = min(span, duration / 3)
-    assert wanted * 0.9 <= Lease(duration, span, 0.0).pause(chance) * (1 + 1e-9)
-    assert Lease(duration, span, 0.0).pause(chance) <= wanted * 1.1 * (1 + 1e-9)
+    wanted, lease = min(span, duration / 3), Lease(duration, span, 0.0)
+    lease.acknowledged(lease.beat(0.0))
+    assert wanted * 0.9 <= lease.pause(chance) * (1 + 1e-9)
+    assert lease.pause(chance) <= wanted * 1.1 * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
@@ -189,3 +190,36 @@ def test_a_session_whose_beats_are_answered_lives_as_long_as_they_come() -> None
     ends = play(15.0, 3.0, 0.01, [Step(0.5, 0.01, 0.01)] * 100)
     assert ends.slave == pytest.approx(99 * 3.0 + 10.0)
     assert ends.master == pytest.approx(99 * 3.0 + 15.01)
+
+
+# What was granted counts from the first acknowledgement on.
+
+
+@pytest.mark.parametrize("granted", [30.5, 300.0, 86400.0])
+def test_a_lease_of_which_nothing_was_acknowledged_is_over_after_half_a_minute(granted: float) -> None:
+    lease = Lease(granted, 3.0, 0.0)
+    lease.beat(0.0)
+    assert not lease.expired(29.9)
+    assert lease.expired(30.0)
+
+
+def test_a_shorter_lease_of_which_nothing_was_acknowledged_is_as_long_as_it_was_granted() -> None:
+    assert Lease(10.0, 3.0, 0.0).expires_at == 10.0
+
+
+def test_the_first_acknowledgement_makes_it_as_long_as_it_was_granted() -> None:
+    lease = Lease(86400.0, 3.0, 0.0)
+    lease.acknowledged(lease.beat(1.0))
+    assert lease.expires_at == 86401.0
+
+
+def test_a_lease_that_begins_anew_counts_from_there_and_stays_confirmed() -> None:
+    lease = Lease(10.0, 3.0, 0.0)
+    lease.acknowledged(lease.beat(1.0))
+    late = lease.beat(2.0)
+    lease.begin(4.0, 5.0)
+    assert (lease.confirmed, lease.expires_at) == (True, 9.0)
+    lease.acknowledged(late)
+    assert lease.expires_at == 9.0, "what was sent before renews nothing"
+    lease.acknowledged(lease.beat(6.0))
+    assert lease.expires_at == 10.0

@@ -10,6 +10,7 @@ from interaction.core.model import ConnectAnswer, HeldTask, TaskOffer
 from interaction.core.outbox import Outbox
 from interaction.core.tenancy import Tenancy, Turn
 from interaction.exception import SlaveMasterTokenInvalid, SlaveSystemShuttingDown
+from tests.unit.claims import connect
 
 FIRST, SECOND = "a" * 43, "b" * 43
 ANSWER = ConnectAnswer("i" * 32)
@@ -22,13 +23,13 @@ def offer(name: str) -> TaskOffer:
 @pytest.fixture
 def tenancy() -> Tenancy[str]:
     tenancy = Tenancy("i" * 32, 3.0, Outbox[str](1, 1.0), slots=3)
-    tenancy.engagement.connect(FIRST, None)
-    tenancy.opened(ANSWER, 10.0, 0.0)
+    connect(tenancy.engagement, FIRST, None)
+    tenancy.opened(ANSWER, 0.0)
     return tenancy
 
 
 def resume(tenancy: Tenancy[str]) -> None:
-    tenancy.engagement.connect(SECOND, FIRST)
+    connect(tenancy.engagement, SECOND, FIRST)
     tenancy.resumed(SECOND, ANSWER, 10.0, 1.0)
 
 
@@ -79,7 +80,7 @@ def test_a_task_that_waits_for_a_slot_waits_for_its_master_when_the_lease_is_ove
     assert tenancy.turn(ticket, 10.5) is Turn.WAIT
     assert tenancy.held() == [HeldTask("waiting", ended=False)]
     assert tenancy.drained, "it is not known whether its master comes back"
-    tenancy.engagement.connect(SECOND, FIRST)
+    connect(tenancy.engagement, SECOND, FIRST)
     tenancy.resumed(SECOND, ANSWER, 10.0, 12.0)
     assert tenancy.turn(ticket, 12.5) is Turn.WAIT, "the call may have come when its master had given up (seed 13567)"
     lease = tenancy.engagement.lease
@@ -94,8 +95,8 @@ def test_a_task_that_waits_for_its_master_is_dropped_when_another_one_comes(tena
     ticket, _ = tenancy.offer(FIRST, offer("waiting"))
     tenancy.accepted(ticket, {}, now=0.0)
     assert tenancy.engagement.lease_over(10.5)
-    tenancy.engagement.connect(SECOND, None)
-    tenancy.opened(ANSWER, 10.0, 12.0)
+    connect(tenancy.engagement, SECOND, None)
+    tenancy.opened(ANSWER, 12.0)
     assert tenancy.turn(ticket, 12.5) is Turn.DROP
 
 
