@@ -9,6 +9,7 @@ const { sign } = require('./secret');
 const LEASE_OVER = 'its lease ran out';
 const ENDING = ['SYSTEM_SHUTTING_DOWN', 'SLAVE_TOKEN_INVALID'];
 const UNFIT = [grpc.status.RESOURCE_EXHAUSTED, grpc.status.OUT_OF_RANGE]; // the result is too long; three times, for sure
+const UNPROVED = 30_000; // ms that a session is kept whose master has acknowledged no beat, whatever lease it granted
 const now = () => performance.now(); // monotonic
 const growing = (tries, longest = 5000) => Math.min(longest, 100 * 2 ** tries) * (0.5 + Math.random() / 2);
 const failed = (taskId, { name, message, stack }) => (
@@ -18,7 +19,8 @@ class Session {
   constructor(metadata, request, tasks, secrets) {
     this.lease = leaseOf(request.lease);
     if (!this.lease) throw new Refusal('REQUEST_INVALID', 'lease: 0.1 s to a day');
-    this.until = now() + this.lease;
+    this.until = now() + Math.min(this.lease, UNPROVED);
+    this.proved = new Promise((resolve) => { this.prove = resolve; }); // whether its master has acknowledged a beat
     this.dial = () => masterClient(request.masterAddress, request.maxMessageBytes);
     this.client = this.dial();
     [this.token] = metadata.get('token');
@@ -37,6 +39,7 @@ class Session {
   end(why) {
     if (this.over) return;
     this.over = why;
+    this.prove(false); // unless it has
     for (const stream of [this.stream, this.older]) stream?.cancel();
     for (const client of [this.client, this.olderClient]) client?.close();
     console.error(`session over: ${why}`);
@@ -111,6 +114,7 @@ class Session {
     const newest = Number(answer.sequence);
     if (this.lives && this.sent.has(newest)) {
       this.until = this.sent.get(newest) + this.lease;
+      this.prove(true);
       if (stream === this.stream) this.letGoOfOlder();
     }
     for (const sequence of this.sent.keys()) if (sequence <= newest) this.sent.delete(sequence);

@@ -32,6 +32,12 @@ let leaving = false;
 
 async function run(task) {
   busy = true;
+  const { tasks, proved } = session;
+  if (!(await proved)) { // nothing begins for somebody who does not answer at the address that he gave
+    tasks.delete(task.id);
+    busy = false;
+    return;
+  }
   try {
     const result = payloadOf(await work(task.data));
     task.result = { taskId: task.id, status: 'TASK_RESULT_STATUS_COMPLETED', result };

@@ -146,6 +146,10 @@ class Tenancy(Generic[T]):
             raise SlaveSlaveNotConnected("this slave was restarted: the task is for the one that was here before")
         return self.admission.offer(offer, self.engagement.token, outbox_full=self.outbox.full)
 
+    def may_ask(self, ticket: Ticket) -> bool:
+        """Whether the user may be asked about a task: not before its session's master has proved itself."""
+        return self.engagement.certain or not self.engagement.owns(ticket.session)
+
     def asks(self, ticket: Ticket) -> None:
         """The user is about to be asked about a task: that runs code of his, and counts as its beginning."""
         if self._begun is not None:

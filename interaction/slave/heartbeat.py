@@ -64,6 +64,7 @@ class Heart:
         self._stream: _Stream | None = None  # the newest
         self._older: _Stream | None = None  # open without an acknowledgement: kept until the newest has one
         self._doubted = False  # whether there has ever been an older one
+        self._lease_changed: asyncio.Future[None] = self._loop.create_future()  # what its length is
         self._letting_go: asyncio.Task[None] | None = None
         self._beating = asyncio.ensure_future(self._beat())
         self._beating.add_done_callback(_forget)
@@ -135,6 +136,9 @@ class Heart:
 
     def _watch_again(self) -> None:
         self._watching.cancel()
+        if not self._lease_changed.done():
+            self._lease_changed.set_result(None)
+        self._lease_changed = self._loop.create_future()
         self._watching = self._loop.call_at(self._lease.expires_at, insist, self._watch)
 
     def _acknowledged(self, answer: BeatAnswer) -> bool:
@@ -229,7 +233,8 @@ class Heart:
             now, doubtful_at = self._loop.time(), self._lease.doubtful_at
             look = self._lease.duration * _LOOK_SHARE
             due = max(doubtful_at, now + look)
-            await asyncio.wait({receiving}, timeout=due - now)
+            either: set[asyncio.Future[Any]] = {receiving, self._lease_changed}
+            await asyncio.wait(either, timeout=due - now, return_when=asyncio.FIRST_COMPLETED)
             if receiving.done():
                 return False
             self.hear()

@@ -52,11 +52,13 @@ class Intake:
         self._asked: dict[int, list[Answer]] = {}  # by the ticket's own id: who waits for what the user says
         self._asking: set[asyncio.Task[None]] = set()
         self._turns: list[tuple[Ticket, Future[bool]]] = []  # threads that wait to begin a task
+        self._turned: asyncio.Future[None]  # is done when the session may have changed
         self._stopped = False
 
     def start(self, loop: Loop) -> None:
         """Work on this loop, the running one, from now on."""
         self._loop = loop
+        self._turned = loop.loop.create_future()
 
     def offer(self, token: str, offer: TaskOffer, answer: Answer) -> None:
         """A master hands over a task: `answer` is called with what is said to that, now or later.
@@ -81,7 +83,6 @@ class Intake:
         if ask is None:
             self._decided(ticket, {})
         else:
-            self._tenancy.asks(ticket)
             asking = asyncio.ensure_future(self._ask(ticket, ask))
             self._asking.add(asking)
             asking.add_done_callback(partial(insist, self._asked_user, ticket))
@@ -89,6 +90,9 @@ class Intake:
     async def _ask(self, ticket: Ticket, ask: Asking) -> None:
         said: Data | ResponseException
         try:
+            while not self._tenancy.may_ask(ticket):
+                await self._turned
+            self._tenancy.asks(ticket)
             said = await ask(ticket.offer.data)
         except ResponseException as refusal:
             said = refusal
@@ -158,6 +162,8 @@ class Intake:
 
     def take_turns(self) -> None:
         """The session may have changed: tasks begin, are dropped, or wait on."""
+        turned, self._turned = self._turned, asyncio.get_running_loop().create_future()
+        turned.set_result(None)
         turns, self._turns = self._turns, []
         for ticket, begins in turns:
             try:

@@ -15,10 +15,9 @@ import trustme
 
 from interaction import TLS, Master, RequestException
 from interaction.address import Endpoint
-from interaction.exception import LeaseExpired, LossReason
+from interaction.exception import SlaveSlaveConnectionRefused
 from interaction.rpc import handshake
 from tests.contract.conftest import MakeMaster, MakeSlave, Worker, plain_and_aio
-from tests.contract.holding import wait_until
 from tests.contract.slave_programs import WAIT
 from tests.contract.test_nobody_there import closed_port
 from tests.contract.test_tls import identity, pem_of
@@ -121,41 +120,32 @@ def serving(tls: TLS | None) -> TLS | None:
 def test_a_slave_says_at_once_how_tls_keeps_it_from_its_master(
     make_master: MakeMaster, make_slave: MakeSlave, caplog: pytest.LogCaptureFixture, case: str
 ) -> None:
-    """Before, it tried until its lease was over, and said so without a reason."""
+    """No session begins that could only be lost."""
     serves, dials, told = FOR_SLAVES[case]
     door = make_slave(Worker, tls=serving(serves))  # stands where the master is said to be
     slave = make_slave(Worker, tls=serving(dials))
     address = f"{'http' if case.startswith('plain') else 'https'}://127.0.0.1:{door.port}"
     trusts = TLS(authority=pem_of(OURS) + pem_of(STRANGER), server_name="127.0.0.1", plain_peers=True)
-    master = make_master(
-        Master, client_tls=trusts, my_address=address, heartbeat_tolerance=3.0, heartbeat_check_span=0.1
-    )
+    master = make_master(Master, client_tls=trusts, my_address=address)
     connection = master.new_connection("conn", "127.0.0.1", slave.port, https=dials is not None)
-    connection.connect()
-    assert slave.lost_connection.wait(WAIT)
-    ((_, error),) = slave.lost
-    assert isinstance(error, LeaseExpired)
-    unheard, why = str(error).split(": ", 1)
-    assert unheard == "no heartbeat was acknowledged within the lease of 2 s"
+    with pytest.raises(SlaveSlaveConnectionRefused) as caught:
+        connection.connect()
+    unreached, why = caught.value.message.split(": ", 1)
+    assert f"{unreached}: " == f"the slave can't reach the master at {address.removeprefix('http://')}: "
     assert re.fullmatch(told.format(who="master") + ".*", why)
     warned = [record for record in caplog.records if record.getMessage() == f"no heartbeat gets to the master: {why}"]
     assert [(record.name, record.levelno) for record in warned] == [("interaction.slave", logging.WARNING)]
-    wait_until(lambda: not connection.is_connected)
-    assert connection.lost_reason is LossReason.SILENT
-    assert "nor a first one: can the slave reach this master at its address" in caplog.text
+    assert (connection.is_connected, slave.lost) == (False, [])
 
 
 def test_a_slave_says_that_nobody_is_where_its_master_is_said_to_be(
     make_master: MakeMaster, make_slave: MakeSlave, closed_port: int
 ) -> None:
     slave = make_slave(Worker)
-    master = make_master(
-        Master, my_address=f"127.0.0.1:{closed_port}", heartbeat_tolerance=1.5, heartbeat_check_span=0.1
-    )
-    master.new_connection("conn", "127.0.0.1", slave.port).connect()
-    assert slave.lost_connection.wait(WAIT)
-    ((_, error),) = slave.lost
-    assert f"nobody listens at 127.0.0.1:{closed_port}: does the master run, and is its address right" in str(error)
+    master = make_master(Master, my_address=f"127.0.0.1:{closed_port}")
+    nobody = f"nobody listens at 127.0.0.1:{closed_port}: does the master run, and is its address right"
+    with pytest.raises(SlaveSlaveConnectionRefused, match=nobody):
+        master.new_connection("conn", "127.0.0.1", slave.port).connect()
 
 
 # What only looks as if it were TLS.

@@ -30,6 +30,7 @@ class SimIntake:
         self._world = slave.world
         self._tenancy = slave.tenancy
         self._asked: dict[int, list[Answer]] = {}  # by the ticket's own id
+        self._unasked: list[tuple[Ticket, float]] = []  # and how long the user will take
         self._waiting: deque[Ticket] = deque()  # for a slot
         self._running = 0
         self._taken = 0  # and not ended
@@ -49,10 +50,21 @@ class SimIntake:
                 self._wrong("takes a stranger's task")
             moment = self._world.random.choice((0.0, 0.0, 0.0, 0.3))
             if moment:
-                self._tenancy.asks(ticket)
-                self._world.on(self._slave, self._world.now + moment, partial(self._decided, ticket))
+                self._unasked.append((ticket, moment))
+                self._ask()
             else:
                 self._decided(ticket)
+
+    def _ask(self) -> None:
+        unasked, self._unasked = self._unasked, []
+        for ticket, moment in unasked:
+            if not self._tenancy.may_ask(ticket):
+                self._unasked.append((ticket, moment))
+                continue
+            if self._tenancy.engagement.owns(ticket.session):
+                self._slave.judge_begins(ticket.session, "its user is asked about a task of")
+            self._tenancy.asks(ticket)
+            self._world.on(self._slave, self._world.now + moment, partial(self._decided, ticket))
 
     def new_task(self, token: str, offer: TaskOffer) -> object:
         """A master hands over a task by a call."""
@@ -121,6 +133,7 @@ class SimIntake:
 
     def go_on(self) -> None:
         """A slot is free, or the session has changed."""
+        self._ask()
         while self._waiting and self._running < self._tenancy.admission.slots:
             turn = self._tenancy.turn(self._waiting[0], self._world.now)
             if turn is Turn.WAIT:

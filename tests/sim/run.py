@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from interaction.core.session import WITNESS_PATIENCE, SessionState
 from tests.sim.history import History
 from tests.sim.journal import Disk
 from tests.sim.master import PROBE_TIMEOUT, SimMaster
@@ -191,7 +192,8 @@ class Run:
             if not link.session.lives:
                 continue
             silent_since = max(link.heard_at, self._excused_until)
-            if now > silent_since + self.tolerance + self.check_span + SLACK:
+            gone = WITNESS_PATIENCE if link.session.state is SessionState.GONE else 0.0
+            if now > silent_since + self.tolerance + self.check_span + gone + SLACK:
                 self.history.wrong(now, f"{link.slave.name} was not heard since {silent_since:.3f} s, and is not lost")
             if link.slave.up and link.slave.incarnation == link.session.incarnation:
                 continue

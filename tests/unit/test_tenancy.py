@@ -145,3 +145,17 @@ def test_a_slave_without_a_session_has_nothing_to_hand_back(tenancy: Tenancy[str
     tenancy.accepted(ticket, {}, now=0.0)
     tenancy.closed(FIRST, {})
     assert tenancy.drain() == []
+
+
+def test_nothing_is_asked_or_begun_of_a_resumed_session_until_its_new_address_has_answered(
+    tenancy: Tenancy[str],
+) -> None:
+    waiting, _ = tenancy.offer(FIRST, offer("waiting"))
+    tenancy.accepted(waiting, {}, now=0.0)
+    resume(tenancy)
+    asked, _ = tenancy.offer(SECOND, offer("asked"))
+    assert (tenancy.turn(waiting, 1.5), tenancy.may_ask(asked)) == (Turn.WAIT, False)
+    lease = tenancy.engagement.lease
+    assert lease is not None
+    lease.acknowledged(lease.beat(1.5))
+    assert (tenancy.turn(waiting, 2.0), tenancy.may_ask(asked)) == (Turn.BEGIN, True)
