@@ -37,6 +37,7 @@ class Unheard:
         if self.why != why:
             _log.warning("the heartbeat goes on, and no beat is taken: %s", why)
         self.why = why
+        self._told(why)
 
     def stop(self) -> None:
         """The master has acknowledged a beat, or the session is over."""

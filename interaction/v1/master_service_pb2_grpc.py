@@ -76,8 +76,8 @@ class MasterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request_iterator, context):
-        """Keeps the session alive. The slave opens the stream as soon as it has accepted Connect, beats at once, and then every
-        third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
+        """Keeps the session alive. The slave opens the stream as soon as Connect has come, or is accepted, beats at once, and
+        then every third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
         it takes for acknowledged ones to be no further apart than a third of the lease: each, where the slave beats no more
         often than it must. The lease counts from the *sending* of the last beat that was acknowledged, on the slave's
         monotonic clock. An acknowledgement that comes when the slave has let go revives nothing. When the lease is over, by that

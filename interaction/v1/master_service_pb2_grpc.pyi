@@ -55,8 +55,8 @@ class MasterServiceStub:
     Errors: none.
     """
     Heartbeat: _grpc.StreamStreamMultiCallable[_master_service_pb2.HeartbeatRequest, _master_service_pb2.HeartbeatResponse]
-    """Keeps the session alive. The slave opens the stream as soon as it has accepted Connect, beats at once, and then every
-    third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
+    """Keeps the session alive. The slave opens the stream as soon as Connect has come, or is accepted, beats at once, and
+    then every third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
     it takes for acknowledged ones to be no further apart than a third of the lease: each, where the slave beats no more
     often than it must. The lease counts from the *sending* of the last beat that was acknowledged, on the slave's
     monotonic clock. An acknowledgement that comes when the slave has let go revives nothing. When the lease is over, by that
@@ -130,8 +130,8 @@ class MasterServiceAsyncStub(MasterServiceStub):
     Errors: none.
     """
     Heartbeat: _aio.StreamStreamMultiCallable[_master_service_pb2.HeartbeatRequest, _master_service_pb2.HeartbeatResponse]  # type: ignore[assignment]
-    """Keeps the session alive. The slave opens the stream as soon as it has accepted Connect, beats at once, and then every
-    third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
+    """Keeps the session alive. The slave opens the stream as soon as Connect has come, or is accepted, beats at once, and
+    then every third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
     it takes for acknowledged ones to be no further apart than a third of the lease: each, where the slave beats no more
     often than it must. The lease counts from the *sending* of the last beat that was acknowledged, on the slave's
     monotonic clock. An acknowledgement that comes when the slave has let go revives nothing. When the lease is over, by that
@@ -214,8 +214,8 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_master_service_pb2.HeartbeatRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_master_service_pb2.HeartbeatResponse], _abc.AsyncIterator[_master_service_pb2.HeartbeatResponse]]:
-        """Keeps the session alive. The slave opens the stream as soon as it has accepted Connect, beats at once, and then every
-        third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
+        """Keeps the session alive. The slave opens the stream as soon as Connect has come, or is accepted, beats at once, and
+        then every third of its lease or more often. The master acknowledges the first beat of each stream, and of the others as many as
         it takes for acknowledged ones to be no further apart than a third of the lease: each, where the slave beats no more
         often than it must. The lease counts from the *sending* of the last beat that was acknowledged, on the slave's
         monotonic clock. An acknowledgement that comes when the slave has let go revives nothing. When the lease is over, by that

@@ -105,7 +105,7 @@ class ConnectRequest(_message.Message):
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
         """How long the slave may believe in the session after *sending* a heartbeat that was acknowledged (until the first one:
-        after it answered this call). 0.1 s to a day. Required.
+        after it answered this call, and then for 30 s at the most). 0.1 s to a day. Required.
         """
 
     @_builtins.property

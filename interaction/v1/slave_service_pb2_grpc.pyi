@@ -100,10 +100,20 @@ class SlaveServiceStub:
     connection that has had no call for 30 s, or has not finished its handshake within 10; that is no failure, and the next
     call opens another.
 
-    A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
+    A session. Connect opens it. The slave calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
     says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
     ends keeps its slot until it has ended.
+
+    A session belongs to who can answer for it. Whoever reaches a slave can call Connect, with the real master's address too.
+    So a slave begins no task, and asks its user about none, of a session whose address has not acknowledged a beat of that
+    very token, one that resumes included; and until then it keeps the session for at most 30 s, whatever lease was granted.
+    It may go further, and well does: it beats as soon as Connect comes, and asks its user, opens the session and answers
+    Connect when that was acknowledged; it looks at some such calls side by side (ours: 8), for a few seconds each (ours: 10),
+    and the first one that proves itself has the slave. An address that does not answer it refuses with
+    SLAVE_CONNECTION_REFUSED. A call whose caller is gone before it has proved itself never came. A master therefore
+    acknowledges beats from the moment at which it sends Connect.
+
     What the tasks of one session were called means nothing in another, unless that has resumed it: an id that comes again
     there is a new task, and is run, though one of that name may still run.
 
@@ -137,7 +147,7 @@ class SlaveServiceStub:
     """Opens a session, whose token is in the metadata.
 
     The slave's user is asked and may refuse. Where a session lives already, or the user is being asked about another
-    Connect, the answer is SLAVE_ALREADY_CONNECTED, unless the call resumes the session that lives. A session that is over
+    Connect (or too many prove themselves at this moment), the answer is SLAVE_ALREADY_CONNECTED, unless the call resumes the session that lives. A session that is over
     does not stand in the way of a new one. A Connect that is refused changes nothing.
 
     To resume a session the call brings its token as a third metadata, `previous-token`. What it opens is a session of its
@@ -149,7 +159,8 @@ class SlaveServiceStub:
 
     Errors: REQUEST_INVALID (lease or address malformed, address not allowed here, data unreadable),
     MASTER_TOKEN_INVALID (a session of this token has ended: a token opens one session, and the slave remembers those of at
-    least the last 50), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with the user's data).
+    least the last 50), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with the user's data; or, without any, because
+    no beat gets to the master's address, or none is acknowledged there: the message says why).
     Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the same token and message. Duplicate (same token; of what else it
     brings no notice is taken, but where it is malformed the answer may be REQUEST_INVALID): the first call's answer,
     acceptance or the user's refusal, while the session lives, or no other Connect has come to its user; he is not asked
@@ -294,10 +305,20 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     connection that has had no call for 30 s, or has not finished its handshake within 10; that is no failure, and the next
     call opens another.
 
-    A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
+    A session. Connect opens it. The slave calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
     says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
     ends keeps its slot until it has ended.
+
+    A session belongs to who can answer for it. Whoever reaches a slave can call Connect, with the real master's address too.
+    So a slave begins no task, and asks its user about none, of a session whose address has not acknowledged a beat of that
+    very token, one that resumes included; and until then it keeps the session for at most 30 s, whatever lease was granted.
+    It may go further, and well does: it beats as soon as Connect comes, and asks its user, opens the session and answers
+    Connect when that was acknowledged; it looks at some such calls side by side (ours: 8), for a few seconds each (ours: 10),
+    and the first one that proves itself has the slave. An address that does not answer it refuses with
+    SLAVE_CONNECTION_REFUSED. A call whose caller is gone before it has proved itself never came. A master therefore
+    acknowledges beats from the moment at which it sends Connect.
+
     What the tasks of one session were called means nothing in another, unless that has resumed it: an id that comes again
     there is a new task, and is run, though one of that name may still run.
 
@@ -328,7 +349,7 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     """Opens a session, whose token is in the metadata.
 
     The slave's user is asked and may refuse. Where a session lives already, or the user is being asked about another
-    Connect, the answer is SLAVE_ALREADY_CONNECTED, unless the call resumes the session that lives. A session that is over
+    Connect (or too many prove themselves at this moment), the answer is SLAVE_ALREADY_CONNECTED, unless the call resumes the session that lives. A session that is over
     does not stand in the way of a new one. A Connect that is refused changes nothing.
 
     To resume a session the call brings its token as a third metadata, `previous-token`. What it opens is a session of its
@@ -340,7 +361,8 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
 
     Errors: REQUEST_INVALID (lease or address malformed, address not allowed here, data unreadable),
     MASTER_TOKEN_INVALID (a session of this token has ended: a token opens one session, and the slave remembers those of at
-    least the last 50), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with the user's data).
+    least the last 50), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with the user's data; or, without any, because
+    no beat gets to the master's address, or none is acknowledged there: the message says why).
     Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the same token and message. Duplicate (same token; of what else it
     brings no notice is taken, but where it is malformed the answer may be REQUEST_INVALID): the first call's answer,
     acceptance or the user's refusal, while the session lives, or no other Connect has come to its user; he is not asked
@@ -484,10 +506,20 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
     connection that has had no call for 30 s, or has not finished its handshake within 10; that is no failure, and the next
     call opens another.
 
-    A session. Connect opens it. The slave then calls MasterService.Heartbeat at the master's address and keeps that stream
+    A session. Connect opens it. The slave calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
     says so, or when its lease is over: then it takes no task until the next Connect. A task that still runs when its session
     ends keeps its slot until it has ended.
+
+    A session belongs to who can answer for it. Whoever reaches a slave can call Connect, with the real master's address too.
+    So a slave begins no task, and asks its user about none, of a session whose address has not acknowledged a beat of that
+    very token, one that resumes included; and until then it keeps the session for at most 30 s, whatever lease was granted.
+    It may go further, and well does: it beats as soon as Connect comes, and asks its user, opens the session and answers
+    Connect when that was acknowledged; it looks at some such calls side by side (ours: 8), for a few seconds each (ours: 10),
+    and the first one that proves itself has the slave. An address that does not answer it refuses with
+    SLAVE_CONNECTION_REFUSED. A call whose caller is gone before it has proved itself never came. A master therefore
+    acknowledges beats from the moment at which it sends Connect.
+
     What the tasks of one session were called means nothing in another, unless that has resumed it: an id that comes again
     there is a new task, and is run, though one of that name may still run.
 
@@ -528,7 +560,7 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
         """Opens a session, whose token is in the metadata.
 
         The slave's user is asked and may refuse. Where a session lives already, or the user is being asked about another
-        Connect, the answer is SLAVE_ALREADY_CONNECTED, unless the call resumes the session that lives. A session that is over
+        Connect (or too many prove themselves at this moment), the answer is SLAVE_ALREADY_CONNECTED, unless the call resumes the session that lives. A session that is over
         does not stand in the way of a new one. A Connect that is refused changes nothing.
 
         To resume a session the call brings its token as a third metadata, `previous-token`. What it opens is a session of its
@@ -540,7 +572,8 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: REQUEST_INVALID (lease or address malformed, address not allowed here, data unreadable),
         MASTER_TOKEN_INVALID (a session of this token has ended: a token opens one session, and the slave remembers those of at
-        least the last 50), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with the user's data).
+        least the last 50), SLAVE_ALREADY_CONNECTED, SLAVE_CONNECTION_REFUSED (with the user's data; or, without any, because
+        no beat gets to the master's address, or none is acknowledged there: the message says why).
         Retry: on UNAVAILABLE and DEADLINE_EXCEEDED, with the same token and message. Duplicate (same token; of what else it
         brings no notice is taken, but where it is malformed the answer may be REQUEST_INVALID): the first call's answer,
         acceptance or the user's refusal, while the session lives, or no other Connect has come to its user; he is not asked

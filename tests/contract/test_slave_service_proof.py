@@ -41,10 +41,10 @@ def another() -> Iterator[RecordingMaster]:
 def come(caller: Caller, token: str, address: str) -> None:
     """Somebody asks for a session of a day, hands over a task at the same time and once more, and hangs up."""
     asking = messages.ConnectRequest(master_address=address, lease=duration_of(A_DAY))
-    connect = caller.stub.Connect.future(asking, metadata=metadata_of(token), timeout=3.0)  # type: ignore[attr-defined]
+    connect = caller.stub.Connect.future(asking, metadata=metadata_of(token), timeout=3.0)
     for _ in range(2):
         task = messages.NewTaskRequest(task=Task(id=new_id(), data=payload_of(SUM)))
-        calling = caller.stub.NewTask.future(task, metadata=metadata_of(token), timeout=1.0)  # type: ignore[attr-defined]
+        calling = caller.stub.NewTask.future(task, metadata=metadata_of(token), timeout=1.0)
         calling.exception()
     connect.exception()
 
