@@ -45,6 +45,11 @@ class FrameWatch:
         for passes in self._valves:
             passes.clear()
 
+    def snap(self) -> None:
+        """The connections that are open break; others are as before."""
+        for one in self._open[1:]:
+            _end(one)
+
     def close(self) -> None:
         for passes in self._valves:
             passes.set()

@@ -64,6 +64,7 @@ class RecordingMaster(services.MasterServiceServicer):
         self.streams: Queue[dict[str, str | bytes]] = Queue()  # the metadata of each stream that was opened
         self.ended: Queue[str] = Queue()  # the token of each stream that has ended
         self.beats: Queue[Beat] = Queue()
+        self.answered: Queue[str] = Queue()  # the token of each beat that is about to be acknowledged
         self.reports: Queue[Report] = Queue()
         self.obey()
 
@@ -112,6 +113,7 @@ class RecordingMaster(services.MasterServiceServicer):
             if not self.silent and not hangs:
                 if not answer.HasField("closing"):
                     answer.sequence = self.acknowledged(beat.sequence)
+                    self.answered.put(token)
                 yield answer
 
     def ReportResult(  # noqa: N802

@@ -19,9 +19,11 @@ from interaction.exception import (
     SlaveSignatureInvalid,
     SlaveSignatureNotFound,
     SlaveSignatureStale,
+    SlaveSlaveConnectionRefused,
 )
 from interaction.secret import FILE_VARIABLE, VARIABLE
 from tests.contract.conftest import MakeMaster, MakePool, MakeSlave, Worker, plain_and_aio
+from tests.contract.frames import frame_watch
 from tests.contract.holding import wait_until
 from tests.contract.isolated_slave import Isolated
 from tests.contract.isolation import do
@@ -142,12 +144,14 @@ def test_a_slave_whose_beats_are_not_believed_tries_on_until_its_lease_is_over_a
 ) -> None:
     """The answer may be somebody else's, and a secret or a clock may be set right: it ends no session."""
     caplog.set_level(logging.INFO, "interaction.slave")
-    master = make_master(Master, secret=SECRET, heartbeat_tolerance=3.0)
     slave = make_slave(Worker, secret=SECRET, pacemaker=False)
-    checker_at(master)._keys = (Key(OTHER.encode()),)
-    connection = master.new_connection("conn", "127.0.0.1", slave.port)
-    connection.connect()
-    assert slave.lost_connection.wait(WAIT)
+    with frame_watch(0) as way:
+        master = make_master(Master, secret=SECRET, heartbeat_tolerance=3.0, my_address=f"127.0.0.1:{way.port}")
+        way.target = master.port
+        master.new_connection("conn", "127.0.0.1", slave.port).connect()
+        checker_at(master)._keys = (Key(OTHER.encode()),)
+        way.snap()
+        assert slave.lost_connection.wait(WAIT)
     ((_, error),) = slave.lost
     assert isinstance(error, LeaseExpired)
     assert "does not believe this slave: the signature is not by the secret of this master" in str(error)
@@ -157,18 +161,32 @@ def test_a_slave_whose_beats_are_not_believed_tries_on_until_its_lease_is_over_a
 
 
 def test_a_session_goes_on_when_its_beats_are_believed_again(make_master: MakeMaster, make_slave: MakeSlave) -> None:
-    master = make_master(Master, secret=SECRET, heartbeat_tolerance=10.0)
     slave = make_slave(Worker, secret=SECRET, pacemaker=False)
-    checker = checker_at(master)
-    checker._keys = (Key(OTHER.encode()),)
-    connection = master.new_connection("conn", "127.0.0.1", slave.port)
-    connection.connect()
-    wait_until(lambda: slave._interaction._desk._session.heart.unheard.why is not None)  # type: ignore[union-attr]
-    checker._keys = (Key(SECRET.encode()),)
-    task = connection.new_task({"a": 1, "b": 2}).start()
-    assert task.join(WAIT).result == {"sum": 3}
+    with frame_watch(0) as way:
+        master = make_master(Master, secret=SECRET, heartbeat_tolerance=10.0, my_address=f"127.0.0.1:{way.port}")
+        way.target = master.port
+        checker = checker_at(master)
+        connection = master.new_connection("conn", "127.0.0.1", slave.port)
+        connection.connect()
+        checker._keys = (Key(OTHER.encode()),)
+        way.snap()
+        wait_until(lambda: slave._interaction._desk._session.heart.unheard.why is not None)  # type: ignore[union-attr]
+        checker._keys = (Key(SECRET.encode()),)
+        task = connection.new_task({"a": 1, "b": 2}).start()
+        assert task.join(WAIT).result == {"sum": 3}
+        assert slave.lost == []
+        assert connection.is_connected
+
+
+def test_a_session_whose_first_beat_is_not_believed_does_not_begin(
+    make_master: MakeMaster, make_slave: MakeSlave
+) -> None:
+    master = make_master(Master, secret=SECRET)
+    slave = make_slave(Worker, secret=SECRET, pacemaker=False)
+    checker_at(master)._keys = (Key(OTHER.encode()),)
+    with pytest.raises(SlaveSlaveConnectionRefused, match=r"can't reach the master at .* does not believe this slave"):
+        master.new_connection("conn", "127.0.0.1", slave.port).connect()
     assert slave.lost == []
-    assert connection.is_connected
 
 
 def test_a_result_that_is_not_believed_is_kept_and_reported_again(

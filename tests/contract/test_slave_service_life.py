@@ -202,7 +202,8 @@ def test_the_answer_to_a_report_can_end_the_session(caller: Caller, end: Failure
 
 def test_a_master_that_answers_nothing_is_left_when_the_lease_is_over(caller: Caller, resumes: bool) -> None:
     caller.connect(lease=0.4)
-    caller.master.silent = caller.master.unavailable = True
+    caller.master.unavailable = True
+    caller.falls_silent()
     caller.new_task(SUM)
     caller.until_over()
     caller.master.obey()

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.timeout(60, func_only=True)  # the first build of a pro
 def lose(caller: Caller, lease: float = 0.3) -> None:
     """Let the session's lease run out."""
     caller.connect(lease=lease)
-    caller.master.silent = True
+    caller.falls_silent()
     caller.until_over()
     caller.master.silent = False
 
@@ -193,7 +193,7 @@ def test_a_resumed_session_is_one_of_its_own_and_inherits_what_runs(caller: Call
 @pytest.mark.usefixtures("resumed")
 def test_a_session_whose_lease_ran_out_takes_no_task_and_can_be_resumed(caller: Caller) -> None:
     caller.connect(lease=0.3)
-    caller.master.silent = True
+    caller.falls_silent()
     running = caller.new_task({"seconds": 2.0, **SUM})
     caller.until_over()
     first = caller.token
@@ -211,7 +211,8 @@ def test_a_session_whose_lease_ran_out_takes_no_task_and_can_be_resumed(caller: 
 def test_a_result_that_found_no_master_is_reported_to_the_one_that_resumes(caller: Caller, lease_over: bool) -> None:
     caller.master.unavailable = True
     caller.connect(lease=0.5 if lease_over else 10.0)
-    caller.master.silent = lease_over
+    if lease_over:
+        caller.falls_silent()
     ended = caller.new_task(SUM)
     assert caller.report().token == caller.token
     if lease_over:
@@ -246,7 +247,7 @@ def test_nothing_is_resumed_by_the_token_of_another_session_than_the_last(caller
     caller.disconnect()
     caller.master.unavailable = True
     caller.connect(lease=0.3)
-    caller.master.silent = True
+    caller.falls_silent()
     first = caller.token
     caller.new_task(SUM)
     caller.until_over()
@@ -271,7 +272,8 @@ def test_a_session_that_has_ended_otherwise_cant_be_resumed(caller: Caller, end:
         caller.until_over()
     else:
         caller.connect(lease=10.0 if end == "disconnected" else 0.4)
-        caller.master.silent = end != "disconnected"
+        if end != "disconnected":
+            caller.falls_silent()
         caller.new_task(SUM)
         assert caller.report()
         if caller.master.silent:

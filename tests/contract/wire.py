@@ -203,6 +203,12 @@ class Caller:
             pass
         return beat.sequence
 
+    def falls_silent(self) -> None:
+        """Its master acknowledges nothing any more, once it has proved itself."""
+        while self.master.answered.get(timeout=WAIT) != self.token:
+            pass
+        self.master.silent = True
+
     def stream(self) -> str:
         """The token of the next stream that was opened."""
         return str(self.master.streams.get(timeout=WAIT)["token"])
