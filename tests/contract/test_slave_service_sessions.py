@@ -67,7 +67,6 @@ def test_the_masters_address_may_have_any_of_its_forms(caller: Caller, form: str
 
 @pytest.mark.parametrize("address", ["localhost", "https://localhost:65535", "[::1]", "[::1]:1", "grpc://[::1]:7235/"])
 def test_other_addresses_are_taken(caller: Caller, address: str) -> None:
-    """By who looks at once whether a master is there, as addresses at which none is."""
     answer = refused_or_done(lambda: caller.connect(address=address))
     assert answer in (None, CONNECTION_REFUSED)
     if answer is None:
