@@ -111,6 +111,7 @@ def obey_master(evil: int, innocent: list[int]) -> None:
             ),
             flush=True,
         )
+        sys.stdin.read()  # its end is another loss, and not to be counted
 
 
 def obey_slave() -> None:
