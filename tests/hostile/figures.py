@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import cast
 
 FIGURES: dict[str, str] = {  # by name: what it is about; the module has the same name
+    "stranger": "a stranger calls a slave in the name of a master",
+    "roles": "a slave's certificate in the place of a master's, or of another slave's",
     "compromised": "one compromised slave doing its worst beside three innocent ones",
 }
 
