@@ -41,10 +41,11 @@ class Counting(Slave):
 
 
 class Listening:
-    """An address at which nobody answers, and which counts who dials it."""
+    """An address at which somebody listens who never says a word, and counts who dials it."""
 
     def __init__(self) -> None:
         self.dials = 0
+        self._held: list[socket.socket] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
         self._thread = threading.Thread(target=self._count, daemon=True)
@@ -57,12 +58,14 @@ class Listening:
             except OSError:
                 return
             self.dials += 1
-            connection.close()
+            self._held.append(connection)
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join()
+        for connection in self._held:
+            connection.close()
 
 
 @contextmanager

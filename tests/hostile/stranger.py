@@ -16,6 +16,7 @@ from interaction.certs import fleet
 from interaction.v1.slave_service_pb2 import NewTaskRequest
 from interaction.v1.slave_service_pb2_grpc import SlaveServiceStub
 from interaction.v1.task_pb2 import Task
+from tests.contract.holding import wait_until
 from tests.contract.signing import SECRET
 from tests.contract.slave_programs import CHANNEL
 from tests.contract.wire import metadata_of, new_id, new_token, payload_of
@@ -142,8 +143,11 @@ def unguarded(tries: int) -> tuple[int, float]:
         for _ in range(tries):
             connects_with_a_task(scene)
         first = seconds_until_connected(scene.master, scene.slave.port, 2 * AGAIN)
-        names_a_dead_address(scene)
+        stub = SlaveServiceStub(scene.channel)  # whose caller stays, and waits
+        waiting = stub.Connect.future(connect_request(scene.dead.address, DAY), 3 * AGAIN, metadata_of(new_token()))
+        wait_until(lambda: scene.dead.dials > 0)
         second = seconds_until_connected(scene.master, scene.slave.port, 2 * AGAIN)
+        waiting.cancel()
         return scene.slave.tasks, max(first, second)
 
 

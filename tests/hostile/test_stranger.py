@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile import roles
-from tests.hostile.stranger import SET_UPS, SOON, tried
+from tests.hostile.stranger import AGAIN, SET_UPS, SOON, tried, unguarded
 
 TRIES = 5
 
@@ -24,3 +24,10 @@ def test_a_slaves_certificate_is_no_masters_and_no_other_slaves(tmp_path: Path) 
     refused, unharmed = roles.tried(tmp_path, TRIES)
     assert refused == dict.fromkeys(("Connect", "NewTask", "Work", "Heartbeat", "ReportResult"), TRIES)
     assert unharmed
+
+
+def test_with_nothing_in_force_a_stranger_runs_no_task_in_a_masters_name_and_keeps_the_slave_from_nobody() -> None:
+    """Before, the task ran, and a dead address kept the slave for as long as its lease: a day."""
+    tasks, seconds = unguarded(TRIES)
+    assert tasks == 0
+    assert seconds < AGAIN
