@@ -12,6 +12,9 @@ from interaction.exception import (
     JournalError,
     PayloadTooLarge,
     SlaveMasterTokenInvalid,
+    SlaveSignatureInvalid,
+    SlaveSignatureNotFound,
+    SlaveSignatureStale,
     SlaveSlaveNotConnected,
     SlaveSystemShuttingDown,
     SlaveTaskRefused,
@@ -82,6 +85,9 @@ def test_what_is_done_again_goes_before_what_has_not_begun() -> None:
         (SlaveSystemShuttingDown("drained"), LONGEST_REST),
         (SlaveSlaveNotConnected("over"), LONGEST_REST),
         (SlaveMasterTokenInvalid("over"), LONGEST_REST),
+        (SlaveSignatureStale("the clocks differ"), LONGEST_REST),
+        (SlaveSignatureInvalid("another secret"), LONGEST_REST),
+        (SlaveSignatureNotFound("no secret"), LONGEST_REST),
     ],
 )
 def test_what_was_not_taken_costs_nothing_and_its_slave_rests(error: BaseException, rest: float) -> None:

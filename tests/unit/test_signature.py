@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import random
 from typing import Any
 
 import pytest
@@ -90,6 +91,24 @@ def test_no_character_of_a_signature_can_be_changed(position: int) -> None:
     found = flaw(changed)
     assert found is not None
     assert found[0] is Flaw.INVALID
+
+
+def test_whatever_comes_as_a_signature_is_refused_as_one() -> None:
+    """Nothing else is raised, whatever a peer writes, also where it knows the secret and signs nonsense."""
+    chance = random.Random(11)
+    good = sign(Key(KEY), CALL, claim()._replace(lease=1, address="10.0.0.1:7235"))
+    letters = "".join(map(chr, range(32, 127))) + ";=;=0123456789é\u202e"
+    for _ in range(3000):
+        told = list(good.rpartition(";mac=")[0])
+        for _ in range(chance.randrange(1, 6)):
+            place = chance.randrange(len(told))
+            told[place : place + chance.randrange(3)] = chance.choice(letters) * chance.randrange(3)
+        text = "".join(told)
+        for entry in (text, f"{text};mac={Key(KEY).mac(CALL, text)}", text[: chance.randrange(200)] + good[-69:]):
+            found = flaw(entry)
+            assert found is None or found[0] in (Flaw.INVALID, Flaw.STALE)
+            if found is not None:
+                assert len(found[1]) < 200
 
 
 def test_the_signed_text_has_one_reading() -> None:
