@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 import trustme
 
-from interaction import TLS, Master, SlaveConnectionProxy, SlavePool
+from interaction import TLS, Master, SlavePool
 from interaction.certs import fleet as certs
 from interaction.certs import issue
 from interaction.exception import LossReason, RequestException, SlaveCertificateInvalid
 from interaction.roles import member
-from interaction.v1 import master_service_pb2 as to_master
-from interaction.v1 import master_service_pb2_grpc, slave_service_pb2_grpc, task_pb2
 from interaction.v1 import slave_service_pb2 as to_slave
+from interaction.v1 import slave_service_pb2_grpc
 from tests.contract.conftest import MakeMaster, MakeSlave, Worker, plain_and_aio
 from tests.contract.holding import wait_until
 from tests.contract.slave_programs import WAIT
 from tests.contract.test_tls import assert_works, pem_of
+from tests.contract.thief import REFUSED, calls_of_a_master, calls_of_a_slave, channel_by, token_of
 from tests.contract.wire import (
-    CHANNEL_GIVEN,
-    FORBIDDEN,
     SUM,
-    duration_of,
-    metadata_of,
-    new_id,
     new_token,
-    payload_of,
-    refused,
 )
 
 facade = pytest.fixture(params=["plain", "aio"])(plain_and_aio)
 TRIES = 100
-REFUSED = (FORBIDDEN, "CERTIFICATE_INVALID")
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +52,6 @@ def one(place: Path) -> TLS:
 @pytest.fixture
 def other(place: Path) -> TLS:
     return TLS.from_folder(place / "slaves/other")
-
-
-@contextmanager
-def channel_by(tls: TLS, port: int, name: str) -> Iterator[grpc.Channel]:
-    """A channel of somebody who has that certificate."""
-    credentials = grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
-    options = [("grpc.ssl_target_name_override", name), ("grpc.enable_http_proxy", 0)]
-    with grpc.secure_channel(f"127.0.0.1:{port}", credentials, options) as channel:
-        yield channel
-
-
-def token_of(connection: SlaveConnectionProxy, slave: Worker) -> str:
-    """What a thief would have to steal."""
-    return slave._interaction._desk._engagement.token  # the slave has it in its memory
 
 
 class Asked(Worker):
@@ -110,30 +85,6 @@ def test_a_pool_of_two_slaves_works(make_master: MakeMaster, make_slave: MakeSla
     assert sum(len(slave.ran) for slave in slaves) == 50
 
 
-def calls_of_a_master(channel: grpc.Channel, address: str) -> dict[str, Callable[[str], tuple[Any, str]]]:
-    """The calls of SlaveService that a slave's certificate is refused, each with a token."""
-    stub = slave_service_pb2_grpc.SlaveServiceStub(channel)
-    task = task_pb2.Task(id=new_id(), data=payload_of(SUM))
-    connect = to_slave.ConnectRequest(master_address=address, lease=duration_of(10))
-
-    def work(token: str) -> tuple[Any, str]:
-        return refused(lambda: list(stub.Work(iter(()), metadata=metadata_of(token), timeout=WAIT)))
-
-    return {
-        "Connect": lambda token: refused(stub.Connect, connect, metadata=metadata_of(token), timeout=WAIT),
-        "Disconnect": lambda token: refused(
-            stub.Disconnect, to_slave.DisconnectRequest(), metadata=metadata_of(token), timeout=WAIT
-        ),
-        "NewTask": lambda token: refused(
-            stub.NewTask, to_slave.NewTaskRequest(task=task), metadata=metadata_of(token), timeout=WAIT
-        ),
-        "CancelTask": lambda token: refused(
-            stub.CancelTask, to_slave.CancelTaskRequest(), metadata=metadata_of(token), timeout=WAIT
-        ),
-        "Work": work,
-    }
-
-
 def test_a_slaves_certificate_opens_no_session(make_slave: MakeSlave, one: TLS, other: TLS) -> None:
     """Before, it was a member's like any other: its tasks ran."""
     slave = make_slave(Asked, tls=one)
@@ -151,7 +102,7 @@ def test_a_stolen_token_is_of_no_use_to_a_slave(
 ) -> None:
     slave = make_slave(Worker, tls=one)
     with make_master(Master, tls=master_tls).new_connection("conn", "127.0.0.1", slave.port) as connection:
-        token = token_of(connection, slave)
+        token = token_of(slave)
         with channel_by(other, slave.port, "slave.lab.example") as channel:
             call = calls_of_a_master(channel, "https://127.0.0.1:1")
             for name in ("NewTask", "Work", "Disconnect"):
@@ -170,23 +121,9 @@ def test_nobody_else_beats_and_reports_for_a_session(
     with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
         task = connection.new_task({"wait": 1}).start()
         assert slave.running.wait(WAIT)
-        brought = (CHANNEL_GIVEN, ("token", token_of(connection, slave)))
         with channel_by(other if whose == "other" else master_tls, master.port, "master.lab.example") as channel:
-            stub = master_service_pb2_grpc.MasterServiceStub(channel)
-            made_up = to_master.ReportResultRequest(
-                result=task_pb2.TaskResult(
-                    task_id=task.id,
-                    status=task_pb2.TASK_RESULT_STATUS_COMPLETED,
-                    result=payload_of({"mine": 1}),
-                )
-            )
-            for _ in range(TRIES):
-                assert refused(stub.ReportResult, made_up, metadata=brought, timeout=WAIT) == REFUSED
-                leaving = to_master.HeartbeatRequest(sequence=9, leaving=to_master.HeartbeatLeaving(reason="I left"))
-                beats = iter([leaving])
-                assert (
-                    refused(lambda beats=beats: list(stub.Heartbeat(beats, metadata=brought, timeout=WAIT))) == REFUSED
-                )
+            for name, call in calls_of_a_slave(channel, task.id).items():
+                assert {call(token_of(slave)) for _ in range(TRIES)} == {REFUSED}, name
         assert connection.is_connected
         slave.go_on.set()
         assert task.join(WAIT).result == {"waited": 1}
