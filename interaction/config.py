@@ -148,9 +148,11 @@ class SlaveOptions(ServiceOptions):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
 
     def master_at(self, address: str) -> Endpoint:
-        """Read the address that a master tells of itself. Raises ValueError for what can't be one, or is in the clear
-        beside TLS."""
+        """Read the address that a master tells of itself. Raises ValueError for what can't be one, is not accepted
+        here, or is in the clear beside TLS."""
         endpoint = parse_address(address, DEFAULT_MASTER_PORT)
+        if self.allowed_masters is not None and not self.allowed_masters.permits(endpoint):
+            raise ValueError(f"{endpoint} is not among the masters that this slave accepts")
         if self.tls is not None and not self.tls.permits(endpoint):
             raise ValueError(
                 f"this slave has TLS, and would talk to {endpoint.authority} in the clear: give the master a "

@@ -73,6 +73,16 @@ class Admission:
             if known.offer.digest != offer.digest:
                 raise SlaveTaskDataInvalid(f"task {offer.task_id} is known here with other data; ids are used once")
             return known, False
+        self.check(offer.task_id, outbox_full=outbox_full)
+        ticket = Ticket(offer, session)
+        self._known[offer.task_id] = ticket
+        self._places[id(ticket)] = ticket
+        return ticket, True
+
+    def check(self, task_id: str, *, outbox_full: bool) -> None:
+        """Raise what `offer` raises whatever the task's content is."""
+        if task_id in self._known:
+            return
         self.check_not_draining()
         if len(self._places) >= self.slots + self.backlog:
             raise SlaveTaskAlreadyExist(
@@ -82,10 +92,6 @@ class Admission:
             )
         if outbox_full:
             raise SlaveTaskAlreadyExist("this slave's results wait for their acknowledgement, and its outbox is full")
-        ticket = Ticket(offer, session)
-        self._known[offer.task_id] = ticket
-        self._places[id(ticket)] = ticket
-        return ticket, True
 
     def check_not_draining(self) -> None:
         """Raise SlaveSystemShuttingDown where no task is taken any more."""

@@ -125,6 +125,14 @@ class Custody(Generic[T]):
             ending = self.end(LossReason.DISCONNECTED, f"the slave says: {error.message}", asked=False)
         return ends, ending
 
+    def expects(self, task_id: str) -> bool:
+        """Whether what the slave says of that task may change anything."""
+        return self._tasks.get(task_id) is not None or task_id in self._recording
+
+    def settled(self, task_id: str) -> Acknowledgement | None:
+        """How a result of that task is answered, whatever it is; None where it may be its end."""
+        return None if self.expects(task_id) else self._tasks.acknowledge_again(task_id)
+
     def report(self, result: TaskResult) -> T | Acknowledgement:
         """A result came: the answer, or the task that it ends, once it is `recorded`.
 

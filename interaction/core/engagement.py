@@ -120,6 +120,13 @@ class Engagement:
 
     def connect(self, token: str, previous: str | None, lease: float, now: float) -> Verdict:
         """A master wants to open a session, or with `previous` to resume one, and grants that lease, in seconds."""
+        verdict = self.verdict_on(token, previous)
+        if verdict is Verdict.PROVE:
+            self.claims.append(Claim(token, lease, self._span, now))
+        return verdict
+
+    def verdict_on(self, token: str, previous: str | None) -> Verdict:
+        """What `connect` will say, and raises. What the master has to say matters only where that is PROVE."""
         if self._refusal(token) is not None:
             return Verdict.REPEAT
         if any(same_token(token, ended) for ended in self._ended):
@@ -139,7 +146,6 @@ class Engagement:
         self._check_takes_masters()
         if len(self.claims) >= MOST_CLAIMS:
             raise SlaveSlaveAlreadyConnected(f"{MOST_CLAIMS} others want this slave at this moment; try again later")
-        self.claims.append(Claim(token, lease, self._span, now))
         return Verdict.PROVE
 
     def claim_of(self, token: str) -> Claim | None:
@@ -216,15 +222,21 @@ class Engagement:
 
         A session whose lease ran out is given up for good: its results may be dropped.
         """
-        if self.state is EngagementState.OVER and same_token(token, self.token):
+        verdict = self.verdict_on_end(token)
+        if self.state is EngagementState.OVER:
             self.end()
-        if self.state is EngagementState.FREE and self._ended and same_token(token, self._ended[-1]):
+        if verdict is Verdict.ASK:
+            self.state = EngagementState.CLOSING
+        return verdict
+
+    def verdict_on_end(self, token: str) -> Verdict:
+        """What `disconnect` will say, and raises."""
+        over = self.state is EngagementState.OVER and same_token(token, self.token)
+        ended = self.state is EngagementState.FREE and self._ended and same_token(token, self._ended[-1])
+        if over or ended:
             return Verdict.REPEAT
         self.check(token)
-        if self.state is EngagementState.CLOSING:
-            return Verdict.WAIT
-        self.state = EngagementState.CLOSING
-        return Verdict.ASK
+        return Verdict.WAIT if self.state is EngagementState.CLOSING else Verdict.ASK
 
     def stays(self, token: str) -> None:
         """The user refuses the disconnection of this session."""

@@ -141,14 +141,22 @@ class Tenancy(Generic[T]):
 
         Raises what `Engagement.check` and `Admission.offer` raise.
         """
-        self.engagement.check(token)
-        if offer.incarnation and offer.incarnation != self.incarnation:
-            raise SlaveSlaveNotConnected("this slave was restarted: the task is for the one that was here before")
+        self._check_session(token, offer.incarnation)
         return self.admission.offer(offer, self.engagement.token, outbox_full=self.outbox.full)
 
     def may_ask(self, ticket: Ticket) -> bool:
         """Whether the user may be asked about a task: not before its session's master has proved itself."""
         return self.engagement.certain or not self.engagement.owns(ticket.session)
+
+    def check(self, token: str, task_id: str, incarnation: str) -> None:
+        """Raise what `offer` raises whatever the task's content is: only of others that is worth to be read."""
+        self._check_session(token, incarnation)
+        self.admission.check(task_id, outbox_full=self.outbox.full)
+
+    def _check_session(self, token: str, incarnation: str) -> None:
+        self.engagement.check(token)
+        if incarnation and incarnation != self.incarnation:
+            raise SlaveSlaveNotConnected("this slave was restarted: the task is for the one that was here before")
 
     def asks(self, ticket: Ticket) -> None:
         """The user is about to be asked about a task: that runs code of his, and counts as its beginning."""

@@ -70,8 +70,8 @@ class Delivery:
             self._fast = None
         if "work" in answer.features:
             road: Road[Packed] = Road(answer.max_message_bytes - ENVELOPE_BYTES, self._policy.timeout)
-            token = self._owner.token  # which the `repr` of a partial would show
-            self._fast = FastRoad(self, road, lambda: self._client.work(token, answer.incarnation))
+            token, expects = self._owner.token, self._custody.expects  # the `repr` of a partial would show the token
+            self._fast = FastRoad(self, road, lambda: self._client.work(token, answer.incarnation, expects))
 
     @property
     def busy(self) -> bool:

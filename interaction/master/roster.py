@@ -235,6 +235,11 @@ class Roster(Generic[T]):
             raise MasterSlaveTokenInvalid("the session of this token is over")
         return link.open_heartbeat(token, end)
 
+    def settled(self, token: str, task_id: str) -> Acknowledgement | None:
+        """How a result is answered that need not be read."""
+        link = self._registry.find(token)
+        return Acknowledgement.STALE if link is None else link.custody.settled(task_id)
+
     async def report(self, token: str, result: TaskResult, report: Report) -> Acknowledgement:
         """A slave reports how a task ended. What comes after the end of its session is stale."""
         link = self._registry.find(token)

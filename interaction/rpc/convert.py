@@ -26,7 +26,7 @@ MIN_LEASE, MAX_LEASE = 0.1, 86400.0  # seconds
 RESULT_STATUSES = {status.value: status for status in ResultStatus}
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_LONG = 256 * 1024  # bytes of JSON; parsing more takes so long that the loop's other work should not wait for it
+LONG = 256 * 1024  # bytes of JSON; parsing more takes so long that the loop's other work should not wait for it
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -34,7 +34,7 @@ M = TypeVar("M", bound=Message)
 
 async def read_message(read: Callable[[M], T], message: M) -> T:
     """Read a message of many parts with `read`: on another thread where that takes long."""
-    if message.ByteSize() > _LONG:
+    if message.ByteSize() > LONG:
         return await beside(read, message)
     return read(message)
 
@@ -57,7 +57,7 @@ async def read_called(read: Callable[[M], T], message: M, data: payload_pb2.Payl
 
 
 def _is_long(data: payload_pb2.Payload) -> bool:
-    return (data.value.ByteSize() if data.WhichOneof("content") == "value" else len(data.json)) > _LONG
+    return (data.value.ByteSize() if data.WhichOneof("content") == "value" else len(data.json)) > LONG
 
 
 async def read_payload(read: Callable[[payload_pb2.Payload, str], T], message: payload_pb2.Payload, root: str) -> T:

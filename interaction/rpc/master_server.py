@@ -62,6 +62,9 @@ class MasterHandler(Gatekeeper, Protocol):
         """A slave opens a heartbeat stream. `end` ends it: None says that a newer one has taken its place, a text that
         the session is over, and why."""
 
+    def settled(self, token: str, task_id: str) -> Acknowledgement | None:
+        """How a result of that task is answered whatever it is, and so unread; None where it may be its end."""
+
     async def report(self, token: str, result: TaskResult, report: convert.Report) -> Acknowledgement:
         """A slave reports how a task ended: read, and as it came. May raise JournalError: as if it had not come."""
 
@@ -108,7 +111,7 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
             if message.status not in convert.RESULT_STATUSES:
                 raise MasterRequestInvalid(f"result.status: {message.status} is no status of a result")
             try:
-                acknowledgement = await self._handler.report(
+                acknowledgement = self._handler.settled(token, message.task_id) or await self._handler.report(
                     token, await convert.read_called(convert.read_result, message, message.result), message
                 )
             except PayloadError as error:

@@ -193,10 +193,10 @@ class SlaveClient:
         )
         return await self._read(answer.data)
 
-    def work(self, token: str, incarnation: str) -> WorkCall:
-        """Open the fast road to the slave of this incarnation."""
+    def work(self, token: str, incarnation: str, expects: Callable[[str], bool]) -> WorkCall:
+        """Open the fast road to the slave of this incarnation. What it says of tasks is read where that is expected."""
         metadata = self._signer.metadata(f"{_PATH}Work", token, slave=incarnation)
-        return WorkCall(self._stub, metadata, incarnation, self._peer, token)
+        return WorkCall(self._stub, metadata, incarnation, self._peer, token, expects)
 
     async def close(self) -> None:
         """End all calls and let go of the transport: gRPC's threads run for as long as a channel is held."""

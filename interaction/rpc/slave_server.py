@@ -21,9 +21,9 @@ from interaction.rpc.insist import insist
 from interaction.rpc.server import Server
 from interaction.rpc.signing import SignatureCheck, checker_of
 from interaction.rpc.status import Context, abort
-from interaction.rpc.work_stream import WorkHandler, read_task, serve
+from interaction.rpc.work_stream import WorkHandler, check_id, read_task, serve
+from interaction.v1 import payload_pb2, slave_service_pb2_grpc
 from interaction.v1 import slave_service_pb2 as pb
-from interaction.v1 import slave_service_pb2_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SlaveService"].full_name
 
@@ -34,11 +34,20 @@ class SlaveHandler(Gatekeeper, Protocol):
     def identity(self) -> Identity:
         """Who is here."""
 
+    def asks_to_connect(self, token: str, previous: str | None) -> bool:
+        """Whether what a master has to say, who wants to connect, is to be read: the user is asked."""
+
     async def connect(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
         """A master wants to open or resume a session."""
 
+    def asks_to_disconnect(self, token: str) -> bool:
+        """The same of one that wants to disconnect."""
+
     async def disconnect(self, token: str, data: Data) -> Data:
         """The master wants to end the session."""
+
+    def check_task(self, token: str, task_id: str, incarnation: str) -> None:
+        """Raise where a task is not taken whatever it is: then it is not read."""
 
     async def new_task(self, token: str, offer: TaskOffer) -> Data:
         """The master hands over a task."""
@@ -102,31 +111,28 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
             _check_terms(credentials.signature or "", request)
         try:
             master = self._options.master_at(request.master_address)
-            data = await convert.read_payload(payload.decode_mapping, request.data, "data")
-        except PayloadError as error:
-            raise SlaveRequestInvalid(str(error)) from None
         except ValueError as error:
             raise SlaveRequestInvalid(f"master_address: {error}") from None
         lease = convert.read_lease(request.lease)
         if lease is None:
             raise SlaveRequestInvalid(f"lease: expected {convert.MIN_LEASE} to {convert.MAX_LEASE:.0f} seconds")
+        token, previous = credentials.token or "", credentials.previous_token or None
+        asks = self._handler.asks_to_connect(token, previous)
         return ConnectOffer(
-            token=credentials.token or "",
-            previous_token=credentials.previous_token or None,
+            token=token,
+            previous_token=previous,
             master_address=request.master_address,
             lease=lease,
-            data=data,
+            data=await _read_words(request.data) if asks else {},
             max_message_bytes=request.max_message_bytes or ASSUMED_MAX_MESSAGE_BYTES,
         ), master
 
     async def Disconnect(self, request: pb.DisconnectRequest, context: Context) -> pb.DisconnectResponse:  # noqa: N802
         """End the session."""
         try:
-            try:
-                data = await convert.read_payload(payload.decode_mapping, request.data, "data")
-            except PayloadError as error:
-                raise SlaveRequestInvalid(str(error)) from None
-            answer = await self._handler.disconnect(convert.brought(context).token or "", data)
+            token = convert.brought(context).token or ""
+            data = await _read_words(request.data) if self._handler.asks_to_disconnect(token) else {}
+            answer = await self._handler.disconnect(token, data)
             return pb.DisconnectResponse(data=payload.encode(answer, "data").message)
         except ResponseException as refusal:
             await abort(context, refusal)
@@ -134,10 +140,12 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
     async def NewTask(self, request: pb.NewTaskRequest, context: Context) -> pb.NewTaskResponse:  # noqa: N802
         """Take one task."""
         try:
-            task = request.task
+            task, token = request.task, convert.brought(context).token or ""
+            check_id(task)
+            self._handler.check_task(token, task.id, request.incarnation)
             offer = await convert.read_called(partial(read_task, incarnation=request.incarnation), task, task.data)
             context.add_done_callback(partial(insist, self._told, offer.task_id))  # type: ignore[arg-type]  # a protocol of a private name
-            answer = await self._handler.new_task(convert.brought(context).token or "", offer)
+            answer = await self._handler.new_task(token, offer)
             return pb.NewTaskResponse(data=payload.encode(answer, "data").message)
         except ResponseException as refusal:
             await abort(context, refusal)
@@ -168,6 +176,14 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
         """Not served yet, and not among the features."""
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this slave's features lack `cancel`")
         raise AssertionError("abort returned")
+
+
+async def _read_words(message: payload_pb2.Payload) -> Data:
+    """What a master has to say. Raises SlaveRequestInvalid."""
+    try:
+        return await convert.read_payload(payload.decode_mapping, message, "data")
+    except PayloadError as error:
+        raise SlaveRequestInvalid(str(error)) from None
 
 
 def _check_terms(signature: str, request: pb.ConnectRequest) -> None:

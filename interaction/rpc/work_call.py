@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grpc.aio
 
@@ -22,7 +22,10 @@ from interaction.v1 import slave_service_pb2_grpc
 
 
 class WorkCall:
-    """One stream, to the slave of this incarnation. Raises a SlaveResponseException or a RequestException."""
+    """One stream, to the slave of this incarnation. Raises a SlaveResponseException or a RequestException.
+
+    `expects` says of which tasks, by id, what the slave says is to be read. It may be asked on another thread.
+    """
 
     def __init__(
         self,
@@ -31,7 +34,9 @@ class WorkCall:
         incarnation: str,
         peer: str,
         token: str,
+        expects: Callable[[str], bool],
     ) -> None:
+        self._expects = expects
         self._call = stub.Work(metadata=metadata)
         self._incarnation = incarnation  # goes with the first message
         self._peer = peer
@@ -81,6 +86,8 @@ class WorkCall:
         task_id, kind = outcome.task_id, outcome.WhichOneof("outcome")
         if not convert.is_task_id(task_id):
             raise self._nonsense(f"the task id {named(task_id)}")
+        if kind is not None and not self._expects(task_id):  # it changes nothing, and stays unread
+            return _unread(outcome)
         if kind == "result":
             return self._read_result(task_id, outcome.result)
         if kind == "accepted":
@@ -120,6 +127,13 @@ class WorkCall:
     def cancel(self) -> None:
         """End the stream at once."""
         self._call.cancel()
+
+
+def _unread(outcome: pb.WorkOutcome) -> tuple[Outcome, Report | None]:
+    """What is said of a task that is not open: a result is to be acknowledged, and nothing else matters."""
+    if not outcome.HasField("result"):
+        return Outcome(outcome.task_id, accepted={}), None
+    return Outcome(outcome.task_id, result=TaskResult(outcome.task_id, ResultStatus.FAILED, {})), outcome.result
 
 
 async def _failure(call: grpc.aio.StreamStreamCall[pb.WorkRequest, pb.WorkResponse]) -> grpc.aio.AioRpcError:

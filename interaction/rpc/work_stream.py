@@ -37,6 +37,9 @@ class WorkHandler(Protocol):
     def acknowledged(self, task_ids: Sequence[str]) -> None:
         """The master has recorded these results."""
 
+    def check(self, task_id: str, incarnation: str) -> None:
+        """Raise a ResponseException where a task is not taken whatever it is: then it is not read."""
+
     def offer(self, offer: TaskOffer) -> None:
         """The master hands over a task."""
 
@@ -100,35 +103,25 @@ async def _read(requests: AsyncIterator[pb.WorkRequest], handler: WorkHandler) -
         if request.acknowledged:
             handler.acknowledged(request.acknowledged)
         if request.tasks:
-            for task_id, offer in await _read_tasks(incarnation, request):
+            long = len(request.tasks) == 1 or request.ByteSize() > convert.LONG
+            for task in request.tasks:
                 await handler.ready()
-                if isinstance(offer, TaskOffer):
-                    handler.offer(offer)
-                elif isinstance(offer, SlaveRequestInvalid):
-                    raise offer
-                else:
-                    handler.refuse(task_id, offer)
+                await _take(task, incarnation, handler, long)
 
 
-async def _read_tasks(incarnation: str, request: pb.WorkRequest) -> list[tuple[str, TaskOffer | ResponseException]]:
-    read = partial(_read_all, incarnation)
-    if len(request.tasks) == 1:
-        return await convert.read_one(read, request, request.tasks[0].data)
-    return await convert.read_message(read, request)
-
-
-def _read_all(incarnation: str, request: pb.WorkRequest) -> list[tuple[str, TaskOffer | ResponseException]]:
-    """The tasks by id, each as it is to be taken or refused; what is no task ends them."""
-    read: list[tuple[str, TaskOffer | ResponseException]] = []
-    for task in request.tasks:
-        try:
-            read.append((task.id, read_task(task, incarnation)))
-        except SlaveTaskDataInvalid as refusal:
-            read.append((task.id, refusal))
-        except SlaveRequestInvalid as malformed:
-            read.append((task.id, malformed))
-            break
-    return read
+async def _take(task: task_pb2.Task, incarnation: str, handler: WorkHandler, long: bool) -> None:
+    """Read a task where it may be taken, beside the loop where that may be `long`. Raises SlaveRequestInvalid."""
+    check_id(task)
+    try:
+        handler.check(task.id, incarnation)
+        if long:
+            offer = await convert.read_one(partial(read_task, incarnation=incarnation), task, task.data)
+        else:
+            offer = read_task(task, incarnation)
+    except ResponseException as refusal:
+        handler.refuse(task.id, refusal)
+    else:
+        handler.offer(offer)
 
 
 async def _write(context: Context, handler: WorkHandler) -> None:
@@ -168,10 +161,14 @@ def _refused(error: ResponseException, room: int) -> pb.WorkRefused:
     return pb.WorkRefused(reason=error.code.name, message=message, data=data)
 
 
-def read_task(task: task_pb2.Task, incarnation: str) -> TaskOffer:
-    """A task as a model. Raises SlaveRequestInvalid for what is no id, and SlaveTaskDataInvalid."""
+def check_id(task: task_pb2.Task) -> None:
+    """Raise SlaveRequestInvalid for what is no id."""
     if not convert.is_task_id(task.id):
         raise SlaveRequestInvalid(f"task.id: expected a UUID, not {named(task.id)}")
+
+
+def read_task(task: task_pb2.Task, incarnation: str) -> TaskOffer:
+    """A task as a model. Raises SlaveTaskDataInvalid."""
     try:
         data, digest = _read_and_digest(task.data, "data")
     except PayloadError as error:

@@ -11,13 +11,12 @@ from interaction.address import Endpoint
 from interaction.config import SlaveOptions
 from interaction.core.admission import Ticket
 from interaction.core.engagement import Verdict
-from interaction.core.model import ConnectAnswer, ConnectOffer, Data, HeldTask, Identity, TaskOffer
+from interaction.core.model import ConnectAnswer, ConnectOffer, Data, HeldTask, Identity
 from interaction.core.outbox import CAPACITY, RETENTION, Outbox
 from interaction.core.tenancy import Tenancy
 from interaction.exception import (
     MasterResponseException,
     ResponseException,
-    SlaveRequestInvalid,
     SlaveSlaveDisconnectionRefused,
 )
 from interaction.rpc.convert import LANGUAGE, SizedReport
@@ -69,6 +68,8 @@ class Desk:
         make = process if options.isolation == "process" else partial(ThreadWorkplace, hooks._process_task)
         self.workplace = workplace_of([make(self.ready) for _ in range(slots)])
         self._intake = Intake(self, user, self._tenancy, self.workplace)
+        self.check_task, self.new_task = self._tenancy.check, self._intake.new_task
+        self.told = self._intake.workshop.told
         self._decisions = Decisions()
         self._background: set[asyncio.Future[None]] = set()
         self._pacemaker: Pacemaker | None = None
@@ -111,10 +112,13 @@ class Desk:
 
     # The session.
 
+    def asks_to_connect(self, token: str, previous: str | None) -> bool:
+        """Whether the user may come to be asked about that: what the master says is read for him."""
+        self.let_go_if_due()
+        return self._engagement.verdict_on(token, previous) is Verdict.PROVE
+
     async def connect(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
         """A master wants to open or resume a session."""
-        if self._options.allowed_masters is not None and not self._options.allowed_masters.permits(master):
-            raise SlaveRequestInvalid(f"master_address: {master} is not among the masters that this slave accepts")
         self.let_go_if_due()
         verdict = self._engagement.connect(offer.token, offer.previous_token, offer.lease, self._loop.time())
         if verdict is Verdict.RESUME:
@@ -162,6 +166,10 @@ class Desk:
         assert lease is not None, "the engagement is open"
         self._session = Session(self, offer, master, self._options, lease, self._outbox, self._pacemaker, proof)
         attempt(self._intake.take_turns, self._session.reporter.poke)
+
+    def asks_to_disconnect(self, token: str) -> bool:
+        """The same of the end of the session."""
+        return self._engagement.verdict_on_end(token) is Verdict.ASK
 
     async def disconnect(self, token: str, data: Data) -> Data:
         """The master wants to end the session."""
@@ -255,14 +263,6 @@ class Desk:
             self._end_session()
 
     # Tasks.
-
-    async def new_task(self, token: str, offer: TaskOffer) -> Data:
-        """The master hands over a task."""
-        return await self._intake.new_task(token, offer)
-
-    def told(self, task_id: str) -> None:
-        """A call of `new_task` has been answered, or has come to nothing."""
-        self._intake.workshop.told(task_id)
 
     def open_work(self, token: str, end: Callable[[ResponseException | None], None]) -> WorkStream:
         """The master opens the fast road."""

@@ -60,6 +60,10 @@ class Intake:
         self._loop = loop
         self._turned = loop.loop.create_future()
 
+    def check(self, token: str, task_id: str, incarnation: str) -> None:
+        """Raise a ResponseException where a task is not taken whatever it is."""
+        self._tenancy.check(token, task_id, incarnation)
+
     def offer(self, token: str, offer: TaskOffer, answer: Answer) -> None:
         """A master hands over a task: `answer` is called with what is said to that, now or later.
 

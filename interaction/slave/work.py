@@ -70,6 +70,10 @@ class WorkStream:
         self._outbox.acknowledged(task_id)
         self._settled()
 
+    def check(self, task_id: str, incarnation: str) -> None:
+        """Raise a ResponseException where a task is not taken whatever it is."""
+        self._intake.check(self._token, task_id, incarnation)
+
     def offer(self, offer: TaskOffer) -> None:
         """The master hands over a task."""
         if self._outcomes.keeps(offer.task_id, quick=self._tempo.quick):

@@ -90,6 +90,8 @@ class MasterServiceStub:
     """Reports how one task ended. The slave holds the result until its owner can know of an end: until an acknowledgement of
     any kind, or TASK_DATA_INVALID.
 
+    A result of a task that is not open is acknowledged (DUPLICATE, STALE) unread.
+
     Errors: TASK_DATA_INVALID (the result is unreadable: the task has failed, and its owner knows), REQUEST_INVALID (the
     message can't be parsed, the id is no UUID, or the status is unspecified: nothing has ended. The slave reports the task
     as FAILED instead, with a TaskError whose message holds that of the refusal; where that is refused likewise it forgets
@@ -164,6 +166,8 @@ class MasterServiceAsyncStub(MasterServiceStub):
     ReportResult: _aio.UnaryUnaryMultiCallable[_master_service_pb2.ReportResultRequest, _master_service_pb2.ReportResultResponse]  # type: ignore[assignment]
     """Reports how one task ended. The slave holds the result until its owner can know of an end: until an acknowledgement of
     any kind, or TASK_DATA_INVALID.
+
+    A result of a task that is not open is acknowledged (DUPLICATE, STALE) unread.
 
     Errors: TASK_DATA_INVALID (the result is unreadable: the task has failed, and its owner knows), REQUEST_INVALID (the
     message can't be parsed, the id is no UUID, or the status is unspecified: nothing has ended. The slave reports the task
@@ -254,6 +258,8 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_master_service_pb2.ReportResultResponse, _abc.Awaitable[_master_service_pb2.ReportResultResponse]]:
         """Reports how one task ended. The slave holds the result until its owner can know of an end: until an acknowledgement of
         any kind, or TASK_DATA_INVALID.
+
+        A result of a task that is not open is acknowledged (DUPLICATE, STALE) unread.
 
         Errors: TASK_DATA_INVALID (the result is unreadable: the task has failed, and its owner knows), REQUEST_INVALID (the
         message can't be parsed, the id is no UUID, or the status is unspecified: nothing has ended. The slave reports the task

@@ -54,6 +54,10 @@ class SlaveServiceStub(object):
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
 
+    What decides without it is looked at before a payload: address, lease and session before what Connect and Disconnect say,
+    which is read only where the user is asked; session, incarnation and places before a task's data, unless its id is known. So
+    one that can't be read may be answered with any of the other errors.
+
     A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
     be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.
 
@@ -199,6 +203,10 @@ class SlaveServiceServicer(object):
     nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
+
+    What decides without it is looked at before a payload: address, lease and session before what Connect and Disconnect say,
+    which is read only where the user is asked; session, incarnation and places before a task's data, unless its id is known. So
+    one that can't be read may be answered with any of the other errors.
 
     A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
     be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.
@@ -462,6 +470,10 @@ class SlaveService(object):
     nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
+
+    What decides without it is looked at before a payload: address, lease and session before what Connect and Disconnect say,
+    which is read only where the user is asked; session, incarnation and places before a task's data, unless its id is known. So
+    one that can't be read may be answered with any of the other errors.
 
     A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
     be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.

@@ -75,6 +75,10 @@ class SlaveServiceStub:
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
 
+    What decides without it is looked at before a payload: address, lease and session before what Connect and Disconnect say,
+    which is read only where the user is asked; session, incarnation and places before a task's data, unless its id is known. So
+    one that can't be read may be answered with any of the other errors.
+
     A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
     be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.
 
@@ -280,6 +284,10 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
 
+    What decides without it is looked at before a payload: address, lease and session before what Connect and Disconnect say,
+    which is read only where the user is asked; session, incarnation and places before a task's data, unless its id is known. So
+    one that can't be read may be answered with any of the other errors.
+
     A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
     be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.
 
@@ -480,6 +488,10 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
     nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
+
+    What decides without it is looked at before a payload: address, lease and session before what Connect and Disconnect say,
+    which is read only where the user is asked; session, incarnation and places before a task's data, unless its id is known. So
+    one that can't be read may be answered with any of the other errors.
 
     A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
     be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.

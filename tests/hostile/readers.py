@@ -46,6 +46,13 @@ class _Context:
         return self._brought
 
 
+class _Asked:
+    """A slave whose user is asked about every master."""
+
+    def asks_to_connect(self, token: str, previous: str | None) -> bool:
+        return True
+
+
 def done(work: Coroutine[Any, Any, Any]) -> Any:
     """What a coroutine returns that has nothing to wait for."""
     try:
@@ -121,6 +128,7 @@ def read_task(content: bytes) -> None:
     if message is None:
         return
     try:
+        work_stream.check_id(message.task)
         offer = work_stream.read_task(message.task, message.incarnation)
     except ResponseException:
         return
@@ -134,7 +142,8 @@ def read_offer(made: tuple[bytes, Metadata]) -> None:
     if message is None:
         return
     try:
-        offer, _ = done(SlaveServicer(cast(Any, None), OPTIONS)._read_offer(message, cast(Any, _Context(brought))))
+        servicer = SlaveServicer(cast(Any, _Asked()), OPTIONS)
+        offer, _ = done(servicer._read_offer(message, cast(Any, _Context(brought))))
     except ResponseException:
         return
     assert convert.MIN_LEASE <= offer.lease <= convert.MAX_LEASE

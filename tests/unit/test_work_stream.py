@@ -12,7 +12,7 @@ import pytest
 
 from interaction.core.model import TaskOffer
 from interaction.core.outcomes import Accepted
-from interaction.exception import ResponseException, SlaveSlaveNotConnected
+from interaction.exception import ResponseException, SlaveSlaveNotConnected, SlaveTaskAlreadyExist
 from interaction.rpc.status import Context
 from interaction.rpc.work_stream import Said, serve
 from interaction.v1 import slave_service_pb2 as pb
@@ -27,6 +27,7 @@ class Handler:
     """Accepts every task, and writes down what happens in which order."""
 
     room = 1 << 20
+    full = False
 
     def __init__(self) -> None:
         self.happened: list[str] = []
@@ -36,6 +37,10 @@ class Handler:
 
     def acknowledged(self, task_ids: Sequence[str]) -> None:
         self.happened.append(f"acknowledged {len(task_ids)}")
+
+    def check(self, task_id: str, incarnation: str) -> None:
+        if self.full:
+            raise SlaveTaskAlreadyExist("no place")
 
     def offer(self, offer: TaskOffer) -> None:
         self.happened.append("offer")
@@ -201,3 +206,17 @@ async def test_tasks_wait_until_the_handler_is_ready() -> None:
     assert "offer" in handler.happened
     peer.close()
     await serving
+
+
+@run
+async def test_a_task_that_is_not_taken_whatever_it_is_is_not_read() -> None:
+    peer, handler = Peer(), Handler()
+    handler.full = True
+    serving, ended = served(peer, handler)
+    peer.say(ID, ID)
+    await settle()
+    assert handler.happened == ["acknowledged 1", "refuse", "refuse"]
+    ended.set_result(SlaveSlaveNotConnected("over"))
+    peer.reads.set()
+    with pytest.raises(grpc.aio.AbortError):
+        await serving
