@@ -32,6 +32,7 @@ from tests.contract.wire import (
     new_token,
     refusal_of,
 )
+from tests.hostile.peers import INCARNATION, AnyPeer, served
 
 MISSING_AT_SLAVE, MISSING_AT_MASTER = (NOBODY, "SIGNATURE_NOT_FOUND"), (NOBODY, "SIGNATURE_NOT_GIVEN")
 INVALID, STALE = (FORBIDDEN, "SIGNATURE_INVALID"), (FORBIDDEN, "SIGNATURE_STALE")
@@ -255,3 +256,21 @@ def test_who_knows_the_secret_and_no_session_fills_no_memory(
         assert to_master(path, LEAVING, signed(path, new_token())) == (FORBIDDEN, "SLAVE_TOKEN_INVALID")
         assert to_master(path, LEAVING, (CHANNEL_GIVEN, ("token", new_token()))) == MISSING_AT_MASTER
     assert set(master._interaction._checker._used) == {token_of(connection)}
+
+
+def test_each_try_of_a_call_is_signed_anew(make_master: MakeMaster) -> None:
+    """Else the slave that has answered the first, and whose answer was lost, would take the second for a replay."""
+    seen: list[str] = []
+
+    def later(request: bytes, context: grpc.ServicerContext) -> bytes:
+        seen.extend(str(value) for key, value in context.invocation_metadata() if key == "signature")
+        if len(seen) < 3:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "later")
+        return from_masters.ConnectResponse(incarnation=INCARNATION).SerializeToString()
+
+    with served(AnyPeer()) as peer:
+        peer.answers["Connect"] = later
+        master = make_master(Master, secret=SECRET, request_retries=5)
+        master.new_connection("conn", "127.0.0.1", peer.port).connect()
+    assert len(set(seen)) == 3
+    assert all(f";slave={INCARNATION};lease=10000000000;address={master.my_address};mac=" in one for one in seen)
