@@ -1,4 +1,7 @@
-"""A stranger calls a slave in the name of a master: where a secret or certificates are in force, and where none is."""
+"""A stranger calls a slave in the name of a master: where certificates say who is who, and where nothing is in force.
+
+With a secret: `stranger_secret.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,6 @@ from interaction.v1.slave_service_pb2 import NewTaskRequest
 from interaction.v1.slave_service_pb2_grpc import SlaveServiceStub
 from interaction.v1.task_pb2 import Task
 from tests.contract.holding import wait_until
-from tests.contract.signing import SECRET
 from tests.contract.slave_programs import CHANNEL
 from tests.contract.wire import metadata_of, new_id, new_token, payload_of
 from tests.hostile.callers import (
@@ -50,12 +52,6 @@ class Scene:
         """Whether it was refused."""
         stub = SlaveServiceStub(self.channel)
         return refused(lambda: getattr(stub, method)(request, metadata=metadata_of(token), timeout=PATIENCE))
-
-
-@contextmanager
-def by_secret(_: Path) -> Iterator[Scene]:
-    with played({"secret": SECRET}, {"secret": SECRET}, None) as scene:
-        yield scene
 
 
 @contextmanager
@@ -131,7 +127,6 @@ def tried(scene: Scene, tries: int) -> Found:
 
 
 SET_UPS: dict[str, Callable[[Path], Any]] = {
-    "a secret": by_secret,
     "certificates with roles": by_roles,
 }
 
