@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 from google.protobuf import duration_pb2
 from google.protobuf.message import DecodeError, Message
@@ -49,11 +51,20 @@ async def read_one(read: Callable[[M], T], message: M, data: payload_pb2.Payload
     return read(message)
 
 
-async def read_called(read: Callable[[M], T], message: M, data: payload_pb2.Payload) -> T:
-    """As `read_one` a message of a call, which is what carries large buffers: with them, on another thread."""
-    if data.buffers or _is_long(data):
-        return await beside(read, message)
-    return read(message)
+def is_large(data: payload_pb2.Payload) -> bool:
+    """Whether a payload of a call, which is what carries large buffers, is to be read beside the loop."""
+    return bool(data.buffers) or _is_long(data)
+
+
+class Turns:
+    """One large reading at a time for a peer, which its token tells: the others have theirs beside it."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # who waits or reads holds his
+
+    def of(self, token: str) -> asyncio.Lock:
+        """To be held meanwhile."""
+        return self._locks.setdefault(token, asyncio.Lock())
 
 
 def _is_long(data: payload_pb2.Payload) -> bool:

@@ -20,6 +20,7 @@ from interaction.exception import (
     ResponseException,
 )
 from interaction.rpc import certificates, convert, payload, signing
+from interaction.rpc.beside import beside
 from interaction.rpc.guard import BY_MASTER, Check, Gatekeeper, Guard
 from interaction.rpc.reading import sentence
 from interaction.rpc.server import Server
@@ -87,6 +88,7 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
 
     def __init__(self, handler: MasterHandler) -> None:
         self._handler = handler
+        self._turns = convert.Turns()
 
     async def Ping(self, request: pb.MasterServicePingRequest, context: Context) -> pb.MasterServicePingResponse:  # noqa: N802
         """Say who is here."""
@@ -111,8 +113,9 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
             if message.status not in convert.RESULT_STATUSES:
                 raise MasterRequestInvalid(f"result.status: {message.status} is no status of a result")
             try:
-                acknowledgement = self._handler.settled(token, message.task_id) or await self._handler.report(
-                    token, await convert.read_called(convert.read_result, message, message.result), message
+                read = await self._read(token, message)
+                acknowledgement = (
+                    await self._handler.report(token, read, message) if isinstance(read, TaskResult) else read
                 )
             except PayloadError as error:
                 # The task has ended, whatever it gave: its owner learns that, and the slave what was wrong.
@@ -126,6 +129,17 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
         except JournalError:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the master can't write the result down now; try again")
         return pb.ReportResultResponse(acknowledgement=acknowledgement.value)  # type: ignore[arg-type]  # an enum's number
+
+    async def _read(self, token: str, message: convert.Report) -> TaskResult | Acknowledgement:
+        """A result, or how it is answered unread. Raises PayloadError."""
+        settled = self._handler.settled(token, message.task_id)
+        if settled is not None:
+            return settled
+        if not convert.is_large(message.result):
+            return convert.read_result(message)
+        async with self._turns.of(token):  # while it waited the same may have come
+            settled = self._handler.settled(token, message.task_id)
+            return await beside(convert.read_result, message) if settled is None else settled
 
 
 def _begun(exited: pb.HeartbeatExited) -> Collection[str] | None:

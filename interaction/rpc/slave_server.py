@@ -16,6 +16,7 @@ from interaction.core.model import ConnectAnswer, ConnectOffer, Data, Identity, 
 from interaction.core.signature import claim_of
 from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid, SlaveSignatureInvalid
 from interaction.rpc import certificates, convert, payload, signing
+from interaction.rpc.beside import beside
 from interaction.rpc.guard import BY_SLAVE, Gatekeeper, Guard
 from interaction.rpc.insist import insist
 from interaction.rpc.server import Server
@@ -79,6 +80,7 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
     def __init__(self, handler: SlaveHandler, options: SlaveOptions) -> None:
         self._handler = handler
         self._options = options
+        self._turns = convert.Turns()
 
     async def Ping(self, request: pb.SlaveServicePingRequest, context: Context) -> pb.SlaveServicePingResponse:  # noqa: N802
         """Say who is here."""
@@ -143,12 +145,21 @@ class SlaveServicer(slave_service_pb2_grpc.SlaveServiceServicer):
             task, token = request.task, convert.brought(context).token or ""
             check_id(task)
             self._handler.check_task(token, task.id, request.incarnation)
-            offer = await convert.read_called(partial(read_task, incarnation=request.incarnation), task, task.data)
+            offer = await self._read_task(token, request)
             context.add_done_callback(partial(insist, self._told, offer.task_id))  # type: ignore[arg-type]  # a protocol of a private name
             answer = await self._handler.new_task(token, offer)
             return pb.NewTaskResponse(data=payload.encode(answer, "data").message)
         except ResponseException as refusal:
             await abort(context, refusal)
+
+    async def _read_task(self, token: str, request: pb.NewTaskRequest) -> TaskOffer:
+        """A task that may be taken. Raises a ResponseException."""
+        task = request.task
+        if not convert.is_large(task.data):
+            return read_task(task, request.incarnation)
+        async with self._turns.of(token):
+            self._handler.check_task(token, task.id, request.incarnation)  # others may have come while it waited
+            return await beside(read_task, task, request.incarnation)
 
     def _told(self, task_id: str, context: object) -> None:
         self._handler.told(task_id)
