@@ -24,6 +24,7 @@ DEFAULT_HEARTBEAT_CHECK_SPAN = 1.0
 MIN_HEARTBEAT_CHECK_SPAN = 0.1
 DEFAULT_HEARTBEAT_SPAN = 3.0
 MIN_HEARTBEAT_SPAN = 0.2
+DEFAULT_HOOK_TIMEOUT = 25.0  # within what a master waits for an answer
 DEFAULT_SLOTS = 1
 MAX_SLOTS = 1000
 DEFAULT_BACKLOG = 0
@@ -132,12 +133,14 @@ class SlaveOptions(ServiceOptions):
     slots: int = DEFAULT_SLOTS  # tasks that run at once
     backlog: int = DEFAULT_BACKLOG  # tasks that are taken beyond those
     fast_road: bool = True  # serve SlaveService.Work
+    hook_timeout: float = DEFAULT_HOOK_TIMEOUT  # seconds that a hook may take
     labels: Mapping[str, str] = field(default_factory=dict)  # what is noted about the slave
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _seconds(self, "heartbeat_span", zero=True)
         _raise_to(self, "heartbeat_span", MIN_HEARTBEAT_SPAN)
+        _seconds(self, "hook_timeout")
         if self.isolation not in ("thread", "process"):
             raise ValueError(f"isolation must be 'thread' or 'process', not {self.isolation!r}")
         _whole(self, "slots", 1, MAX_SLOTS)

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from interaction.rpc import reserve
@@ -59,6 +60,15 @@ class Strand:
         """
         self._work.put(work)
         self._see_to_it()
+
+    def successor(self) -> Strand:
+        """Another one, that has what waits here: for who waits no longer for what runs here, and does not end."""
+        other = Strand(self._name)
+        self._idle = 0.0
+        with suppress(Empty):
+            while True:
+                other.submit(self._work.get_nowait())
+        return other
 
     def rest(self) -> None:
         """Keep no thread without work from now on."""

@@ -22,6 +22,7 @@ from interaction.exception import (
 from interaction.rpc.convert import LANGUAGE, SizedReport
 from interaction.rpc.insist import attempt, insist, see_through
 from interaction.rpc.loop import Loop
+from interaction.rpc.strand import Strand
 from interaction.slave.decisions import Decisions
 from interaction.slave.departure import Departure
 from interaction.slave.intake import Intake
@@ -52,8 +53,7 @@ class Desk:
         process: Callable[[Ready], Workplace],
     ) -> None:
         self.closing = False
-        user = self._user = User(hooks, default)
-        self.hooks_strand = user.strand
+        user = self._user = User(hooks, default, options.hook_timeout)
         self._options = options
         self._incarnation = incarnation
         slots, backlog = options.slots, options.backlog
@@ -85,6 +85,11 @@ class Desk:
         pacemaker = self._pacemaker = pacemaker_for(self._options, self._incarnation)
         if pacemaker is not None and pacemaker.witness is not None:
             self._tenancy.witnessed(pacemaker.witness.memory)
+
+    @property
+    def hooks_strand(self) -> Strand:
+        """Where hooks run."""
+        return self._user.strand
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:

@@ -11,6 +11,7 @@ from interaction.config import (
     DEFAULT_BACKLOG,
     DEFAULT_CHANNEL,
     DEFAULT_HEARTBEAT_SPAN,
+    DEFAULT_HOOK_TIMEOUT,
     DEFAULT_MAX_MESSAGE_BYTES,
     DEFAULT_REQUEST_RETRIES,
     DEFAULT_REQUEST_RETRY_WAITING,
@@ -77,6 +78,8 @@ class Slave(Facade):
             `{"gpu": "a100"}`. A `SlavePool` chooses by them. None means none.
         fast_road: whether to serve `SlaveService.Work`, by which tasks and results go many in a message. False makes
             each a call of its own: for a network between that lets no long streams pass.
+        hook_timeout: seconds that a hook may take. Who asked is refused then, what the hook says later is dropped, and
+            the next one runs beside it, on another thread. A master waits as long as its own `request_timeout`.
         isolation: `"thread"` runs `_process_task` in this process; `"process"` in a child process, in which this class
             is constructed once more, with the same arguments. The other hooks stay here, and share nothing with it. A
             child that dies fails its task, and is replaced. No pacemaker is needed then but for a backlog.
@@ -115,6 +118,7 @@ class Slave(Facade):
         backlog: int = DEFAULT_BACKLOG,
         labels: Mapping[str, str] | None = None,
         fast_road: bool = True,
+        hook_timeout: float = DEFAULT_HOOK_TIMEOUT,
     ) -> None:
         options = SlaveOptions(
             host=given(host, GLOBAL_HOST),
@@ -134,6 +138,7 @@ class Slave(Facade):
             slots=slots,
             backlog=backlog,
             fast_road=fast_road,
+            hook_timeout=hook_timeout,
             labels=given(labels, {}),
         )
         if inspect.getattr_static(self, "_process_task") is vars(Slave)["_process_task"]:

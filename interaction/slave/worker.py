@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from interaction.core.model import Data, Failure, ResultStatus, TaskOffer
@@ -133,16 +134,17 @@ async def ask(
     refusal: type[ResponseException],
     room: int,
     data: Data,
+    answer: asyncio.Future[Data | ResponseException],
 ) -> Data:
-    """Call a `_before_*` hook on its strand, and wait for its answer: a mapping for the master, or an empty one.
+    """Call a `_before_*` hook on its strand, and wait for `answer`, unless something else has settled that: a mapping
+    for the master, or an empty one.
 
     Raises `refusal` where the hook raises, with the data of a `Refuse` or the type and message of anything else.
     """
-    answer: asyncio.Future[Data | ResponseException] = loop.loop.create_future()
 
     def work() -> None:
         said = _ask(hook, data, refusal, room)
-        insist_here(lambda: loop.call(insist, _settle, answer, said))
+        insist_here(lambda: loop.call(insist, settle, answer, said))
 
     try:
         strand.submit(as_work(strand.submit, work))
@@ -175,6 +177,8 @@ def _ask(
 
 
 def _name_of(hook: Callable[[Data], object]) -> str:
+    if isinstance(hook, partial):
+        hook = hook.args[0]
     return getattr(hook, "__name__", "a hook")
 
 
@@ -191,6 +195,7 @@ def _copy_of(said: Mapping[str, Any] | None, room: int | None) -> Data:
     return payload.decode_mapping(payload.encode_mapping(said, "data", room).message, "data")
 
 
-def _settle(answer: asyncio.Future[Data | ResponseException], said: Data | ResponseException) -> None:
+def settle(answer: asyncio.Future[Data | ResponseException], said: Data | ResponseException) -> None:
+    """Answer it, unless it is."""
     if not answer.done():
         answer.set_result(said)
