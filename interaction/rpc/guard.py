@@ -32,6 +32,7 @@ from interaction.exception import (
 from interaction.rpc.metadata import Credentials, read_metadata
 from interaction.rpc.reading import lenient
 from interaction.rpc.status import Context, abort
+from interaction.rpc.strangers import Strangers, brief
 from interaction.rpc.telling import name_of
 
 _UNREADABLE = "the message can't be parsed"
@@ -124,6 +125,7 @@ class Guard(grpc.aio.ServerInterceptor):
         self._refusals = refusals
         self._gatekeeper = gatekeeper
         self._checks = tuple(checks)
+        self._strangers = Strangers()
         self._guarded: dict[str, _Handler] = {}  # by method: what stands before each handler
 
     async def intercept_service(
@@ -139,8 +141,12 @@ class Guard(grpc.aio.ServerInterceptor):
         guarded = self._guarded.get(path)
         if guarded is None:
             service, _, method = path.lstrip("/").partition("/")
-            admit = partial(self._admit, method) if service == self._service and method != "Ping" else _admit_all
-            guarded = self._guarded[path] = _guarded(handler, admit, self._refusals.malformed_message)
+            malformed = self._refusals.malformed_message
+            if service == self._service and method != "Ping":
+                guarded = _guarded(handler, partial(self._admit, method), malformed)
+            else:
+                guarded = _open_to_all(handler, self._strangers, malformed, unread=method == "Ping")
+            self._guarded[path] = guarded
         return guarded
 
     def _admit(self, method: str, context: Context) -> None:
@@ -171,10 +177,6 @@ class Guard(grpc.aio.ServerInterceptor):
             raise self._refusals.malformed_token("the call's token is malformed: 32 to 128 of 0-9, A-Z, a-z, _ and -")
 
 
-def _admit_all(context: Context) -> None:
-    """Of what needs no metadata."""
-
-
 def _guarded(handler: _Handler, admit: _Admit, malformed: type[ResponseException]) -> _Handler:
     """The same handler, met only by calls that are admitted and messages that can be parsed.
 
@@ -183,13 +185,45 @@ def _guarded(handler: _Handler, admit: _Admit, malformed: type[ResponseException
     read = lenient(cast(Callable[[bytes], object], handler.request_deserializer), _SHORT)
     write = handler.response_serializer
     if handler.request_streaming:
-        behave = _of_stream(cast(Callable[..., Any], handler.stream_stream), admit, malformed)
-        return grpc.stream_stream_rpc_method_handler(behave, read, write)
+        serve = _of_stream(cast(Callable[..., Any], handler.stream_stream), malformed)
+
+        async def admit_stream(requests: AsyncIterator[object], context: Context) -> None:
+            await _let_in(admit, context)
+            await serve(requests, context)
+
+        return grpc.stream_stream_rpc_method_handler(admit_stream, read, write)
+    answer = _of_one(cast(Callable[..., Any], handler.unary_unary), malformed)
+
+    async def admit_one(_: object, context: Context) -> object:
+        await _let_in(admit, context)
+        return await answer(await context.read(), context)
+
+    return grpc.stream_unary_rpc_method_handler(admit_one, read, write)
+
+
+def _open_to_all(
+    handler: _Handler, strangers: Strangers, malformed: type[ResponseException], *, unread: bool
+) -> _Handler:
+    """The same handler, for calls that need no token. `unread`: its message is empty, and nobody looks at it."""
+    parse = cast(Callable[[bytes], object], handler.request_deserializer)
+    read, write = brief(lenient(parse, _SHORT)), handler.response_serializer
+    empty = parse(b"")
+    if handler.request_streaming:  # reflection's
+        serve = _of_stream(cast(Callable[..., Any], handler.stream_stream), malformed)
+
+        async def each(_: object, context: Context) -> None:
+            await serve(strangers.each(context), context)
+
+        return grpc.stream_stream_rpc_method_handler(strangers.counted(each, lasts=True), read, write)
+    answer = _of_one(cast(Callable[..., Any], handler.unary_stream or handler.unary_unary), malformed)
+
+    async def one(_: object, context: Context) -> object:
+        # Health is the same whatever is asked for, unless there is no such thing.
+        return await answer(empty if unread else await strangers.read_or(empty, context), context)
+
     if handler.response_streaming:
-        behave = _of_one(cast(Callable[..., Any], handler.unary_stream), admit, malformed)
-        return grpc.stream_stream_rpc_method_handler(behave, read, write)
-    behave = _of_one(cast(Callable[..., Any], handler.unary_unary), admit, malformed)
-    return grpc.stream_unary_rpc_method_handler(behave, read, write)
+        return grpc.stream_stream_rpc_method_handler(strangers.counted(one, lasts=True), read, write)
+    return grpc.stream_unary_rpc_method_handler(strangers.counted(one, lasts=False), read, write)
 
 
 async def _let_in(admit: _Admit, context: Context) -> None:
@@ -203,11 +237,9 @@ async def _let_in(admit: _Admit, context: Context) -> None:
 
 
 def _of_one(
-    behave: Callable[[Any, Context], Awaitable[Any]], admit: _Admit, malformed: type[ResponseException]
-) -> Callable[..., Any]:
-    async def check(_: object, context: Context) -> object:
-        await _let_in(admit, context)
-        request = await context.read()
+    behave: Callable[[Any, Context], Awaitable[Any]], malformed: type[ResponseException]
+) -> Callable[[object, Context], Awaitable[object]]:
+    async def check(request: object, context: Context) -> object:
         if request is grpc.aio.EOF:
             await abort(context, malformed("the call brings no message"))
         if request is None:
@@ -223,10 +255,9 @@ def _of_one(
 
 
 def _of_stream(
-    behave: Callable[[Any, Context], Any], admit: _Admit, malformed: type[ResponseException]
-) -> Callable[..., Any]:
+    behave: Callable[[Any, Context], Any], malformed: type[ResponseException]
+) -> Callable[[AsyncIterator[object], Context], Awaitable[None]]:
     async def check(requests: AsyncIterator[object], context: Context) -> None:
-        await _let_in(admit, context)
         try:
             answers = behave(_readable(requests, malformed), context)
             if inspect.isasyncgen(answers):  # reflection's
@@ -239,7 +270,7 @@ def _of_stream(
         except MemoryError:
             await _abort_for_now(context)
         except BaseException as error:  # noqa: BLE001 - it is raised
-            raise _answerable(error)  # noqa: B904 - as above
+            raise _answerable(error)  # noqa: B904 - mostly it is the same
 
     return check
 

@@ -22,6 +22,7 @@ from interaction.rpc.insist import insist
 from interaction.rpc.server import Server
 from interaction.rpc.signing import SignatureCheck, checker_of
 from interaction.rpc.status import Context, abort
+from interaction.rpc.transport import QUIET_SERVER_OPTIONS
 from interaction.rpc.work_stream import WorkHandler, check_id, read_task, serve
 from interaction.v1 import payload_pb2, slave_service_pb2_grpc
 from interaction.v1 import slave_service_pb2 as pb
@@ -66,11 +67,13 @@ def slave_server(options: SlaveOptions, handler: SlaveHandler) -> Server:
     signatures = SignatureCheck(SERVICE, checker, signing.BY_SLAVE)
     guard = Guard(SERVICE, options.channel, BY_SLAVE, handler, [*certificates.by_slave(options.tls), signatures])
     servicer = SlaveServicer(handler, options)
+    trusted = options.tls is not None and options.tls.mutual  # a stranger does not get as far as to open a stream
     return Server(
         options,
         SERVICE,
         guard,
         lambda server: slave_service_pb2_grpc.add_SlaveServiceServicer_to_server(servicer, server),
+        () if trusted else QUIET_SERVER_OPTIONS,
     )
 
 

@@ -102,7 +102,8 @@ class SlaveServiceStub:
     What can be refused by metadata, or by who calls, is refused before the message is read; the status may come before all
     of it has been sent. No message is compressed, in either direction: one that is gets UNIMPLEMENTED. A server may end a
     connection that has had no call for 30 s, or has not finished its handshake within 10; that is no failure, and the next
-    call opens another.
+    call opens another. Of calls that need no token (Ping, health, reflection) a server may have few at once and answer the
+    others RESOURCE_EXHAUSTED; it need not read Ping's message, and takes one of the others of at most 1 KiB, sent at once.
 
     A session. Connect opens it. The slave calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
@@ -311,7 +312,8 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     What can be refused by metadata, or by who calls, is refused before the message is read; the status may come before all
     of it has been sent. No message is compressed, in either direction: one that is gets UNIMPLEMENTED. A server may end a
     connection that has had no call for 30 s, or has not finished its handshake within 10; that is no failure, and the next
-    call opens another.
+    call opens another. Of calls that need no token (Ping, health, reflection) a server may have few at once and answer the
+    others RESOURCE_EXHAUSTED; it need not read Ping's message, and takes one of the others of at most 1 KiB, sent at once.
 
     A session. Connect opens it. The slave calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master
@@ -516,7 +518,8 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
     What can be refused by metadata, or by who calls, is refused before the message is read; the status may come before all
     of it has been sent. No message is compressed, in either direction: one that is gets UNIMPLEMENTED. A server may end a
     connection that has had no call for 30 s, or has not finished its handshake within 10; that is no failure, and the next
-    call opens another.
+    call opens another. Of calls that need no token (Ping, health, reflection) a server may have few at once and answer the
+    others RESOURCE_EXHAUSTED; it need not read Ping's message, and takes one of the others of at most 1 KiB, sent at once.
 
     A session. Connect opens it. The slave calls MasterService.Heartbeat at the master's address and keeps that stream
     open, hands every result to MasterService.ReportResult, and ends the session when Disconnect comes, when the master

@@ -9,7 +9,18 @@ import pytest
 
 from interaction import config, secret, text
 from interaction.core import admission, batch, engagement, lease, outbox, recovery, road, session, signature
-from interaction.rpc import convert, encoded, fields, master_server, payload, plain, status, text_limit, transport
+from interaction.rpc import (
+    convert,
+    encoded,
+    fields,
+    master_server,
+    payload,
+    plain,
+    status,
+    strangers,
+    text_limit,
+    transport,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB, MIB = 1024, 1024 * 1024
@@ -68,6 +79,11 @@ FIGURES: list[tuple[str, str, float]] = [
     ("CHANGELOG.md", r"JSON text has at most (\d+) MiB", config.MAX_JSON_BYTES / MIB),
     ("docs/operating.md", r"The JSON beside them has at most (\d+) MiB", config.MAX_JSON_BYTES / MIB),
     ("docs/operating.md", r"it would take more than (\d+) MiB to read", text_limit.MOST_MEMORY / MIB),
+    (f"{PROTOS}/slave_service.proto", r"takes one of the others of at most (\d+) KiB", strangers.MOST_BYTES / KIB),
+    (f"{PROTOS}/slave_service.proto", r"has had no call for (\d+) s", transport.IDLE_SECONDS),
+    (f"{PROTOS}/slave_service.proto", r"finished its handshake within (\d+)", transport.HANDSHAKE_SECONDS),
+    ("CHANGELOG.md", r"has had no call for (\d+) s", transport.IDLE_SECONDS),
+    ("CHANGELOG.md", r"take no message beyond (\d+) KiB", strangers.MOST_BYTES / KIB),
     ("docs/operating.md", r"A slave holds ([\d,]+) unacknowledged results", outbox.CAPACITY),
     ("docs/operating.md", r"for as long as their slave keeps them: (\d+) minutes", outbox.RETENTION / 60),
     ("docs/operating.md", r"At most (\d+) slaves are called at once", recovery.IN_FLIGHT),

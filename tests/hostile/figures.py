@@ -15,6 +15,7 @@ from typing import cast
 FIGURES: dict[str, str] = {  # by name: what it is about; the module has the same name
     "stranger": "a stranger calls a slave in the name of a master",
     "roles": "a slave's certificate in the place of a master's, or of another slave's",
+    "bodies": "a thousand streams of 64 MiB each without a token, on every call",
     "compromised": "one compromised slave doing its worst beside three innocent ones",
     "stranger_secret": "a stranger without the secret at a slave that is free",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterable
 
@@ -82,6 +83,29 @@ class Connection:
     def open(self, stream: int, path: str, *metadata: Field, flags: int = END_HEADERS) -> None:
         """Send the headers of a call."""
         self.send(frame(HEADERS, flags, stream, fields(call_fields(path, *metadata))))
+
+    def hear(self) -> None:
+        """Take in what has come, and wait for nothing but the rest of a frame."""
+        while len(self._received) >= 9 or select.select([self._socket], [], [], 0)[0]:
+            self.receive()
+
+    def room(self, stream: int | None = None) -> int:
+        """How many bytes of data may be sent, on a stream or on any."""
+        if stream is None:
+            return self._window
+        if stream in self._ended:
+            return 0
+        return min(self._window, self._first_window + self._stream_windows.get(stream, 0))
+
+    def has_ended(self, stream: int) -> bool:
+        """Whether the peer has ended it."""
+        return stream in self._ended
+
+    def send_data(self, stream: int, content: bytes, *, end: bool) -> None:
+        """Send a piece for which there is room."""
+        self.send(frame(DATA, END_STREAM if end else 0, stream, content))
+        self._window -= len(content)
+        self._stream_windows[stream] = self._stream_windows.get(stream, 0) - len(content)
 
     def data(self, stream: int, content: bytes, *, end: bool = True) -> None:
         """Send data as fast as the peer lets, unless it ends the stream before."""

@@ -114,6 +114,7 @@ def test_what_is_no_message_is_refused_without_a_word_of_the_inside(pair: Pair, 
             grpc.StatusCode.INVALID_ARGUMENT,  # REQUEST_INVALID
             grpc.StatusCode.PERMISSION_DENIED,  # the token was looked at first
             grpc.StatusCode.UNIMPLEMENTED,  # Work, CancelTask
+            *([grpc.StatusCode.OK, grpc.StatusCode.CANCELLED] if path.endswith("/Ping") else []),  # it reads nothing
         ), content
         assert not any(word in details for word in INTERNALS), details
     pair.assert_unharmed(32)
@@ -145,6 +146,8 @@ def test_one_byte_more_than_the_limit_is_refused(make_pair: Callable[..., Pair])
     filler = b"\x7a" + varint(MIB - 4) + bytes(MIB - 4)  # field 15, which is unknown
     assert len(filler) == MIB
     for role, path in [*UNARY, *STREAMS]:
+        if path.endswith("/Ping") or path.startswith((HEALTH, REFLECTION)):
+            continue  # these have a smaller one
         mine = path in (SLAVE + "NewTask", SLAVE + "CancelTask", MASTER + "ReportResult")
         metadata = metadata_of(pair.token() if mine else new_token())
         with grpc.insecure_channel(f"127.0.0.1:{pair.peer(role).port}", NO_PROXY) as channel:
