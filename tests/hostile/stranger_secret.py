@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import grpc
 
 from interaction import Master, Slave
+from interaction.address import Endpoint
+from interaction.rpc.master_client import MasterClient
 from interaction.v1 import slave_service_pb2 as messages
 from interaction.v1.payload_pb2 import Payload
 from interaction.v1.task_pb2 import Task
@@ -58,23 +59,17 @@ class Found:
 
 
 @contextmanager
-def dialled() -> Iterator[tuple[str, list[object]]]:
-    """An address, and who has dialled it."""
+def dialled() -> Iterator[list[object]]:
+    """Whom slaves of this process are about to dial, at any address."""
     calls: list[object] = []
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    make = MasterClient.__init__
 
-        def accept() -> None:
-            while True:
-                try:
-                    call, where = listening.accept()
-                except OSError:
-                    return
-                call.close()
-                calls.append(where)
+    def counted(client: MasterClient, endpoint: Endpoint, *more: Any) -> None:
+        calls.append(endpoint)
+        make(client, endpoint, *more)
 
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"127.0.0.1:{listening.getsockname()[1]}", calls
-        listening.shutdown(socket.SHUT_RDWR)
+    with patch.object(MasterClient, "__init__", counted):
+        yield calls
 
 
 def metadata_of(number: int, path: str, token: str, slave: str, lease: float, address: str) -> Metadata:
@@ -94,11 +89,11 @@ def scene(kind: str, tries: int, secret: str | tuple[str, ...] = SECRET) -> Foun
     with ExitStack() as stack:
         slave = stack.enter_context(Free("127.0.0.1", 0, channel=CHANNEL, secret=secret, hook=5.0))
         master = stack.enter_context(Master("127.0.0.1", 0, channel=CHANNEL, secret=secret))
-        address, dials = stack.enter_context(dialled())
+        dials = stack.enter_context(dialled())
         channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{slave.port}", NO_PROXY))
         incarnation = slave._interaction._desk.identity().incarnation
         lease = DAY if "a day" in kind else 10.0
-        told = master.my_address if "real master" in kind else "127.0.0.1:1" if "dead" in kind else address
+        told = "127.0.0.1:1" if "dead" in kind else master.my_address
         sessions = 0
         for number in range(tries):
             token = new_token()
@@ -111,14 +106,14 @@ def scene(kind: str, tries: int, secret: str | tuple[str, ...] = SECRET) -> Foun
             if "NewTask" in kind:
                 task = messages.NewTaskRequest(task=Task(id=new_id(), data=Payload(json="{}")))
                 _answered(channel, f"{SLAVE}NewTask", task, metadata_of(number, f"{SLAVE}NewTask", token, *brought))
-        sessions = max(sessions, len(slave.asked))
+        sessions, tasks, dialling = max(sessions, len(slave.asked)), len(slave.ran), len(dials)
         began = time.monotonic()
         try:
             with master.new_connection("real", "127.0.0.1", slave.port):
                 connected = time.monotonic() - began
         except Exception:  # noqa: BLE001 - whatever keeps it from that
             connected = float("inf")
-        return Found(sessions, len(slave.ran), len(dials), connected)
+        return Found(sessions, tasks, dialling, connected)
 
 
 def _answered(channel: grpc.Channel, path: str, message: Any, metadata: Metadata) -> bool:
