@@ -105,18 +105,8 @@ class MasterOptions(ServiceOptions):
         used = (self.tls, self.client_tls)
         return tuple(tls for tls in used if tls is not None)
 
-    def slave_at(self, host: str, port: int, https: bool | None) -> Endpoint:
-        """Where to dial a slave; None: by TLS where there is any. Raises ValueError for one in the clear beside TLS."""
-        endpoint = Endpoint(host, port, self.client_tls is not None if https is None else https)
-        if self.client_tls is not None and not self.client_tls.permits(endpoint):
-            raise ValueError(
-                f"https=False: this master has TLS, and would talk to the slave at {endpoint.authority} in the clear: "
-                "leave https out, and give the slave a certificate, Slave(tls=); or permit it: TLS(plain_peers=True)"
-            )
-        return endpoint
-
-    def slave_again_at(self, host: str, port: int, tls: bool) -> Endpoint:
-        """Where to dial a slave of an earlier life: not in the clear any more where there is TLS now."""
+    def slave_at(self, host: str, port: int, tls: bool) -> Endpoint:
+        """Where to dial a slave: by TLS where there is any, whatever was said, unless plain peers are permitted."""
         endpoint = Endpoint(host, port, tls)
         permitted = self.client_tls is None or self.client_tls.permits(endpoint)
         return endpoint if permitted else Endpoint(host, port, True)

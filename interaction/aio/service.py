@@ -27,7 +27,7 @@ class LoopService(MasterService[SlaveConnectionProxy, Task]):
         """Raise RuntimeError on another loop than that on which the master was started."""
         check_loop(self._loop if isinstance(self._loop, CallersLoop) else None, self._name)
 
-    def new_connection(self, name: object, host: object, port: object, https: bool | None) -> SlaveConnectionProxy:
+    def new_connection(self, name: object, host: object, port: object, https: bool) -> SlaveConnectionProxy:
         """As `Master.new_connection()`."""
         self.check_here()
         return super().new_connection(name, host, port, https)

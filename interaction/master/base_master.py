@@ -42,7 +42,7 @@ class BaseMaster(Located, MasterHooks, Generic[C, T]):
         return self._interaction.address_for(None)
 
     def new_connection(
-        self, name: str | SupportsIndex, host: str, port: SupportsIndex | None = None, https: bool | None = None
+        self, name: str | SupportsIndex, host: str, port: SupportsIndex | None = None, https: bool = False
     ) -> C:
         """Create a connection to a slave. Nothing is sent until its `connect()`.
 
@@ -50,11 +50,11 @@ class BaseMaster(Located, MasterHooks, Generic[C, T]):
             name: unique among the living connections of this master. An integer stands for its digits.
             host: the slave's host name or address; `0.0.0.0` is this machine.
             port: its port. None means 7236.
-            https: dial by TLS. None: where this master has TLS.
+            https: dial by TLS. A master with TLS does, whatever this says, unless that is `TLS(plain_peers=True)`.
 
         Raises:
             KeyError: the name is in use by a living connection.
-            TypeError, ValueError: host or port can't be; or `https=False` beside TLS that does not permit it.
+            TypeError, ValueError: host or port can't be.
         """
         return self._interaction.new_connection(name, host, given(port, DEFAULT_SLAVE_PORT), https)
 

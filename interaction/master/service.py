@@ -107,7 +107,7 @@ class MasterService(Service, Generic[C, T]):
         self._runners[connection.runner] = name
         return connection
 
-    def new_connection(self, name: object, host: object, port: object, https: bool | None) -> C:
+    def new_connection(self, name: object, host: object, port: object, https: bool) -> C:
         """As `Master.new_connection()`."""
         called = _name_of(name)
         if called is None:
@@ -219,7 +219,7 @@ class MasterService(Service, Generic[C, T]):
         return links
 
     def _endpoint_of(self, record: SessionRecord) -> Endpoint:
-        return self.options.slave_again_at(record.host, record.port, record.tls)
+        return self.options.slave_at(record.host, record.port, record.tls)
 
     def _forget_recovered(self) -> None:
         for name, connection in self._recovered.items():
