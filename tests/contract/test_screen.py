@@ -199,9 +199,9 @@ TLS = "TLS(open('me.pem', 'rb').read(), open('me.key', 'rb').read(), open('ca.pe
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        ("Master('0.0.0.0', 0)", ["without TLS", 'Master("127.0.0.1")', "tls=TLS(...)"]),
-        ("Worker('0.0.0.0', 0)", ["without TLS", 'Slave("127.0.0.1")', "mutual=True"]),
-        ("Worker('::', 0)", ["without TLS", 'Slave("127.0.0.1")', "mutual=True"]),
+        ("Master('0.0.0.0', 0)", ["neither a secret nor TLS", 'Master("127.0.0.1")', "tls=TLS(...)"]),
+        ("Worker('0.0.0.0', 0)", ["neither a secret nor TLS", 'Slave("127.0.0.1")', "mutual=True"]),
+        ("Worker('::', 0)", ["neither a secret nor TLS", 'Slave("127.0.0.1")', "mutual=True"]),
         (f"Worker('0.0.0.0', 0, tls={TLS.format(False)})", ["not mutual", "mutual=True"]),
         (f"Worker('0.0.0.0', 0, tls={TLS.format(True)})", None),
         (f"Master('0.0.0.0', 0, tls={TLS.format(False)})", None),
