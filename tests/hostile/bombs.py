@@ -1,0 +1,224 @@
+"""Messages that stand for far more than they are: what reading one takes, in a process of its own, in memory and in
+time in which nobody else runs. One can be made again from the seed and its number."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy  # noqa: F401 - loaded before anything is measured
+
+from interaction.exception import PayloadError
+from interaction.rpc import payload
+from interaction.rpc.reading import lenient
+from interaction.v1.payload_pb2 import Payload
+from interaction.v1.slave_service_pb2 import NewTaskRequest
+
+MIB = 1 << 20
+MOST_TIMES, MOST_BESIDE = 3, 64 * MIB  # of the message's size, and beside that
+LONGEST_PAUSE = 0.5  # seconds of processor time: what else the machine has to do does not count
+TRIES = 3  # of a pause: who shares a processor's cache takes some of its time
+SMALL = ["[]", "{}", "0", "257", "1.5", '"ab"', '{"":0}', '{"":[]}', "[257]", '{"a":{"b":[1]}}', "null", '{"$$":0}']
+FORMS = [
+    '{"$number":"NaN"}',
+    '{"$integer":"f"}',
+    '{"$bytes":0}',
+    '{"$bytes":1}',
+    '"\\ud83d\\ude42"',
+    '{"\\u0024\\u0024x":0}',
+]
+FIELDS = [b"\x0a\x00", b"\x12\x00", b"\x1a\x00", b"\x7a\x00", b"\x7b\x7c", b"\x0a\x02\x32\x00", b"\x0a\x02\x2a\x00"]
+
+
+def repeated(unit: str, size: int) -> str:
+    return "[" + ",".join([unit] * max(1, size // (len(unit.encode()) + 1))) + "]"
+
+
+def small(chance: random.Random, size: int) -> Payload:
+    units = ",".join(chance.choices(SMALL + FORMS, k=chance.choice((1, 1, 2, 5))))
+    return Payload(json=repeated(units, size), buffers=[b"", bytes(chance.choice((0, 1, MIB)))])
+
+
+def referred(chance: random.Random, size: int) -> Payload:
+    array = json.dumps({"$ndarray": {"buffer": 0, "dtype": "|u1", "shape": [size // 2]}})
+    form = chance.choice(['{"$bytes":0}', array])
+    return Payload(json=repeated(form, min(size // 2, 4 * MIB)), buffers=[bytes(size // 2)])
+
+
+def arrays(chance: random.Random, size: int) -> Payload:
+    count = chance.choice((1, 2, 100, 20_000, 140_000))
+    length = max(0, (size - 60 * count) // count)
+    dtype, items = chance.choice((("|u1", length), ("<U1", length // 4), ("|S9", length // 9)))
+    each = length if dtype == "|u1" else items * (4 if dtype == "<U1" else 9)
+    forms = [{"$ndarray": {"buffer": n, "dtype": dtype, "shape": [items]}} for n in range(count)]
+    return Payload(json=json.dumps(forms, separators=(",", ":")), buffers=[bytes(each)] * count)
+
+
+def nested(chance: random.Random, size: int) -> Payload:
+    opens, closes = chance.choice((("[", "]"), ('{"a":', "}"), ('[{"":', "}]")))
+    depth = chance.choice((60, 199, 201, 10_000, size // 8))
+    inside = opens * depth + "0" + closes * depth
+    return Payload(json=repeated(inside, max(1, size)) if depth < 300 else inside)
+
+
+def numbers(chance: random.Random, size: int) -> Payload:
+    digits = chance.choice((19, 400, 4_300, 4_301))
+    if chance.random() < 0.3:
+        return Payload(json='{"$integer":"' + "f" * size + '"}')
+    if chance.random() < 0.3:
+        shape = [int("9" * min(digits, 4_000))] * 64
+        return Payload(json=repeated(json.dumps({"$ndarray": {"buffer": 0, "dtype": "<f8", "shape": shape}}), size))
+    return Payload(json=repeated(chance.choice(("9" * digits, "0." + "1" * digits, "1e-" + "1" * 3)), size))
+
+
+def keys(chance: random.Random, size: int) -> Payload:
+    form = chance.choice(['"%x":0', '"$$%x":0', '"\\\\%x":[]', '"\\u0024\\u0024%x":0', '"é%x":"x"'])
+    count = size // (len(form) + 4)
+    return Payload(json="{" + ",".join(form % number for number in range(count)) + "}")
+
+
+def text(chance: random.Random, size: int) -> Payload:
+    letter, last = (
+        chance.choice(("x", "é", "日", "🙂", "\\n", "\\\\", "\\ud83d\\ude42")),
+        chance.choice(("", "é", "🙂")),
+    )
+    inside = letter * (size // len(letter.encode())) + last
+    return Payload(json=f'"{inside}"' if chance.random() < 0.7 else f'{{"{inside}":"{last}"}}')
+
+
+def value(chance: random.Random, size: int) -> Payload:
+    made = Payload()
+    if chance.random() < 0.5:
+        made.value.struct_value.fields["x"].string_value = chance.choice("xé🙂") * (size // 4)
+    else:
+        for number in range(min(size // 8, 200_000)):
+            made.value.list_value.values.add().number_value = number
+    return made
+
+
+def fields(chance: random.Random, size: int) -> bytes:
+    """No payload: a message of very many fields."""
+    unit = chance.choice(FIELDS)
+    content = unit * (size // len(unit))
+    for number in chance.choice(((), (1,), (1, 2), (1, 2, 2), (1, 2, 2, 6))):
+        content = bytes([number << 3 | 2]) + _varint(len(content)) + content
+    return content
+
+
+def _varint(number: int) -> bytes:
+    written = bytearray()
+    while number >= 128:
+        written.append(number % 128 + 128)
+        number >>= 7
+    return bytes([*written, number])
+
+
+KINDS: list[Callable[[random.Random, int], Payload | bytes]] = [
+    *(small, small, small, referred, arrays, nested, numbers, keys, text, value, fields)
+]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What reading a message took: bytes, and the longest time in which no other thread ran."""
+
+    name: str
+    size: int
+    memory: int
+    pause: float
+    raised: str
+
+    @property
+    def problem(self) -> str:
+        """What of that is too much; empty where nothing is."""
+        if self.raised:
+            return self.raised
+        if self.memory > MOST_TIMES * self.size + MOST_BESIDE:
+            return f"took {self.memory / MIB:.0f} MiB"
+        return f"nobody else ran for {self.pause:.2f} s" if self.pause > LONGEST_PAUSE else ""
+
+
+def made(seed: int, number: int) -> tuple[str, bytes]:
+    """A message, and of which kind."""
+    chance = random.Random((seed << 64) + number)
+    kind = chance.choice(KINDS)
+    size = int(MIB * chance.choice((0.9, 1.1, 2, 4, 7.9, 8.1, 30, 63)) * chance.uniform(0.6, 1))
+    one = kind(chance, size)
+    if isinstance(one, Payload):
+        request = NewTaskRequest()
+        request.task.id = "f" * 36
+        request.task.data.CopyFrom(one)
+        one = request.SerializeToString()
+    return kind.__name__, one
+
+
+def tried(seed: int, number: int) -> Found:
+    """Read a message as a slave does. Where others waited long it is tried again."""
+    found = _measured(seed, number)
+    for _ in range(TRIES - 1):
+        if found.pause <= LONGEST_PAUSE:
+            break
+        again = _measured(seed, number)
+        found = again if again.pause < found.pause else found
+    return found
+
+
+def _measured(seed: int, number: int) -> Found:
+    """In a child process, in which nothing lies about that reading could make use of."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writer, pickle.dumps(_read(seed, number)))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return pickle.loads(told) if told else Found("?", 0, 0, 0.0, "the process died")
+
+
+def _read(seed: int, number: int) -> Found:
+    name, content = made(seed, number)
+    memory, raised = -_status("VmRSS"), ""
+    Path("/proc/self/clear_refs").write_text("5")
+    over, longest = threading.Event(), 0.0
+
+    def read() -> None:
+        nonlocal raised
+        try:
+            message = lenient(NewTaskRequest.FromString)(content)
+            if message is not None:
+                payload.decode(message.task.data, "data")
+        except PayloadError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - any is what is looked for
+            raised = f"{type(error).__name__}: {error}"[:300]
+        finally:
+            over.set()
+
+    thread = threading.Thread(target=read)
+    last = time.process_time()
+    thread.start()
+    while not over.wait(0.001):
+        now = time.process_time()
+        last, longest = now, max(longest, now - last)
+    thread.join()
+    longest = max(longest, time.process_time() - last)
+    memory += _status("VmHWM") + len(content)  # which was there before
+    return Found(name, len(content), memory, longest, raised)
+
+
+def _status(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"the system does not tell {name}")
