@@ -1,0 +1,50 @@
+"""Few descriptors, and strangers that hold connections: what a living session needs is left to it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from interaction.rpc.transport import HANDSHAKE_SECONDS
+from tests.contract.slave_programs import WAIT
+from tests.hostile.conftest import Pair
+
+FEW, STRANGERS = 256, 300
+
+
+@pytest.fixture
+def few() -> Iterator[None]:
+    """What the processes inherit that are started now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("role", ["master", "slave"])
+def test_idle_connections_leave_descriptors_to_a_living_session(
+    few: None, make_pair: Callable[..., Pair], role: str
+) -> None:
+    pair = make_pair()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2 * STRANGERS + soft), hard))
+    peer = pair.peer(role)
+    with ExitStack() as stack:
+        for _ in range(STRANGERS):
+            with suppress(OSError):  # closed as it came
+                stack.enter_context(socket.create_connection(("127.0.0.1", peer.port), timeout=WAIT))
+        pair.works()
+        end = time.monotonic() + HANDSHAKE_SECONDS / 2  # before they are closed for having said nothing
+        while (held := len(os.listdir(f"/proc/{peer.process.pid}/fd"))) > FEW - 32 and time.monotonic() < end:
+            time.sleep(0.01)  # the others are closed as they come
+        assert FEW // 2 < held <= FEW - 32
+        pair.works()
+    pair.works()
