@@ -29,7 +29,8 @@ def sentence(text: str, longest: int = LONGEST_SENTENCE) -> str:
 
 def lines(text: str) -> str:
     """A peer's text of several lines, each of which is fit to be shown. It is for who calls to see that it is short."""
-    return "\n".join(one_line(line.expandtabs(_TAB)) for line in text.splitlines())
+    told = [one_line(line.expandtabs(_TAB)) for line in text.splitlines()]
+    return "\n".join(told) + "\n" * text.endswith("\n")
 
 
 def quoted(text: str) -> str:

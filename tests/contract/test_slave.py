@@ -53,7 +53,7 @@ class BadText(Exception):
         (SystemExit(3), "SystemExit", "3"),
         (KeyboardInterrupt(), "KeyboardInterrupt", ""),
         (BadText(), "BadText", "(its text can't be had: str() of it raises RuntimeError)"),
-        (ValueError("\ud800 and \x00"), "ValueError", "? and \x00"),
+        (ValueError("\ud800 and \x00"), "ValueError", "? and \\x00"),  # as it may stand in a log
     ],
 )
 def test_any_exception_fails_the_task_and_the_slave_takes_its_next(

@@ -51,6 +51,7 @@ def test_of_several_lines_each_is_fit_and_stands_behind_a_bar() -> None:
     assert one_line(one_line(text)) == one_line(text)
     assert quoted(lines(text)) == quoted(text)
     assert lines(lines(text)) == lines(text)
+    assert lines("KeyError: 'a'\n") == "KeyError: 'a'\n"  # as Python ends a traceback
 
 
 def test_a_word_in_a_sentence_is_in_quotes_and_cut_before_anything_is_made_of_it() -> None:
