@@ -2,7 +2,8 @@
 
 gRPC puts a message together, however long, before Python sees a byte of it, and it can't be told a limit for one method
 alone. While nobody asks for a message it takes what its window has room for, and no more. So Ping is answered unread,
-and who asks for health or reflection has a moment for a short message, one at a time.
+and who asks for health or reflection has a moment for a short message, one at a time; and where it did not come, the
+next one is asked for once gRPC has let go of what there was of it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from interaction.rpc.status import Context
 MOST_BYTES = 1024  # of a message
 MOST_CALLS = 256  # at once
 MOST_STREAMS = 64  # of these, that may last
-_MOMENT = 0.025  # seconds; twice that long a message is waited for, so that a loop which stood still looks again
+_LOOKS, _MOMENT = 4, 0.005  # seconds between looks for a message: a loop which stood still looks again all the same
+_PAUSE = 0.2  # seconds; gRPC lets go of a message once its call has ended
 _BUSY, _LATE, _LONG = object(), object(), object()  # in place of a message: not read; not there in time; too long
 _TOO_SLOW = "without a token a message has to come with its call"
 
@@ -73,18 +75,25 @@ class Strangers:
         """The next message, grpc.aio.EOF, _BUSY, or _LATE."""
         if self._reading:
             return _BUSY
-        self._reading = True
+        message: object = _LATE
         reading = asyncio.ensure_future(context.read())
+        self._reading = True
         try:
-            for _ in range(2):
+            for _ in range(_LOOKS):
                 await asyncio.wait((reading,), timeout=_MOMENT)
-            message: object = reading.result() if reading.done() else _LATE
+            if reading.done():
+                message = reading.result()
         finally:
-            self._reading = False
+            self._reading = message is _LATE
+            if self._reading:
+                asyncio.get_running_loop().call_later(_PAUSE, self._read_again)
             reading.cancel()
         if message is _LONG:
             await _abort(context, f"without a token a message has at most {MOST_BYTES} bytes")
         return message
+
+    def _read_again(self) -> None:
+        self._reading = False
 
 
 async def _abort(context: Context, why: str) -> None:
