@@ -26,7 +26,7 @@ from interaction.rpc.convert import Report, SizedReport
 from interaction.rpc.loop import acquire, release
 from interaction.rpc.master_client import MasterClient
 from interaction.rpc.signing import Signer
-from interaction.slave import desk, session, workshop
+from interaction.slave import desk, proof, workshop
 from interaction.slave.work import WorkStream
 from interaction.slave.worker import run_task
 from interaction.tls import TLS
@@ -159,7 +159,7 @@ def main() -> None:
     zombie = Zombie() if OPTIONS.get("zombie") else None
     log_errors()
     with (
-        patch.object(session, "MasterClient", Client),
+        patch.object(proof, "MasterClient", Client),
         patch.object(desk, "WorkStream", Stream),
         patch.object(workshop, "run_task", run_task if zombie is None else zombie.run_task),
         Doomed(zombie) as slave,

@@ -67,10 +67,10 @@ def caller(slave: Worker, recorder: RecordingMaster) -> Iterator[Caller]:
 
 def let_the_lease_run_out(caller: Caller, slave: Worker) -> list[str]:
     """A master is silent, and one task has ended by the time that the lease is over. Returns the two that wait."""
-    caller.master.silent = True
     caller.connect(lease=1.0)
     caller.new_task({"wait": 0})
     waiting = [caller.new_task({"echo": number}) for number in range(2)]
+    caller.falls_silent()
     assert slave.lost_connection.wait(WAIT)
     slave.go_on.set()
     return waiting
@@ -98,6 +98,7 @@ def test_tasks_that_wait_do_not_go_on_until_the_master_that_comes_back_is_heard(
 
 def test_tasks_that_wait_are_not_run_when_another_master_comes(caller: Caller, slave: Worker) -> None:
     let_the_lease_run_out(caller, slave)
+    caller.master.obey()
     caller.connect()
     last = new_id()
     while refused_or_done(lambda: caller.new_task({"echo": 2}, last)) is not None:  # until the places are free
