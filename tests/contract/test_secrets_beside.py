@@ -29,8 +29,15 @@ MARK = "to-be-found-" + "m" * 20
 
 def programs() -> set[int]:
     """The children that are programs of their own by now; between its fork and that each is what we are."""
-    own = Path("/proc/self/cmdline").read_bytes()
-    return {one for one in children_of(os.getpid()) if Path(f"/proc/{one}/cmdline").read_bytes() not in (own, b"")}
+    own = command_line(os.getpid())
+    return {one for one in children_of(os.getpid()) if command_line(one) not in (own, b"")}
+
+
+def command_line(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # one of another test, which has ended meanwhile
+        return b""
 
 
 def lines_of(pem: bytes) -> list[bytes]:
@@ -100,7 +107,7 @@ def test_the_process_of_tasks_knows_neither_key_nor_token_nor_secret(
         assert tasks in beside
         for process in beside:
             folder = Path(f"/proc/{process}")
-            shown = folder.joinpath("cmdline").read_bytes()
+            shown = command_line(process)
             if b"resource_tracker" not in shown:  # multiprocessing's own
                 shown += folder.joinpath("environ").read_bytes()
             assert [needle for needle in secret if needle in shown] == []
