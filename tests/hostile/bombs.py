@@ -4,13 +4,13 @@ time in which nobody else runs. One can be made again from the seed and its numb
 from __future__ import annotations
 
 import json
-import os
-import pickle
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy  # noqa: F401 - loaded before anything is measured
@@ -21,6 +21,7 @@ from interaction.rpc.reading import lenient
 from interaction.v1.payload_pb2 import Payload
 from interaction.v1.slave_service_pb2 import NewTaskRequest
 
+ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 MOST_TIMES, MOST_BESIDE = 3, 64 * MIB  # of the message's size, and beside that
 LONGEST_PAUSE = 0.5  # seconds of processor time: what else the machine has to do does not count
@@ -171,28 +172,21 @@ def tried(seed: int, number: int) -> Found:
 
 
 def _measured(seed: int, number: int) -> Found:
-    """In a child process, in which nothing lies about that reading could make use of."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            os.write(writer, pickle.dumps(_read(seed, number)))
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        told = pipe.read()
-    os.waitpid(child, 0)
-    return pickle.loads(told) if told else Found("?", 0, 0, 0.0, "the process died")
+    """In a process of its own: nothing lies about there that reading could make use of, or would have to look at."""
+    command = [sys.executable, "-m", __name__, str(seed), str(number)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return Found("?", 0, 0, 0.0, f"the process ended with {done.returncode}: {done.stderr[-1000:]}")
+    return Found(*json.loads(done.stdout))
 
 
-def _read(seed: int, number: int) -> Found:
-    name, content = made(seed, number)
+def read(name: str, content: bytes) -> Found:
+    """Read a message here, and say what that took."""
     memory, raised = -_status("VmRSS"), ""
     Path("/proc/self/clear_refs").write_text("5")
     over, longest = threading.Event(), 0.0
 
-    def read() -> None:
+    def do() -> None:
         nonlocal raised
         try:
             message = lenient(NewTaskRequest.FromString)(content)
@@ -205,7 +199,7 @@ def _read(seed: int, number: int) -> Found:
         finally:
             over.set()
 
-    thread = threading.Thread(target=read)
+    thread = threading.Thread(target=do)
     last = time.process_time()
     thread.start()
     while not over.wait(0.001):
@@ -222,3 +216,7 @@ def _status(name: str) -> int:
         if line.startswith(name + ":"):
             return int(line.split()[1]) * 1024
     raise AssertionError(f"the system does not tell {name}")
+
+
+if __name__ == "__main__":
+    print(json.dumps(astuple(read(*made(int(sys.argv[1]), int(sys.argv[2]))))))

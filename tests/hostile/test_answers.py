@@ -86,7 +86,7 @@ def test_a_million_held_tasks_do_not_hold_up_the_master(master: Master, peer: An
     held = of_slave.HeldTask(task_id=new_id()).SerializeToString()
     content = of_slave.ConnectResponse(incarnation=INCARNATION).SerializeToString()
     peer.answers["Connect"] = says(content + (b"\x32" + bytes([len(held)]) + held) * 1_000_000)
-    with pytest.raises(RequestException, match="1000000 held"):
+    with pytest.raises(RequestException, match="can't be parsed"):
         master.new_connection("peer", "127.0.0.1", peer.port).connect()
     assert master.ping()
 
