@@ -2,12 +2,15 @@
 
 python -m tests.hostile.process master|slave LOG [MAX_MESSAGE_BYTES]
 
-Prints its port. A master reads a command a line, and answers each: `connect PORT`, `run` (a task), `token`.
+Prints its port. A master reads a command a line, and answers each: `connect PORT`, `run` (a task), `token`. With
+DESCRIPTORS in its environment it may open no more than that many.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import resource
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +43,8 @@ def obey(master: Master) -> None:
 
 def main() -> None:
     role, log, *limit = sys.argv[1:]
+    if few := os.environ.get("DESCRIPTORS"):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(few), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     logging.basicConfig(filename=log, level=logging.DEBUG, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     most = int(limit[0]) if limit else None
     if role == "master":

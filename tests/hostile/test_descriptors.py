@@ -19,10 +19,11 @@ FEW, STRANGERS = 256, 300
 
 
 @pytest.fixture
-def few() -> Iterator[None]:
-    """What the processes inherit that are started now."""
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The processes that are started now may open few, and we enough."""
+    monkeypatch.setenv("DESCRIPTORS", str(FEW))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2 * STRANGERS + soft), hard))
     try:
         yield
     finally:
@@ -34,8 +35,6 @@ def test_idle_connections_leave_descriptors_to_a_living_session(
     few: None, make_pair: Callable[..., Pair], role: str
 ) -> None:
     pair = make_pair()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2 * STRANGERS + soft), hard))
     peer = pair.peer(role)
     with ExitStack() as stack:
         for _ in range(STRANGERS):
