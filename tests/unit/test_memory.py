@@ -38,7 +38,7 @@ def read(how, content):
 ends = Counter()
 for how in ("result", "task", "alone"):
     read(how, written(how))
-    for room in range(256, 40 * 1024, 512):
+    for room in range(256, 40 * 1024, 1021):
         content = None
         resource.setrlimit(resource.RLIMIT_AS, (used() + room * 1024, resource.RLIM_INFINITY))
         try:
@@ -55,6 +55,7 @@ print(*sorted(ends), sep="\\n")
 """
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("value", ["bytes([7]) * 3_000_000", "'a' * 3_000_000", "[bytes([7]) * 500_000] * 6"])
 def test_where_memory_is_short_data_is_written_whole_or_raises_memory_error(value: str) -> None:
     """A buffer was left out, or the process died by SIGSEGV."""
