@@ -76,7 +76,9 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def make_slave(stack: ExitStack) -> Callable[..., Any]:
-    """Start a slave that is closed at the end; a task that still waits is let go on first.
+    """Start a slave that is shut down at the end; a task that still waits is let go on first.
+
+    It is not closed: that would wait for masters that have gone.
 
     Without a pacemaker, which hundreds of tests would start for nothing; slaves in processes of their own have theirs.
     """
@@ -84,7 +86,8 @@ def make_slave(stack: ExitStack) -> Callable[..., Any]:
     def make(kind: type[Slave] = Worker, **options: Any) -> Slave:
         slave = kind("127.0.0.1", 0, **{"channel": CHANNEL, "pacemaker": False, **options})
         slave.start()
-        stack.callback(slave.close)
+        stack.callback(slave.join)
+        stack.callback(slave.shutdown)
         if isinstance(slave, Worker):
             stack.callback(slave.go_on.set)
         return slave

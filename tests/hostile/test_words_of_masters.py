@@ -43,8 +43,13 @@ class Adder(Slave):
 def slave(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[Adder]:
     """Whatever comes, its log is fit to be read."""
     caplog.set_level("DEBUG", "interaction")
-    with Adder("127.0.0.1", 0, channel=CHANNEL, request_retry_waiting=0.05, isolation=request.param) as slave:
+    slave = Adder("127.0.0.1", 0, channel=CHANNEL, request_retry_waiting=0.05, isolation=request.param)
+    slave.start()
+    try:
         yield slave
+    finally:
+        slave.shutdown()  # and no more: a master that acknowledges nothing is not waited for
+        slave.join()
     assert_log_fit(caplog.records)
 
 
