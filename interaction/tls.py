@@ -127,7 +127,8 @@ class TLS:
         The messages name the file.
         """
         given = zip(_PARTS, (certificate, key, authority), strict=True)
-        paths = {name: str(path) for name, path in given if path is not None}
+        # absolute, for they are read again when somebody may have changed the working directory; links stay as they are
+        paths = {name: str(Path(path).absolute()) for name, path in given if path is not None}
         files = Files(paths)
         made = cls(
             **files.read(),

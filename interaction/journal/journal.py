@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from interaction.core.journal import Entry, Snapshot, TaskRecord
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("interaction.master")
 _T = TypeVar("_T")
+_SCHEME = "sqlite:///"
 _RETRY = 1.0  # seconds after which what could not be written, and must be, is tried again
 _SOON = 0.02  # the same for what something of our own was raised at
 _LAZY = 0.1  # seconds within which something is written that nobody waits for
@@ -34,17 +36,21 @@ _GONE = (
 Done = Callable[["JournalError | None"], object]
 
 
-def check_url(url: object) -> None:
-    """Raise TypeError or ValueError for what names no journal, and ImportError where SQLAlchemy is not there."""
+def read_url(url: object) -> str:
+    """A user's URL of a journal, from now on whatever the working directory is.
+
+    Raises TypeError or ValueError for what names no journal, and ImportError where SQLAlchemy is not there.
+    """
     if not isinstance(url, str):
         raise TypeError(f"journal must be a URL such as 'sqlite:///master.db', not {url!r}")
-    if not url.startswith("sqlite:///") or url in ("sqlite:///", "sqlite:///:memory:"):
+    if not url.startswith(_SCHEME) or url in (_SCHEME, f"{_SCHEME}:memory:"):
         raise ValueError(f"journal must be a URL of the form sqlite:///FILE, not {url!r}")
     file, mark, options = url.partition("?")
     if mark:
         raise ValueError(f"journal takes no options: {file} without {mark + options!r}")
     if importlib.util.find_spec("sqlalchemy") is None:
         raise ImportError("a journal needs SQLAlchemy: pip install 'interaction-grpc[journal]'")
+    return f"{_SCHEME}{Path(url[len(_SCHEME) :]).absolute()}"
 
 
 @dataclass

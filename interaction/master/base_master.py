@@ -19,7 +19,7 @@ from interaction.config import (
     MasterOptions,
     given,
 )
-from interaction.journal import check_url
+from interaction.journal import read_url
 from interaction.master.hooks import MasterHooks
 from interaction.master.service import C, MasterService, T
 from interaction.rpc.facade import Located, shown
@@ -119,8 +119,6 @@ def master_options(
     journal: str | None,
 ) -> MasterOptions:
     """The arguments of a master, with the documented defaults. Raises what its constructor does."""
-    if journal is not None:
-        check_url(journal)
     return MasterOptions(
         host=given(host, GLOBAL_HOST),
         port=given(port, DEFAULT_MASTER_PORT),
@@ -136,5 +134,5 @@ def master_options(
         heartbeat_check_span=given(heartbeat_check_span, DEFAULT_HEARTBEAT_CHECK_SPAN),
         my_address=my_address,
         client_tls=client_tls if client_tls is not None else tls,
-        journal=journal,
+        journal=None if journal is None else read_url(journal),
     )

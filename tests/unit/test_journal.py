@@ -19,7 +19,7 @@ from interaction import Master
 from interaction.core.journal import Entry, SessionKept, Snapshot, TaskDropped, TaskEnded, TaskKept
 from interaction.core.task import TaskStatus
 from interaction.exception import JournalError
-from interaction.journal import Journal, check_url
+from interaction.journal import Journal, read_url
 from interaction.journal.sqlite import open_sqlite
 from interaction.journal.store import Store
 from tests.unit.journals import SESSION, TASKS, url_of
@@ -176,9 +176,9 @@ def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["", "sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql:///x", "master.db"])
 def test_a_url_that_names_no_file_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="sqlite:///FILE"):
-        check_url(url)
+        read_url(url)
     with pytest.raises(TypeError, match="journal must be a URL"):
-        check_url(7)
+        read_url(7)
 
 
 def test_a_url_with_options_is_refused_before_anything_is_made(tmp_path: Path) -> None:
