@@ -102,7 +102,7 @@ def test_a_running_pair_goes_on_with_its_own_fleet(
     with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
         assert connection.new_task({"a": 1, "b": 2}).start().join(WAIT).result == {"sum": 3}
     theirs = make_master(Master, tls=TLS.from_folder("certs"))  # of the fleet that lies in the new folder
-    with pytest.raises(OSError, match="TLS|certificate|closes"):
+    with pytest.raises(OSError, match=r"TLS|certificate|closes"):
         theirs.new_connection("conn", "127.0.0.1", slave.port).connect()
 
 
