@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from interaction.core.model import Data
 from interaction.rpc import forks
 from interaction.rpc.convert import pack, unpack_task
-from interaction.slave.spawn import Parcel, Unguarded, end_unguarded, forget_secrets
+from interaction.slave.spawn import Parcel, Unguarded, end_unguarded
 from interaction.slave.worker import (
     ANY_ID,
     NO_LOG,
@@ -55,7 +55,6 @@ def main(connection: Connection, parent: int, parcel: Parcel) -> None:
     """Construct the slave again, and run what comes until the end of the connection."""
     global _constructed
     _end_with(parent)
-    forget_secrets()
     forks.let_go_of(connection)  # programs that a task starts by fork may outlive it
     for number in SIGNALS:  # no SIG_IGN, which programs that a task starts would inherit
         signal.signal(number, _pass_by)

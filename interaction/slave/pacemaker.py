@@ -23,7 +23,7 @@ from interaction.config import SlaveOptions
 from interaction.core.lease import Lease
 from interaction.core.model import ConnectOffer
 from interaction.rpc import forks
-from interaction.slave.spawn import environment_of_child
+from interaction.slave.withheld import environment_of_child
 from interaction.slave.witness import Witness, witness_for
 from interaction.tls import TLS
 

@@ -21,7 +21,7 @@ from interaction.rpc import forks
 from interaction.rpc.convert import SizedReport, pack_task, unpack_report
 from interaction.rpc.telling import log_exception
 from interaction.slave import child
-from interaction.slave.spawn import UNGUARDED, Parcel, blocking_pipe, check_can_spawn, inherited_by_no_fork
+from interaction.slave.spawn import UNGUARDED, Parcel, blocking_pipe, check_can_spawn, start
 from interaction.slave.worker import failed_report, log_report
 from interaction.slave.workshop import Ready, Run, Stopped
 
@@ -48,9 +48,8 @@ class _Child:
         forks.let_go_of(self._connection)
         arguments = (theirs, os.getpid(), Parcel(kind, given, named))
         self._process = context.Process(target=child.main, args=arguments, name=child.NAME, daemon=False)
-        inherited_by_no_fork(self._process)
         try:
-            self._process.start()
+            start(self._process)
         except BaseException:
             self._connection.close()
             raise

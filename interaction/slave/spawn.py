@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import multiprocessing.process
 import os
@@ -16,12 +15,12 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from interaction.secret import FILE_VARIABLE, MOST, VARIABLE, Secret
+from interaction.secret import MOST, Secret
+from interaction.slave.withheld import withheld
 from interaction.tls import TLS
 
 _FOLDER: str = getattr(multiprocessing.process, "ORIGINAL_DIR", None) or ""  # from which it finds the script
 _ours: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
-WITHHELD = (VARIABLE, FILE_VARIABLE)  # of the environment: no process that this package starts needs them
 UNGUARDED = 78  # the exit code of a child in which the script started its slave again
 
 
@@ -54,30 +53,6 @@ class Parcel:
         """What it holds, in the child. Raises whatever keeps it from that."""
         kind, given, named = ForkingPickler.loads(self._content)
         return kind, given, named
-
-
-def environment_of_child() -> dict[str, str]:
-    """The environment for a process that this package starts: what is secret there is not for it."""
-    return {name: value for name, value in os.environ.items() if name not in WITHHELD}
-
-
-def forget_secrets() -> None:
-    """In a child that was started with its parent's environment: take out what is secret, for programs that it starts,
-    and from what the system shows of it (/proc/PID/environ)."""
-    for name in WITHHELD:
-        value = os.environ.get(name)
-        if value is not None:
-            _wipe(name, len(os.fsencode(value)))
-            del os.environ[name]
-
-
-def _wipe(name: str, length: int) -> None:
-    if os.name == "posix":
-        getenv = ctypes.CDLL(None).getenv
-        getenv.restype = ctypes.c_void_p
-        place = getenv(name.encode())
-        if place:
-            ctypes.memset(place, 0, length)
 
 
 def without_secrets(
@@ -133,9 +108,14 @@ def blocking_pipe() -> tuple[Connection, Connection]:
     return ends
 
 
-def inherited_by_no_fork(process: BaseProcess) -> None:
-    """Have multiprocessing forget it in a forked child, which at its end would wait for it, and fail aloud."""
+def start(process: BaseProcess) -> None:
+    """Start it, without what is secret here. Raises what `start()` does.
+
+    multiprocessing forgets it in a forked child, which at its end would wait for it, and fail aloud.
+    """
     _ours.add(process)
+    with withheld():
+        process.start()
 
 
 def _forget_inherited() -> None:

@@ -5,6 +5,8 @@ These are tests of other modules, run once more.
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from interaction import Master
 from interaction.secret import VARIABLE
 from tests.contract import test_journal, test_pacemaker, test_witness
-from tests.contract.conftest import SlaveProcess, Worker
+from tests.contract.conftest import ROOT, SlaveProcess, Worker
 from tests.contract.holding import Holder, children_of, holders, strict_master
 from tests.contract.master_process import MasterProcess
 from tests.contract.signing import SECRET
@@ -68,9 +70,25 @@ def test_no_process_beside_the_slave_has_it_in_its_environment_or_on_its_command
     loaded(slave)
     assert connection.new_task({"a": 1}).start().join(WAIT).result == {"sum": 1}
     assert SECRET.encode() in shown_of(slave.process.pid), "so this test sees it where it is"
-    ours = [one for one in map(shown_of, children_of(slave.process.pid)) if b"resource_tracker" not in one]  # Python's
-    assert len(ours) == 2
+    ours = [shown_of(child) for child in children_of(slave.process.pid)]
+    assert len(ours) == 3, "that of the tasks, the pacemaker, and multiprocessing's resource tracker"
     assert [one for one in ours if SECRET.encode() in one] == []
+
+
+def test_nothing_that_the_program_does_while_a_process_of_tasks_imports_it_has_it() -> None:
+    """Nor of the file's name: not what a module keeps of its environment, nor what an import starts, also in the
+    process that takes the place of one that has died; and what the user starts by multiprocessing has it as ever."""
+    program = subprocess.run(
+        [sys.executable, "-m", "tests.contract.importing_slave"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert program.returncode == 0, program.stderr
+    told = json.loads(program.stdout)
+    assert told["slave"] == {"kept": True, "started": SECRET, "now": True}
+    nothing = {"kept": False, "started": "", "now": False}
+    assert [told["first"], told["second"]] == [nothing, nothing]
+    assert told["first process"] != told["second process"]
+    assert told["of the user's own"] == SECRET
+    assert told["resource tracker"] is False
 
 
 def shown_of(process: int) -> bytes:
