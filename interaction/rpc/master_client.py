@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc.aio
 
@@ -60,7 +61,7 @@ class HeartbeatCall:
     def __init__(
         self, stub: master_service_pb2_grpc.MasterServiceAsyncStub, metadata: Metadata, peer: str, token: str
     ) -> None:
-        self._call = stub.Heartbeat(metadata=metadata)
+        self._call: Any = stub.Heartbeat(metadata=metadata)  # None once it was ended here
         self._peer = peer
         self._token = token
 
@@ -72,21 +73,26 @@ class HeartbeatCall:
         """Say that the slave leaves. The master ends the stream then."""
         leaving = pb.HeartbeatLeaving(reason=reason, drained=drained)
         await self._write(pb.HeartbeatRequest(sequence=sequence, leaving=leaving))
-        await self._call.done_writing()
+        await self._running().done_writing()
 
     async def exited(self, sequence: int, incarnation: str, begun: Sequence[str] | None) -> None:
         """Say that the slave's process has ended, and which tasks had begun; None: that is not known. The master then
         ends the stream."""
         exited = pb.HeartbeatExited(incarnation=incarnation, begun_known=begun is not None, begun=begun or ())
         await self._write(pb.HeartbeatRequest(sequence=sequence, exited=exited))
-        await self._call.done_writing()
+        await self._running().done_writing()
 
     async def receive(self) -> BeatAnswer | None:
         """The master's next word; None at the end of the stream."""
         try:
-            answer = await self._call.read()
+            answer = await self._running().read()
         except grpc.aio.AioRpcError as error:
-            raise _failure(error, self._peer, self._token) from None
+            failure: MasterResponseException | RequestException = _failure(error, self._peer, self._token)
+        else:
+            return self._read(answer)
+        raise failure  # not above: that error would come with it, and hold on to the call
+
+    def _read(self, answer: object) -> BeatAnswer | None:
         if answer is None:
             raise RequestException(f"{self._peer} sent a message that can't be parsed", "DATA_LOSS")
         if not isinstance(answer, pb.HeartbeatResponse):  # grpc.aio.EOF
@@ -96,16 +102,28 @@ class HeartbeatCall:
         return BeatAnswer(answer.sequence, lease, closing)
 
     async def _write(self, message: pb.HeartbeatRequest) -> None:
+        failure: MasterResponseException | RequestException
         try:
-            await self._call.write(message)
+            await self._running().write(message)
         except asyncio.InvalidStateError:  # the stream has ended: `receive` says how
-            raise RequestException(f"{self._peer} ended the heartbeat stream", "CANCELLED") from None
+            failure = RequestException(f"{self._peer} ended the heartbeat stream", "CANCELLED")
         except grpc.aio.AioRpcError as error:
-            raise _failure(error, self._peer, self._token) from None
+            failure = _failure(error, self._peer, self._token)
+        else:
+            return
+        raise failure
+
+    def _running(self) -> Any:
+        if self._call is None:
+            raise RequestException(f"the heartbeat stream to {self._peer} is ended", "CANCELLED")
+        return self._call
 
     def cancel(self) -> None:
-        """End the stream at once."""
-        self._call.cancel()
+        """End the stream at once, and let go of it: for as long as gRPC's call is held its channel dials on, even one
+        that is closed, and the traceback of a failure holds whatever was there."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
 
 
 class MasterClient:
