@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_variable_that_is_set_and_empty_is_a_mistake_rather_than_no_secret(
         ("", ValueError, "secret has 0 characters, and needs 32 to 1024; python -c"),
         ("hunter2-hunter2", ValueError, "secret has 15 characters"),
         ("hunter2-" * 200, ValueError, "secret has 1600 characters"),
-        ([ONE, "hunter2"], ValueError, "secret has 7 characters"),
+        ([ONE, "hunter2"], ValueError, "number 2 of the 2 secrets of secret has 7 characters"),
         ("hunter2 " * 10, ValueError, "holds a blank, a comma"),
         ("hunter2," * 10, ValueError, "holds a blank, a comma"),
         ("hünter2-" * 10, ValueError, "what is not ASCII"),
@@ -103,6 +104,30 @@ def test_what_is_no_secret_is_told_without_being_shown(given: Any, kind: type[Ex
 def test_too_short_a_one_in_the_environment_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "hunter2")
     with pytest.raises(ValueError, match=r"^INTERACTION_SECRET has 7 characters, .*secrets.token_urlsafe\(32\)"):
+        secret_of(None)
+
+
+@pytest.mark.parametrize(
+    ("passphrase", "said"),
+    [
+        ("hunter2 and a horse that is far longer than thirty-two", "^INTERACTION_SECRET holds 10 secrets; 8 are taken"),
+        (
+            "hunter2 battery staple, which stands on the desk",
+            r"^number 1 of the 8 secrets of INTERACTION_SECRET has 7 ",
+        ),
+    ],
+)
+def test_a_passphrase_is_told_that_blanks_divide_it(
+    passphrase: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(VARIABLE, passphrase)
+    with pytest.raises(ValueError, match=said) as caught:
+        secret_of(None)
+    assert "white space and commas divide secrets" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    monkeypatch.delenv(VARIABLE)
+    given_by_file(tmp_path, monkeypatch, passphrase.encode())
+    with pytest.raises(ValueError, match="white space and commas divide secrets"):
         secret_of(None)
 
 
@@ -134,6 +159,8 @@ def test_a_file_that_others_may_read_or_change_is_refused_with_the_remedy(
         secret_of(None)
     assert str(file) in str(caught.value)
     assert f"{mode:04o}" in str(caught.value)
+    assert "Kubernetes, defaultMode: 0440" in str(caught.value)
+    assert "Docker's, mode: 0400" in str(caught.value)
 
 
 def test_a_link_is_followed_as_a_volume_of_kubernetes_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,11 +175,38 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path, monke
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe, 0o600)
     monkeypatch.setenv(FILE_VARIABLE, str(pipe))
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is no file, but a pipe"):
         secret_of(None)
-    monkeypatch.setenv(FILE_VARIABLE, str(tmp_path / "nothing"))
-    with pytest.raises(FileNotFoundError, match="nothing"):
+    monkeypatch.setenv(FILE_VARIABLE, str(tmp_path))
+    with pytest.raises(ValueError, match=r"^INTERACTION_SECRET_FILE \(.*\) is no file, but a folder"):
         secret_of(None)
+
+
+@pytest.mark.parametrize("under", ["nothing", "secret/of"])  # of which the first is not there, the other below a file
+def test_a_file_that_cant_be_read_is_named_with_its_variable_and_the_remedy(
+    under: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_by_file(tmp_path, monkeypatch, ONE.encode())
+    monkeypatch.setenv(FILE_VARIABLE, str(tmp_path / under))
+    said = r"INTERACTION_SECRET_FILE \(.*/(nothing|of)\) can't be read \(No.*\): put a secret there, .* or unset"
+    with pytest.raises(OSError, match=said) as caught:
+        secret_of(None)
+    assert caught.value.errno in (errno.ENOENT, errno.ENOTDIR)
+
+
+def test_a_variable_that_names_no_file_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FILE_VARIABLE, "")
+    with pytest.raises(ValueError, match=r"^INTERACTION_SECRET_FILE is set, and empty: unset it, or name a file"):
+        secret_of(None)
+
+
+def test_a_mistake_with_a_file_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = len(os.listdir("/dev/fd"))
+    for path in (tmp_path, given_by_file(tmp_path, monkeypatch, ONE.encode(), 0o444)):
+        monkeypatch.setenv(FILE_VARIABLE, str(path))
+        with pytest.raises(ValueError, match=FILE_VARIABLE):
+            secret_of(None)
+    assert len(os.listdir("/dev/fd")) == opened
 
 
 @pytest.mark.parametrize("content", [b"x" * 70_000, b"\xff" * 40])
