@@ -57,7 +57,11 @@ def ip_version(host: str) -> int | None:
 
 def is_loopback(host: str) -> bool:
     """Whether nothing beyond this machine reaches a server that listens at `host`."""
-    return host == "localhost" or (ip_version(host) is not None and ipaddress.ip_address(host).is_loopback)
+    if ip_version(host) is None:
+        return host.lower().removesuffix(".") == "localhost"
+    address = ipaddress.ip_address(host)
+    mapped = getattr(address, "ipv4_mapped", None)  # which some Pythons look at themselves, and some don't
+    return bool((mapped or address).is_loopback)
 
 
 def is_any(host: str) -> bool:

@@ -91,12 +91,17 @@ def test_what_is_dialled_names_its_resolver(endpoint: Endpoint, target: str) -> 
     assert endpoint.target == target
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST", "LocalHost.", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]
+)
 def test_loopback_is_known(host: str) -> None:
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "localhost.example", "example"])
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "10.0.0.1", "::ffff:10.0.0.1", "::ffff:0.0.0.0", "localhost.example", "example", "localhost.."],
+)
 def test_what_is_not_loopback_is_known(host: str) -> None:
     assert not is_loopback(host)
     assert is_any(host) is (host in ("0.0.0.0", "::"))
