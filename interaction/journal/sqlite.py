@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from interaction.exception import JournalError, JournalGone
-from interaction.journal.place import check_private, claim
+from interaction.journal.place import check_opened, check_private, claim
 
 # What is a journal says so, for other programs and for this one: https://www.sqlite.org/fileformat.html, "magic" and
 # "application ID". The tables are those of `store.py`.
@@ -90,6 +90,12 @@ def open_sqlite(url: sa.URL) -> tuple[sa.Engine, JournalFile]:
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             connection.exec_driver_sql("COMMIT")
+        check_opened(path)
+        file.check()
+        file.note()  # its log, too, is from now on the one that is there
+    except JournalError:
+        engine.dispose()
+        raise
     except sa.exc.DBAPIError as error:
         engine.dispose()
         if "locked" in str(error.orig):

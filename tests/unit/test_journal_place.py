@@ -6,15 +6,18 @@ import os
 import shutil
 import sqlite3
 import stat
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from interaction import Master
+from interaction import Master, places
 from interaction.core.journal import SessionKept
 from interaction.exception import JournalError
-from interaction.journal import Journal, place
+from interaction.journal import Journal
 from tests.unit.journals import OTHER, SESSION, url_of
 from tests.unit.test_journal import written
 
@@ -69,6 +72,17 @@ def refusal(path: Path) -> str:
     assert str(refused.value).startswith(f"the journal {path} is not used, for ")
     assert "\n" not in str(refused.value)
     return str(refused.value)
+
+
+def grant(folder: Path, rights: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let another user have these rights, by an access list, for which the group's place in the mode is the mask."""
+    folder.chmod(0o700 | rights << 3)
+    entries = ((0x01, 7, -1), (0x02, rights, SOMEBODY), (0x04, 0, -1), (0x10, rights, -1), (0x20, 0, -1))
+    content = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(folder, "system.posix_acl_access", content)
+    except (AttributeError, OSError):  # not of this system, or of its file system
+        monkeypatch.setattr(os, "getxattr", lambda path, _: content if Path(path) == folder else b"", raising=False)
 
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -166,7 +180,7 @@ def test_what_is_no_file_is_refused(folder: Path, name: str, kind: str) -> None:
 def test_a_folder_in_which_others_may_write_is_refused_sticky_or_not(folder: Path, mode: int) -> None:
     folder.chmod(mode)
     said = refusal(folder / "j.db")
-    assert f"others may write in {folder} (mode {mode:04o})" in said
+    assert f"others may write in the folder {folder} (mode {mode:04o})" in said
     assert "mkdir -m 700" in said
     assert list(folder.iterdir()) == []
 
@@ -177,33 +191,11 @@ def test_a_folder_that_a_group_may_write_is_taken_where_nobody_else_is_in_it(
 ) -> None:
     """Some systems give each user a group, which may write what the user makes."""
     folder.chmod(0o770)
-    monkeypatch.setattr(place, "_is_mine_alone", lambda group: alone and group == folder.stat().st_gid)
+    monkeypatch.setattr(places, "is_mine_alone", lambda group: alone and group == folder.stat().st_gid)
     if alone:
         a_journal(folder / "j.db")
     else:
-        assert f"others may write in {folder}" in refusal(folder / "j.db")
-
-
-def test_who_is_in_a_group_is_asked_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    import grp
-    import pwd
-
-    def user(name: str, number: int, group: int) -> pwd.struct_passwd:
-        return pwd.struct_passwd((name, "x", number, group, "", "/", "/bin/sh"))
-
-    users = [user("root", 0, 0), user("me", 1000, 1000), user("you", 1001, 100), user("they", 1002, 100)]
-    members = {1000: ["me"], 100: [], 50: ["me", "root"], 51: ["me", "you"], 52: ["somebody-unknown"], 53: []}
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(pwd, "getpwall", lambda: users)
-
-    def group(number: int) -> grp.struct_group:
-        if number not in members:
-            raise KeyError(number)
-        return grp.struct_group(("g", "x", number, members[number]))
-
-    monkeypatch.setattr(grp, "getgrgid", group)
-    alone = {number for number in (1000, 100, 50, 51, 52, 53, 54) if place._is_mine_alone(number)}
-    assert alone == {1000, 50, 53, 54}
+        assert f"others may write in the folder {folder} (mode 0770)" in refusal(folder / "j.db")
 
 
 def test_a_folder_of_another_user_is_refused(folder: Path, give: Callable[[Path], None]) -> None:
@@ -218,15 +210,58 @@ def test_so_is_one_below_a_folder_of_another_user(folder: Path, give: Callable[[
     assert f"{folder} belongs to the user {SOMEBODY}" in refusal(below / "j.db")
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o1777])
-def test_a_folder_that_anybody_could_swap_is_refused(folder: Path, mode: int) -> None:
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o775, 0o1770])
+def test_a_folder_that_others_could_swap_is_refused(folder: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, one in a folder of a group's was taken: a member swapped it while SQLite opened the files."""
+    monkeypatch.setattr(places, "is_mine_alone", lambda _: False)
     below = folder / "below"
     below.mkdir(0o700)
     folder.chmod(mode)
     if mode & stat.S_ISVTX:
         a_journal(below / "j.db")
     else:
-        assert f"everybody may write in {folder} (mode 0777)" in refusal(below / "j.db")
+        assert f"others may write in the folder {folder} (mode {mode:04o})" in refusal(below / "j.db")
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_a_folder_whose_access_list_lets_another_write_is_refused(
+    folder: Path, above: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mode is then that of a folder which one's own group may write."""
+    monkeypatch.setattr(places, "is_mine_alone", lambda _: True)
+    path = folder / "below/j.db" if above else folder / "j.db"
+    path.parent.mkdir(0o700, exist_ok=True)
+    a_journal(path)
+    grant(folder, 5, monkeypatch)  # to read it, and to look into it
+    a_journal(path)
+    grant(folder, 7, monkeypatch)
+    said = refusal(path)
+    assert f"others may write in the folder {folder} (mode 0770, with an access list)" in said
+    folder.chmod(0o750)  # the remedy that is told
+    a_journal(path)
+
+
+@pytest.mark.parametrize("name", ["j.db", "j.db-wal"])
+def test_what_is_swapped_while_it_is_opened_is_found_out(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second line of defence: whoever can do that has got past the first one."""
+    path = folder / "j.db"
+    a_journal(path)
+    create = sa.create_engine
+
+    def swapped(*arguments: Any, **options: Any) -> sa.Engine:
+        shutil.copy(path, folder / "other")
+        (folder / "other").chmod(0o600)
+        os.replace(folder / "other", folder / name)
+        if name != path.name:
+            (folder / name).write_bytes(b"")  # which SQLite takes for its own
+            os.link(folder / name, folder / "theirs")
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(sa, "create_engine", swapped)
+    with pytest.raises(JournalError, match=r"was deleted, moved or replaced|has 2 names"):
+        Journal.open(url_of(path)).close()
 
 
 def test_a_link_on_the_way_to_the_folder_is_resolved_before_the_folder_is_looked_at(folder: Path) -> None:
@@ -236,7 +271,7 @@ def test_a_link_on_the_way_to_the_folder_is_resolved_before_the_folder_is_looked
     a_journal(folder / "link" / "j.db")
     a_journal(inside / "j.db")
     inside.chmod(0o777)
-    assert f"others may write in {inside} (mode 0777)" in refusal(folder / "link" / "j.db")
+    assert f"others may write in the folder {inside} (mode 0777)" in refusal(folder / "link" / "j.db")
 
 
 def test_what_is_made_is_for_its_owner_alone_whatever_the_umask_says(folder: Path) -> None:
