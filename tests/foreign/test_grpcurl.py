@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import secrets
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 from interaction import Master, Slave
 from tests.contract.recording_master import recording_master
 from tests.contract.slave_programs import WAIT
+from tests.installing import ROOT, install_grpcurl
 
 SLAVE, MASTER = "interaction.v1.SlaveService", "interaction.v1.MasterService"
 Grpcurl = Callable[..., "CompletedProcess[str]"]
@@ -120,25 +123,45 @@ def test_plays_the_master_by_hand(grpcurl: Grpcurl, slave: str) -> None:
 
 
 def test_signs_by_hand_what_a_slave_with_a_secret_asks_for(grpcurl: Grpcurl, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the line of docs/operating.md: a command makes the header, with the secret in the environment."""
-    secret, token = "a-secret-that-both-sides-know-0123456", secrets.token_hex(32)
-    monkeypatch.setenv("INTERACTION_SECRET", secret)
+    """As docs/operating.md has it: a command makes the header, with secret and token in the environment, where no list
+    of processes shows them; and the lines that stand there do as they are."""
+    token = secrets.token_hex(32)
+    monkeypatch.setenv("INTERACTION_SECRET", "a-secret-that-both-sides-know-0123456")
+    monkeypatch.setenv("TOKEN", token)
     with Adder("127.0.0.1", 0, channel=7) as slave, recording_master() as master:
         address = f"127.0.0.1:{slave.port}"
         incarnation = answer(grpcurl(address, f"{SLAVE}/Ping"))["incarnation"]
-        headers = ["-format-error", "-H", "channel: 7", "-H", f"token: {token}"]
+        headers = ["-format-error", "-expand-headers", "-H", "channel: 7", "-H", "token: ${TOKEN}"]
 
         def signed(method: str, *more: str) -> list[str]:
-            given = ["--channel", "7", "--token", token, "--method", method, "--incarnation", incarnation, *more]
+            given = ["--channel", "7", "--method", method, "--incarnation", incarnation, *more]
             command = [sys.executable, "-m", "interaction.signature", *given]
             made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
             return [*headers, "-H", made.stdout.strip()]
 
         offer = json.dumps({"masterAddress": master.address, "lease": "10s"})
         assert refusal(grpcurl(*headers, "-d", offer, address, f"{SLAVE}/Connect")) == (16, "SIGNATURE_NOT_FOUND")
-        opening = signed("Connect", "--lease", "10", "--address", master.address)
+        opening = signed("Connect", "--lease", "10s", "--address", master.address)
         assert answer(grpcurl(*opening, "-d", offer, address, f"{SLAVE}/Connect"))["incarnation"] == incarnation
         task = json.dumps({"task": {"id": str(uuid4()), "data": {"json": '{"a": 1, "b": 2}'}}})
         once = signed("NewTask")
         answer(grpcurl(*once, "-d", task, address, f"{SLAVE}/NewTask"))
         assert refusal(grpcurl(*once, "-d", task, address, f"{SLAVE}/NewTask")) == (7, "SIGNATURE_STALE")
+        assert master.reports.get(timeout=WAIT).result.task_id == json.loads(task)["task"]["id"]
+        done = as_printed(address)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(master.reports.get(timeout=WAIT).result.result.json) == {"sum": 3}
+
+
+def as_printed(address: str) -> CompletedProcess[str]:
+    """Do what docs/operating.md says of calls that are signed."""
+    document = (ROOT / "docs/operating.md").read_text()
+    (lines,) = [
+        one for one in re.findall(r"^```sh\n(.*?)^```", document, re.M | re.S) if "interaction.signature" in one
+    ]
+    for printed, here in {"localhost:7236": address, "python ": f"{sys.executable} "}.items():
+        assert printed in lines
+        lines = lines.replace(printed, here)
+    path = f"{install_grpcurl().parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    return subprocess.run(["sh", "-euc", lines], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -63,14 +64,75 @@ def test_connect_is_signed_with_its_terms(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
+    ("lease", "nanoseconds"),
+    [
+        ("10", 10**10),
+        ("10s", 10**10),
+        ("0.1s", 10**8),
+        ("0.1", 10**8),
+        ("86400s", 864 * 10**11),
+        ("7.000000001", 7 * 10**9 + 1),
+    ],
+)
+def test_a_lease_is_taken_as_it_stands_in_a_message(
+    lease: str, nanoseconds: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = header(capsys, "--method", "Connect", "--incarnation", SLAVE, "--address", "10.0.0.1:7235", "--lease", lease)
+    assert f";lease={nanoseconds};" in text
+
+
+@pytest.mark.parametrize(
+    "lease", ["inf", "nan", "-1", "-1s", "0", "0.09", "86400.1", "999999999", "1e3", "10 s", "s", "", "10m", "9" * 400]
+)
+def test_what_no_slave_takes_for_a_lease_is_not_signed(lease: str, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ("--incarnation", SLAVE, "--address", "10.0.0.1:7235", f"--lease={lease}")
+    with pytest.raises(SystemExit) as ended:
+        header(capsys, "--method", "Connect", *more)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("is no lease: 0.1 to 86400 seconds are expected, such as 10s or 10")
+    assert repr(lease[:40]) in said
+
+
+def believed(entry: str, token: str, previous: str = "") -> bool:
+    path = f"/interaction.v1.SlaveService/{'Connect' if previous else 'NewTask'}"
+    call = Call(path, "0", token, previous)
+    return Checker([SECRET.encode()], "slave", SLAVE).check(call, entry, time.time()) is not None
+
+
+def test_a_token_need_not_stand_on_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where everybody on the host can read it: it comes by the environment, or by standard input."""
+    monkeypatch.setenv("TOKEN", "e" * 43)
+    signature.main(["--method", "NewTask", "--incarnation", SLAVE])
+    assert believed(capsys.readouterr().out.strip().removeprefix("signature: "), "e" * 43)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{'i' * 43}\n{'p' * 43}\n"))
+    connect = ["--lease", "10s", "--address", "10.0.0.1:7235", "--previous-token", "-"]
+    signature.main(["--method", "Connect", "--incarnation", SLAVE, "--token", "-", *connect])
+    assert believed(capsys.readouterr().out.strip().removeprefix("signature: "), "i" * 43, "p" * 43)
+
+
+@pytest.mark.parametrize("given", [[], ["--token", "-"], ["--token", ""]])
+def test_without_a_token_it_says_where_that_comes_from(
+    given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TOKEN", raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(SystemExit):
+        signature.main(["--method", "NewTask", "--incarnation", SLAVE, *given])
+    assert "there is no token: set TOKEN in the environment, or give --token -" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--method", "NewTask"), "NewTask needs --incarnation"),
         (("--method", "NewTask", "--incarnation", "0"), "NewTask needs --incarnation"),
         (("--method", "Connect", "--incarnation", SLAVE), "Connect needs --lease and --address"),
         (("--method", "Ping"), "invalid choice: 'Ping'"),
-        (("--method", "Work", "--incarnation", SLAVE, "--token", "short"), "a token is 32 to 128"),
-        (("--method", "Work", "--incarnation", SLAVE, "--previous-token", "short"), "a token is 32 to 128"),
+        (("--method", "Work", "--incarnation", SLAVE, "--token", "short"), "--token: a token is 32 to 128"),
+        (("--method", "Work", "--incarnation", SLAVE, "--previous-token", "short"), "--previous-token: a token is"),
     ],
 )
 def test_what_is_missing_is_told(arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
