@@ -7,6 +7,7 @@ import os
 
 from interaction.address import is_loopback, join_host
 from interaction.config import ServiceOptions
+from interaction.log import warn_aloud
 from interaction.secret import HOW_TO_MAKE
 
 VARIABLE = "INTERACTION_INSECURE"
@@ -42,6 +43,6 @@ def tell(log: logging.Logger, options: ServiceOptions, name: str, port: int, exp
     if is_loopback(options.host):
         return
     if exposed is not None:
-        log.warning("%s listens beyond this machine (%s) %s", name, address, exposed)
+        warn_aloud(log, "%s listens beyond this machine (%s) %s", name, address, exposed)
     elif options.tls is None:
         log.info("%s listens beyond this machine (%s) %s", name, address, READABLE)

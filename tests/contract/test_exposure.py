@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import trustme
 
 from interaction import Master, Slave, aio
+from interaction.log import LOGGERS
 from interaction.rpc.exposure import VARIABLE
 from interaction.secret import FILE_VARIABLE
 from interaction.secret import VARIABLE as SECRET_VARIABLE
@@ -86,6 +89,40 @@ def test_a_server_beyond_the_machine_says_what_strangers_can_do(
         (one,) = said
         for way_out in ("INTERACTION_SECRET in the environment of both", "secrets.token_urlsafe(32)", "tls=TLS("):
             assert way_out in one
+
+
+@each_kind
+def test_it_is_said_also_where_a_set_up_of_logging_has_disabled_the_packages_loggers(
+    kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in LOGGERS:
+        monkeypatch.setattr(logging.getLogger(name), "disabled", True)
+    START[kind]("0.0.0.0")
+    (one,) = warnings_in(caplog)
+    assert "INTERACTION_SECRET in the environment of both" in one
+    record = next(record for record in caplog.records if record.getMessage() == one)
+    assert (record.levelname, record.name) == ("WARNING", f"interaction.{'slave' if kind == 'slave' else 'master'}")
+    assert record.pathname.endswith("exposure.py")
+
+
+@pytest.mark.parametrize(
+    ("set_up", "expected"),
+    [
+        ("'handlers': {'h': {'class': 'logging.StreamHandler'}}, 'root': {'handlers': ['h']}", 1),
+        ("'disable_existing_loggers': True", 1),  # and no handler: Python's last resort
+        ("'handlers': {'h': {'class': 'logging.NullHandler'}}, 'root': {'handlers': ['h']}", 0),
+        ("'handlers': {'h': {'class': 'logging.StreamHandler'}}, 'root': {'handlers': ['h'], 'level': 'ERROR'}", 0),
+    ],
+)
+def test_it_comes_to_whatever_an_application_has_set_up_after_the_import(set_up: str, expected: int) -> None:
+    program = (
+        "import logging.config\nfrom interaction import Master\n"
+        f"logging.config.dictConfig({{'version': 1, {set_up}}})\n"
+        "with Master('0.0.0.0', 0): pass"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("listens beyond this machine") == expected
 
 
 @each_guard
