@@ -6,12 +6,14 @@ import base64
 import os
 import re
 import ssl
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from interaction import places
 from interaction.x509 import validity
 
 _CERTIFICATE = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
@@ -32,9 +34,13 @@ class PemFile(bytes):
 
     @classmethod
     def read(cls, name: str, path: str | Path) -> PemFile:
-        """Read the file. Raises OSError, which says what it was to be and where it should be."""
+        """Read the file. Raises OSError, which says what it was to be and where it should be, and ValueError where
+        another user of this machine could have written it, or put it there."""
         try:
+            places.check_file(Path(path))
             made = cls(Path(path).read_bytes())
+        except places.Exposed as exposed:
+            raise ValueError(f"the {called(name, str(path))} is not to be trusted: {exposed}") from None
         except OSError as error:
             raise OSError(error.errno, f"the TLS {name} can't be read: {error.strerror}", str(path)) from None
         made.path = str(path)
@@ -82,8 +88,12 @@ def first_der(pem: bytes) -> bytes:
 
 
 def shared(path: str) -> bool:
-    """Whether others than its owner may read or write a file."""
-    return os.name == "posix" and bool(os.stat(path).st_mode & 0o077)
+    """Whether others than this user may read a file. One of root's is given to a user by a group: that is not told."""
+    if not places.IS_GUARDED:
+        return False
+    found = os.stat(path)
+    given = stat.S_IRGRP if found.st_uid != os.geteuid() else 0
+    return bool(found.st_mode & (stat.S_IRGRP | stat.S_IROTH) & ~given)
 
 
 def stamp(path: str) -> tuple[int, int, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -37,7 +38,9 @@ class TLS:
     taken, with a warning in the log; but no master or slave starts with it.
 
     What comes from files is read again when they change, also while masters and slaves run with it: what they begin
-    from then on goes by the new ones, and what is open goes on. Until the files fit one another, all stays as it is.
+    from then on goes by the new ones, and what is open goes on. Until the files fit one another, all stays as it is; so
+    it does where another user of the machine could have written them. `dataclasses.replace()` keeps that, but for parts
+    that it is given as bytes.
 
     Raises:
         ValueError: `certificate` without `key` or the other way round, `mutual` without `authority`, or what can't be
@@ -52,7 +55,7 @@ class TLS:
     plain_peers: bool = False
     masters: Sequence[str] | None = None
     slaves: Sequence[str] | None = None
-    _files: Files | None = field(default=None, init=False, repr=False, compare=False)
+    _files: Files | None = field(default=None, repr=False, compare=False, kw_only=True)  # so that replace() hands it on
 
     def __post_init__(self) -> None:
         self._check_forms()
@@ -66,6 +69,8 @@ class TLS:
             object.__setattr__(self, "masters", roles.all_of(own.cluster, roles.MASTER))
         if own is not None and self.slaves is None:
             object.__setattr__(self, "slaves", roles.all_of(own.cluster, roles.SLAVE))
+        if self._files is not None:
+            object.__setattr__(self, "_files", self._files.of(self))
 
     def _check_forms(self) -> None:
         for name in _PARTS:
@@ -122,7 +127,8 @@ class TLS:
         masters: Sequence[str] | None = None,
         slaves: Sequence[str] | None = None,
     ) -> TLS:
-        """Read the PEM files. Raises OSError where one can't be read, and ValueError as the constructor does.
+        """Read the PEM files. Raises OSError where one can't be read, and ValueError as the constructor does, and where
+        a file, or a folder or link on the way to it, is another user's than root's, or one that others may write.
 
         The messages name the file.
         """
@@ -130,16 +136,15 @@ class TLS:
         # absolute, for they are read again when somebody may have changed the working directory; links stay as they are
         paths = {name: str(Path(path).absolute()) for name, path in given if path is not None}
         files = Files(paths)
-        made = cls(
-            **files.read(),
+        return cls(
+            **files.held,
             mutual=mutual,
             server_name=server_name,
             plain_peers=plain_peers,
             masters=masters,
             slaves=slaves,
+            _files=files,
         )
-        object.__setattr__(made, "_files", files)
-        return made
 
     @classmethod
     def from_folder(
@@ -173,8 +178,6 @@ class TLS:
         )
         if server_name is None and made.expects is not None:
             object.__setattr__(made, "server_name", made.expects.host)
-        if pem.shared(paths["key"]):
-            _log.warning("others on this machine may read the TLS key (%s): `chmod 600` it", paths["key"])
         return made
 
     @property
@@ -223,14 +226,33 @@ class Files:
     """The files of a TLS, and what was read of them since."""
 
     def __init__(self, paths: Mapping[str, str]) -> None:
+        """Read them. Raises OSError, and ValueError where they are not to be trusted."""
         self.paths = paths
         self.newest: TLS | None = None  # None: what was read first
-        self._seen = self._stamps()
+        self._first = self._seen = self._stamps()
+        self.held = self._read()  # first, by part
         self._told = ""
+        self._tell_shared()
 
-    def read(self) -> dict[str, pem.PemFile]:
-        """What they hold. Raises OSError."""
-        return {name: pem.PemFile.read(name, path) for name, path in self.paths.items()}
+    def of(self, tls: TLS) -> Files | None:
+        """The files of a TLS that was made by these, or of one that has these: but for parts that it has otherwise."""
+        parts = [part for part, content in self.held.items() if getattr(tls, part) == content]
+        if not parts:
+            return None
+        made = copy(self)
+        made.paths = {part: self.paths[part] for part in parts}
+        made.held = {part: self.held[part] for part in parts}
+        made.newest, made._told = None, ""
+        made._first = made._seen = [seen for part, seen in zip(self.paths, self._first, strict=True) if part in parts]
+        return made
+
+    def _read(self) -> dict[str, pem.PemFile]:
+        return {part: pem.PemFile.read(part, path) for part, path in self.paths.items()}
+
+    def _tell_shared(self) -> None:
+        key = self.paths.get("key")
+        if key is not None and pem.shared(key):
+            _log.warning("others on this machine may read the TLS key (%s): `chmod 600` it", key)
 
     def look(self, held: TLS) -> None:
         """Read them again where they have changed; `held` is used now. What can't be used is read at each look."""
@@ -238,12 +260,12 @@ class Files:
         if stamps == self._seen:
             return
         try:
-            read = self.read()
+            read = self._read()
             pem.check(read.get("certificate"), read.get("key"), read.get("authority"))
             late = [name for name, end in pem.ends(read.get("certificate"), None).items() if end < time.time()]
             if late:
                 raise ValueError(f"the TLS certificate ({self.paths['certificate']}) has expired")
-            newest = replace(held, **read)  # type: ignore[arg-type]  # the keys are the names
+            newest = replace(held, **read, _files=None)  # type: ignore[arg-type]  # the keys are the names
         except (OSError, ValueError) as error:
             if str(error) != self._told:
                 _log.warning("the TLS files have changed; what they held before stays in use, for %s", error)
@@ -253,6 +275,7 @@ class Files:
             return
         self.newest, self._seen, self._told = newest, stamps, ""
         _log.info("the TLS files have changed and were read again: %s", ", ".join(self.paths.values()))
+        self._tell_shared()
 
     def _stamps(self) -> list[tuple[int, int, int] | None]:
         return [pem.stamp(path) for path in self.paths.values()]

@@ -103,6 +103,7 @@ WRONG: dict[str, tuple[dict[str, bytes], str, str]] = {
 
 def write(folder: Path, pems: dict[str, bytes]) -> dict[str, Any]:
     for name, pem in pems.items():
+        (folder / f"{name}.pem").touch(0o600)
         (folder / f"{name}.pem").write_bytes(pem)
     return {name: folder / f"{name}.pem" for name in pems}
 
