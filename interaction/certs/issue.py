@@ -10,7 +10,9 @@ from dataclasses import dataclass
 try:
     import cryptography as _cryptography  # noqa: F401 - whether it is there
 except ImportError:
-    raise ImportError("certificates are made by cryptography: pip install 'interaction-grpc[certs]'") from None
+    raise ImportError(
+        "certificates are made by cryptography: pip install '.[certs]' in a checkout of interaction"
+    ) from None
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes

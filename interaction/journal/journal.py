@@ -49,7 +49,7 @@ def read_url(url: object) -> str:
     if mark:
         raise ValueError(f"journal takes no options: {file} without {mark + options!r}")
     if importlib.util.find_spec("sqlalchemy") is None:
-        raise ImportError("a journal needs SQLAlchemy: pip install 'interaction-grpc[journal]'")
+        raise ImportError("a journal needs SQLAlchemy: pip install '.[journal]' in a checkout of interaction")
     return f"{_SCHEME}{Path(url[len(_SCHEME) :]).absolute()}"
 
 

@@ -38,7 +38,7 @@ class Master(BaseMaster[SlaveConnectionProxy, Task], Facade):
             `https=True` are dialled by the system's authorities.
         reflection: whether to serve gRPC server reflection, which grpcurl needs.
         journal: where sessions and unfinished tasks are written down, such as `sqlite:///master.db`; it needs
-            `pip install 'interaction-grpc[journal]'`. A master that starts on the journal of one that died resumes its
+            `pip install '.[journal]'` in a checkout. A master that starts on the journal of one that died resumes its
             sessions, and gets the results of its tasks. None: nowhere.
 
     Raises:

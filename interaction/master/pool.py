@@ -110,7 +110,7 @@ class SlavePool(BasePool):
             in_flight: how many tasks are under way, or wait for their result to be taken. None: twice the `places`.
             return_errors: whether a task's error is given in place of its result; else it is raised, which ends the
                 iteration: what has not begun is not done any more.
-            progress: whether to show a progress bar. It needs rich: `pip install 'interaction-grpc[progress]'`.
+            progress: whether to show a progress bar. It needs rich: `pip install '.[progress]'` in a checkout.
 
         Raises:
             TypeError, ValueError, RuntimeError: as `submit()`; and, where its turn comes, what an item's task or the

@@ -17,7 +17,7 @@ class Bar:
 def check_progress() -> None:
     """Raise ImportError where rich is not there."""
     if importlib.util.find_spec("rich") is None:
-        raise ImportError("a progress bar needs rich: pip install 'interaction-grpc[progress]'")
+        raise ImportError("a progress bar needs rich: pip install '.[progress]' in a checkout of interaction")
 
 
 @contextmanager

@@ -78,6 +78,7 @@ def test_every_import_of_the_migration_guide_works() -> None:
 @pytest.mark.timeout(60)
 def test_from_nothing_to_a_pair_on_mutual_tls_as_printed(tmp_path: Path) -> None:
     """Two commands, one argument, and less than a minute."""
+    began = time.monotonic()
     (commands,) = blocks(ROOT / "docs/security.md", "sh")
     slave, train = blocks(ROOT / "docs/security.md", "python")[:2]
     assert len(commands.splitlines()) == 2
@@ -97,10 +98,13 @@ def test_from_nothing_to_a_pair_on_mutual_tls_as_printed(tmp_path: Path) -> None
         wait_until_listening(one.port)
         done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
     finally:
+        took = time.monotonic() - began
         process.kill()
         complaints = process.communicate()[1]
     assert (done.returncode, done.stdout, done.stderr) == (0, "{'sum': 3}\n", "")
     assert complaints == ""
+    print(f"from nothing to a pair on mutual TLS that has run a task: {took:.1f} s")
+    assert took < 60
 
 
 def wait_until_listening(port: int) -> None:
@@ -152,3 +156,19 @@ def test_commands_that_are_named_exist() -> None:
     for document in DOCUMENTS:
         for script in set(re.findall(r"scripts/[a-z]+\b", document.read_text())):
             assert (ROOT / script).exists(), f"{document.name} names {script}"
+
+
+def test_each_line_of_pip_installs_something_that_is_there() -> None:
+    """In documents and in errors: while there is no release it is had from a checkout, or from where that is cloned."""
+    assert "not released yet" in (ROOT / "README.md").read_text()
+    extras = re.search(
+        r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+    )
+    assert extras is not None
+    known = set(re.findall(r"^(\w+) = \[", extras[1], re.M))
+    files = [*DOCUMENTS, *(ROOT / "interaction").rglob("*.py")]
+    said = [line for file in files for line in re.findall(r"pip install (?:-\S+ )*('[^']+'|[^\s`]+)", file.read_text())]
+    assert len(said) >= 10
+    for what in said:
+        assert re.fullmatch(r"\.|'\.\[[\w,]+\]'|'interaction-grpc\[[\w,]+\] @ git.*'", what), what
+        assert set(re.findall(r"\w+", what.partition("[")[2].partition("]")[0])) <= known, what

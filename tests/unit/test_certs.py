@@ -225,7 +225,10 @@ def test_without_cryptography_it_says_what_to_install(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=50)
     assert done.returncode == 1
-    assert done.stderr == "error: certificates are made by cryptography: pip install 'interaction-grpc[certs]'\n"
+    assert (
+        done.stderr
+        == "error: certificates are made by cryptography: pip install '.[certs]' in a checkout of interaction\n"
+    )
     assert not (tmp_path / "certs").exists()
 
 
