@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias, cast
@@ -29,6 +29,7 @@ from interaction.exception import (
     SlaveRequestInvalid,
     SlaveSystemShuttingDown,
 )
+from interaction.rpc.letting_go import letting_go
 from interaction.rpc.metadata import Credentials, read_metadata
 from interaction.rpc.reading import lenient
 from interaction.rpc.status import Context, abort
@@ -41,6 +42,8 @@ _log = logging.getLogger("interaction")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker alone
 _Admit: TypeAlias = Callable[[Context], None]
+_Read: TypeAlias = Callable[[], Awaitable[object]]
+_Requests: TypeAlias = AsyncGenerator[object, None]
 Brought: TypeAlias = Sequence[tuple[str, "str | bytes"]]
 
 
@@ -187,18 +190,18 @@ def _guarded(handler: _Handler, admit: _Admit, malformed: type[ResponseException
     if handler.request_streaming:
         serve = _of_stream(cast(Callable[..., Any], handler.stream_stream), malformed)
 
-        async def admit_stream(requests: AsyncIterator[object], context: Context) -> None:
+        async def admit_stream(_: object, context: Context) -> None:
             await _let_in(admit, context)
-            await serve(requests, context)
+            await serve(context.read, context)
 
-        return grpc.stream_stream_rpc_method_handler(admit_stream, read, write)
+        return grpc.stream_stream_rpc_method_handler(letting_go(admit_stream), read, write)
     answer = _of_one(cast(Callable[..., Any], handler.unary_unary), malformed)
 
     async def admit_one(_: object, context: Context) -> object:
         await _let_in(admit, context)
         return await answer(await context.read(), context)
 
-    return grpc.stream_unary_rpc_method_handler(admit_one, read, write)
+    return grpc.stream_unary_rpc_method_handler(letting_go(admit_one), read, write)
 
 
 def _open_to_all(
@@ -212,9 +215,9 @@ def _open_to_all(
         serve = _of_stream(cast(Callable[..., Any], handler.stream_stream), malformed)
 
         async def each(_: object, context: Context) -> None:
-            await serve(strangers.each(context), context)
+            await serve(strangers.reader(context), context)
 
-        return grpc.stream_stream_rpc_method_handler(strangers.counted(each, lasts=True), read, write)
+        return grpc.stream_stream_rpc_method_handler(letting_go(strangers.counted(each, lasts=True)), read, write)
     answer = _of_one(cast(Callable[..., Any], handler.unary_stream or handler.unary_unary), malformed)
 
     async def one(_: object, context: Context) -> object:
@@ -222,8 +225,8 @@ def _open_to_all(
         return await answer(empty if unread else await strangers.read_or(empty, context), context)
 
     if handler.response_streaming:
-        return grpc.stream_stream_rpc_method_handler(strangers.counted(one, lasts=True), read, write)
-    return grpc.stream_unary_rpc_method_handler(strangers.counted(one, lasts=False), read, write)
+        return grpc.stream_stream_rpc_method_handler(letting_go(strangers.counted(one, lasts=True)), read, write)
+    return grpc.stream_unary_rpc_method_handler(letting_go(strangers.counted(one, lasts=False)), read, write)
 
 
 async def _let_in(admit: _Admit, context: Context) -> None:
@@ -256,10 +259,10 @@ def _of_one(
 
 def _of_stream(
     behave: Callable[[Any, Context], Any], malformed: type[ResponseException]
-) -> Callable[[AsyncIterator[object], Context], Awaitable[None]]:
-    async def check(requests: AsyncIterator[object], context: Context) -> None:
+) -> Callable[[_Read, Context], Awaitable[None]]:
+    async def check(read: _Read, context: Context) -> None:
         try:
-            answers = behave(_readable(requests, malformed), context)
+            answers = behave(_readable(read, malformed), context)
             if inspect.isasyncgen(answers):  # reflection's
                 async for answer in answers:
                     await context.write(answer)
@@ -275,15 +278,18 @@ def _of_stream(
     return check
 
 
-async def _readable(
-    requests: AsyncIterator[object], malformed: type[ResponseException]
-) -> AsyncGenerator[object, None]:
-    async for request in requests:
+async def _readable(read: _Read, malformed: type[ResponseException]) -> _Requests:
+    """What a stream brings. gRPC's own iterator holds itself, and the last message with it, once its call has ended."""
+    while True:
+        request = await read()
+        if request is grpc.aio.EOF:
+            return
         if request is None:
             raise malformed(_UNREADABLE)
         if request is _SHORT:
             raise MemoryError
         yield request
+        del request  # while the next one is waited for
 
 
 async def _abort_for_now(context: Context) -> None:

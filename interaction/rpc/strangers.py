@@ -2,19 +2,21 @@
 
 gRPC puts a message together, however long, before Python sees a byte of it, and it can't be told a limit for one method
 alone. While nobody asks for a message it takes what its window has room for, and no more. So Ping is answered unread,
-and who asks for health or reflection has a moment for a short message, one at a time; and where it did not come, the
-next one is asked for once gRPC has let go of what there was of it.
+and who asks for health or reflection has a moment for a short message, one at a time, the others after it; and where it
+did not come, the next one is asked for once gRPC has let go of what there was of it. That is at the end of its call: a
+message that was asked for can't be left for later.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 
+from interaction.rpc.one_by_one import OneByOne
 from interaction.rpc.status import Context
 
 MOST_BYTES = 1024  # of a message
@@ -22,8 +24,11 @@ MOST_CALLS = 256  # at once
 MOST_STREAMS = 64  # of these, that may last
 _LOOKS, _MOMENT = 4, 0.005  # seconds between looks for a message: a loop which stood still looks again all the same
 _PAUSE = 0.2  # seconds; gRPC lets go of a message once its call has ended
+PATIENCE = 3.0  # seconds to wait for the others' messages; ten that ask by reflection, and hold their streams, take two
+HEALTH_PATIENCE = 0.5  # of who asks for health: a probe gives up after a second, and may have the process killed
 _BUSY, _LATE, _LONG = object(), object(), object()  # in place of a message: not read; not there in time; too long
 _TOO_SLOW = "without a token a message has to come with its call"
+_NEXT_TOO_SLOW = "without a token a message has to follow the answer before it at once: send it on a new stream"
 
 T = TypeVar("T")
 _Behave = Callable[[Any, Context], Awaitable[Any]]
@@ -35,7 +40,7 @@ class Strangers:
     def __init__(self) -> None:
         self._calls = 0
         self._streams = 0
-        self._reading = False
+        self._place = OneByOne()
 
     def counted(self, behave: _Behave, *, lasts: bool) -> _Behave:
         """The same, but refused where there are as many calls as there may be."""
@@ -54,46 +59,48 @@ class Strangers:
         return count
 
     async def read_or(self, otherwise: T, context: Context) -> T | object:
-        """A call's message; `otherwise` where another one's is read just now."""
-        message = await self._read(context)
+        """A call's message; `otherwise` where others' are read all the time."""
+        message = await self._read(context, HEALTH_PATIENCE)
         if message is _LATE:  # gRPC still reads it: the end of the call ends that, and an answer may have to wait
             await _abort(context, _TOO_SLOW)
         return otherwise if message is _BUSY else message
 
-    async def each(self, context: Context) -> AsyncGenerator[object, None]:
-        """A call's messages, as long as each comes in time."""
-        message = await self._read(context)
-        if message in (_BUSY, _LATE):
-            await _abort(
-                context, _TOO_SLOW if message is _LATE else "another one's message is read just now; try again"
-            )
-        while message not in (grpc.aio.EOF, _BUSY, _LATE):
-            yield message
-            message = await self._read(context)
+    def reader(self, context: Context) -> Callable[[], Awaitable[object]]:
+        """What reads a call's messages, one after the other, as long as each comes in time."""
+        too_slow = _TOO_SLOW
 
-    async def _read(self, context: Context) -> object:
+        async def read() -> object:
+            nonlocal too_slow
+            message = await self._read(context, PATIENCE)
+            if message is _BUSY:
+                await _abort(context, "others' messages are read all the time; try again")
+            if message is _LATE:
+                await _abort(context, too_slow)
+            too_slow = _NEXT_TOO_SLOW
+            return message
+
+        return read
+
+    async def _read(self, context: Context, patience: float) -> object:
         """The next message, grpc.aio.EOF, _BUSY, or _LATE."""
-        if self._reading:
+        if not await self._place.take(context.peer(), patience):
             return _BUSY
         message: object = _LATE
         reading = asyncio.ensure_future(context.read())
-        self._reading = True
         try:
             for _ in range(_LOOKS):
                 await asyncio.wait((reading,), timeout=_MOMENT)
             if reading.done():
                 message = reading.result()
         finally:
-            self._reading = message is _LATE
-            if self._reading:
-                asyncio.get_running_loop().call_later(_PAUSE, self._read_again)
+            if message is _LATE:
+                self._place.give_back_in(_PAUSE)
+            else:
+                self._place.give_back()
             reading.cancel()
         if message is _LONG:
             await _abort(context, f"without a token a message has at most {MOST_BYTES} bytes")
         return message
-
-    def _read_again(self) -> None:
-        self._reading = False
 
 
 async def _abort(context: Context, why: str) -> None:
