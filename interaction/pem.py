@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from interaction import places
-from interaction.x509 import validity
+from interaction.x509 import day, validity
 
 _CERTIFICATE = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
 _LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,60})-----")
@@ -205,5 +205,5 @@ def _out_of_date(who: str, certificates: Sequence[bytes]) -> list[str]:
         if begin <= now <= end:
             return []
         when, what = (end, "has expired on") if now > end else (begin, "is not valid before")
-        said = f"the {who} {what} {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(when))}: peers will refuse it"
+        said = f"the {who} {what} {day(when)}: peers will refuse it"
     return [said] if said else []

@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 MASTER, SLAVE = "master", "slave"
 _CLUSTER = re.compile(r"(?=.{1,100}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_URI = re.compile(rf"spiffe://([a-z0-9.-]{{1,100}})/({MASTER}|{SLAVE})/([A-Za-z0-9._-]{{1,63}})")
+_URI = re.compile(rf"spiffe://([a-z0-9.-]{{1,100}})/({MASTER}|{SLAVE})/({_NAME.pattern})")
+_NO_SEGMENTS = frozenset({"", ".", ".."})  # of a name: a peer that resolved them would read another one
 _MOST_PATTERNS = 1000
 
 
@@ -57,9 +58,20 @@ def member(cluster: str, role: str, name: str) -> Member:
 
 
 def member_of(uris: Iterable[str]) -> Member | None:
-    """Who bears these names; None for nobody of ours, or for who would be two."""
-    found = [read for read in map(_URI.fullmatch, uris) if read]
-    return Member(*found[0].groups()) if len(found) == 1 else None
+    """Who bears these names; None for nobody of ours, or for who would be two, of ours or of others'."""
+    spiffe = _spiffe(uris)
+    found = _URI.fullmatch(spiffe[0]) if len(spiffe) == 1 else None
+    return Member(*found.groups()) if found else None
+
+
+def would_be_several(uris: Iterable[str]) -> list[str]:
+    """The names of who would be two, and one of them of ours; an empty list for all others."""
+    spiffe = _spiffe(uris)
+    return spiffe if len(spiffe) > 1 and any(map(_URI.fullmatch, spiffe)) else []
+
+
+def _spiffe(uris: Iterable[str]) -> list[str]:
+    return [uri for uri in uris if uri.lower().startswith("spiffe://")]
 
 
 def all_of(cluster: str, role: str) -> tuple[str, ...]:
@@ -85,16 +97,37 @@ def patterns(name: str, given: object) -> tuple[str, ...]:
 
 
 def matching(peer: Peer, wanted: Sequence[str]) -> frozenset[str]:
-    """Which of a peer's names match: URIs a pattern with `://`, host names and the common name another."""
+    """Which of a peer's names match: URIs a pattern with `://`, host names and the common name another.
+
+    Of who would be two by `spiffe://` neither does, nor does a URI whose path has an empty segment, `.` or `..`, or a
+    URI that stands where a host name or a common name belongs.
+    """
+    several = _spiffe(peer.uris)
+    uris = [uri for uri in peer.uris if _is_plain(uri) and not (len(several) > 1 and uri in several)]
+    others = [name for name in (*peer.hosts, *peer.common) if "://" not in name]
     return frozenset(
-        name
-        for pattern in wanted
-        for name in (peer.uris if "://" in pattern else [*peer.hosts, *peer.common])
-        if _matches(name, pattern)
+        name for pattern in wanted for name in (uris if "://" in pattern else others) if _matches(name, pattern)
     )
 
 
+def identity(peer: Peer, wanted: Sequence[str]) -> frozenset[str]:
+    """By which names a peer is known again, another time: by that of its role, and without one by each that matches.
+
+    Empty where none does.
+    """
+    names = matching(peer, wanted)
+    own = member_of(peer.uris)
+    if own is not None and own.uri in names:
+        return frozenset({own.uri})
+    return frozenset(name if "://" in name else name.lower() for name in names)
+
+
+def _is_plain(uri: str) -> bool:
+    return _NO_SEGMENTS.isdisjoint(uri.partition("://")[2].split("/"))
+
+
 def _matches(name: str, pattern: str) -> bool:
-    if "://" in pattern:
-        return fnmatchcase(name, pattern)
-    return fnmatchcase(name.lower(), pattern.lower())
+    if "://" not in pattern:
+        return fnmatchcase(name.lower(), pattern.lower())
+    given, wanted = name.split("/"), pattern.split("/")  # so that no `*` goes on across a `/`
+    return len(given) == len(wanted) and all(map(fnmatchcase, given, wanted))

@@ -29,10 +29,11 @@ class TLS:
         server_name: as a client, the name that the server's certificate must bear. None means the dialled host.
         plain_peers: dial also peers without TLS. Whatever they are told, tokens too, can then be read on the way.
         masters: as a slave's server, whose certificates are masters': who has another can't open a session, nor hand
-            over a task. Patterns as of shells; those with `://` are compared with the URIs in the certificate, others
-            with its host names and its common name. None means `spiffe://CLUSTER/master/*` where this side's own
+            over a task. Patterns as of shells; those with `://` are compared with the URIs in the certificate, where a
+            `*` ends at a `/`, others with its host names and its common name. None means `spiffe://CLUSTER/master/*` where this side's own
             certificate is of that kind, and otherwise that everybody with a certificate may.
-        slaves: likewise, as a master's server: who may beat and report, each for sessions of its own.
+        slaves: likewise, as a master's server: who may beat and report, each for sessions of its own: those that a
+            certificate opened which has a matching name in common with the slave's.
 
     A server needs `certificate` and `key`; a client needs them only where the server is `mutual`. What has expired is
     taken, with a warning in the log; but no master or slave starts with it.

@@ -27,6 +27,11 @@ def validity(der: bytes) -> tuple[float, float]:
     return _moment(first, der[begin:end]), _moment(second, der[later:last])
 
 
+def day(moment: float) -> str:
+    """A date of a certificate's as it stands in a message."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
+
+
 def uris(der: bytes) -> tuple[str, ...]:
     """The URIs among its alternative names (RFC 5280, 4.2.1.6). Raises ValueError and IndexError as `validity()`."""
     return tuple(

@@ -25,6 +25,7 @@ ACKNOWLEDGED_SHARE = 1 / 3  # of the lease: acknowledged beats are no further ap
 NEXT_GAP = 1.25  # of the longest one of late: the next beat comes within that, jitter and all
 WITNESS_PATIENCE = 0.75  # seconds that a slave's witness has to say what had begun, once nobody is found any more
 DOUBT = 1.0  # seconds within which the end of a session follows the first sign of it: a probe, and its witness
+MOST_REFUSALS = 10  # of calls by the token of one session that are told
 LEASE_SHARE = 2 / 3  # of the tolerance: so the slave lets go of the session before the master does
 
 
@@ -90,6 +91,7 @@ class Session:
         self._witnessed = False  # another process tells when the slave's has ended
         self._finding: Lose | None = None  # while it is GONE
         self._slave: frozenset[str] | None = None  # the names in its certificate, once it has called
+        self._refused: set[str] = set()  # why calls by its token were
 
     @property
     def lease(self) -> float:
@@ -107,11 +109,18 @@ class Session:
         return self.state in (SessionState.LIVE, SessionState.SUSPECT, SessionState.GONE)
 
     def recognises(self, names: frozenset[str]) -> bool:
-        """Whether who has these names is the session's slave: the first who called by its token, which nobody else was
-        told."""
-        if self._slave is None:
+        """Whether who is known by these names is the session's slave: the first who called by its token, which nobody
+        else was told. One name in common is enough: a certificate that is renewed may have got more of them."""
+        if self._slave is None and names:
             self._slave = names
-        return self._slave == names
+        return self._slave is not None and not self._slave.isdisjoint(names)
+
+    def is_news(self, refusal: str) -> bool:
+        """Whether it is to be told that a call by its token was refused so: of each kind the first, and not many."""
+        if refusal in self._refused or len(self._refused) >= MOST_REFUSALS:
+            return False
+        self._refused.add(refusal)
+        return True
 
     def opened(self, incarnation: str, now: float, *, witnessed: bool = False) -> Probe | None:
         """The slave has accepted Connect. `witnessed`: it has a witness."""

@@ -124,7 +124,7 @@ class Tenancy(Generic[T]):
         return closed
 
     def ended_by_master(self, token: str) -> bool:
-        """The master says that this session is over. False where it was over before."""
+        """The master says that this session is over, or believes nothing of it. False where it was over before."""
         if not self.engagement.owns(token):
             return False
         self.engagement.end()

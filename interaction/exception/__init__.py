@@ -22,7 +22,7 @@
     └── NoSlave (RuntimeError)           a pool has no slave for it, and does not wait for one
     JournalError                         the master's journal can't be opened, read or written
     └── JournalGone                      its file was deleted, moved, replaced or truncated while in use
-    LeaseExpired                         a slave heard nothing from its master for the whole of its lease
+    LeaseExpired                         a slave heard nothing from its master, or was not believed, for a whole lease
     PayloadError (ValueError)            data that can't be carried or read: path
     └── PayloadTooLarge                  data over the message limit: size, limit
 """

@@ -224,9 +224,17 @@ class Roster(Generic[T]):
             raise MasterSlaveTokenInvalid("the token names no session of this master")
 
     def recognises(self, token: str, names: frozenset[str]) -> bool:
-        """Whether who has these names is the slave of that session; of one that is over nothing is asked any more."""
+        """Whether who is known by these names is the slave of that session; of one that is over nothing is asked any
+        more."""
         link = self._registry.find(token)
         return link is None or link.session.recognises(names)
+
+    def disbelieved(self, token: str, why: str) -> None:
+        """A call by the token of a session was refused for its certificate: it is told once, for it may be the slave's,
+        whose results then don't come."""
+        link = self._registry.find(token)
+        if link is not None and link.session.is_news(why):
+            _log.warning("a call for the session with %r is refused: %s", link.name, why)
 
     def open_heartbeat(self, token: str, end: Callable[[str | None], None]) -> HeartbeatStream:
         """A slave opens a heartbeat stream."""

@@ -57,7 +57,10 @@ class MasterHandler(Gatekeeper, Protocol):
     """What decides, behind the service. Each method may raise a ResponseException: the call is refused with it."""
 
     def recognises(self, token: str, names: frozenset[str]) -> bool:
-        """Whether who has these names in their certificate is the slave of that session."""
+        """Whether who is known by these names in their certificate is the slave of that session."""
+
+    def disbelieved(self, token: str, why: str) -> None:
+        """Somebody has called by that token, with a certificate that is refused."""
 
     def open_heartbeat(self, token: str, end: Callable[[str | None], None]) -> HeartbeatHandler:
         """A slave opens a heartbeat stream. `end` ends it: None says that a newer one has taken its place, a text that

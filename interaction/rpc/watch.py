@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from interaction.rpc.telling import log_exception
 from interaction.tls import TLS
+from interaction.x509 import day
 
 LOOK = 5.0  # seconds between two looks
 _WARN_BEFORE = 7 * 86_400.0  # seconds before its end from which on it is told
@@ -21,7 +22,9 @@ class Watch:
 
     def __init__(self, used: Iterable[TLS]) -> None:
         self._used = {id(tls): tls for tls in used}
-        self._told: dict[tuple[str, float], float] = {}  # when it was told, by what ends and when
+        self._told: dict[
+            tuple[str, float, bool], float
+        ] = {}  # when it was told, by what ends, when, and whether it has
         self._looking: asyncio.Task[None] | None = None
 
     async def check(self) -> None:
@@ -30,7 +33,7 @@ class Watch:
         for tls in self._used.values():
             for end, who in tls.ends():
                 if end < time.time():
-                    raise ValueError(f"the {who} has expired on {_day(end)}: it needs a new one")
+                    raise ValueError(f"the {who} has expired on {day(end)}: it needs a new one")
         self._tell(time.time())
 
     def start(self) -> None:
@@ -60,18 +63,15 @@ class Watch:
     def _tell(self, now: float) -> None:
         for tls in self._used.values():
             for end, who in tls.ends():
-                if now < end - _WARN_BEFORE or now < self._told.get((who, end), -_AGAIN) + _AGAIN:
+                ended = now >= end
+                if now < end - _WARN_BEFORE or now < self._told.get((who, end, ended), -_AGAIN) + _AGAIN:
                     continue
-                self._told[who, end] = now
-                if now < end:
-                    _log.warning("the %s expires on %s: it needs a new one%s", who, _day(end), _how(tls))
+                self._told[who, end, ended] = now
+                if not ended:
+                    _log.warning("the %s expires on %s: it needs a new one%s", who, day(end), _how(tls))
                 else:
-                    _log.error("the %s has expired on %s: new connections fail%s", who, _day(end), _how(tls))
+                    _log.error("the %s has expired on %s: new connections fail%s", who, day(end), _how(tls))
 
 
 def _how(tls: TLS) -> str:
     return ", which is read as soon as it is there" if tls.files else ""
-
-
-def _day(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))

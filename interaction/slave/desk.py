@@ -15,6 +15,7 @@ from interaction.core.model import ConnectAnswer, ConnectOffer, Data, HeldTask, 
 from interaction.core.outbox import CAPACITY, RETENTION, Outbox
 from interaction.core.tenancy import Tenancy
 from interaction.exception import (
+    LeaseExpired,
     MasterResponseException,
     ResponseException,
     SlaveSlaveDisconnectionRefused,
@@ -249,6 +250,18 @@ class Desk:
             self.let_go_if_due()
         if self._tenancy.ended_by_master(self._engagement.token):
             insist(self._lost, error)
+
+    def unbelieved(self, why: str) -> None:
+        """The master has taken no result for as long as the lease, and acknowledges beats: it is told that this slave
+        lets go, and so knows what becomes of its tasks."""
+        session, lease = self._session, self._engagement.lease
+        if session is None or lease is None or not self._tenancy.ended_by_master(session.token):
+            return
+        error = LeaseExpired(f"no result was taken for as long as the lease of {lease.duration:g} s: {why}")
+        self._session = None
+        attempt(self._settled.set, self._intake.take_turns)
+        session.leave(str(error), _LEAVE_PATIENCE, self._background)
+        self._user.lost(session.master_address, error, busy=self._tenancy.admission.busy)
 
     def _lost(self, error: Exception) -> None:
         session = self._session

@@ -46,6 +46,21 @@ class Listener(Protocol):
         """A stream has come to nothing, not even one acknowledgement. `why`: where it was found out."""
 
 
+class _Nobody:
+    """Whom nothing is told any more."""
+
+    def renewed(self) -> None: ...
+
+    def lease_over(self) -> None: ...
+
+    def ended(self, error: MasterResponseException, heard_at: float) -> None: ...
+
+    def failing(self, why: str | None) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
 class Heart:
     """Beats until it is stopped."""
 
@@ -119,6 +134,7 @@ class Heart:
     async def leave(self, reason: str, patience: float, *, drained: bool) -> None:
         """Tell the master that the slave leaves, and wait until it has ended the stream, at most `patience` seconds."""
         self._farewell, self._drained, self._leaving = reason, drained, True
+        self._listener = _NOBODY  # the session is over, and there may be another
         self._no_pause.set()
         _, late = await asyncio.wait({self._beating}, timeout=patience)
         if late:

@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable
 from functools import partial
 
+from interaction.core.belief import Belief
+from interaction.core.lease import Lease
 from interaction.core.model import Acknowledgement
 from interaction.core.outbox import Entry, Outbox
 from interaction.exception import (
@@ -21,7 +23,7 @@ from interaction.exception import (
 )
 from interaction.rpc.convert import SizedReport
 from interaction.rpc.insist import attempt, insist
-from interaction.rpc.master_client import MasterClient
+from interaction.rpc.master_client import UNBELIEVED, MasterClient
 from interaction.rpc.telling import log_exception
 from interaction.slave.work import WorkStream
 from interaction.slave.worker import failed_report
@@ -30,8 +32,8 @@ _log = logging.getLogger("interaction.slave")
 
 
 class Reporter:
-    """The reports of one session. `acknowledged` is called when a result has left the outbox, and `ended` when the
-    master says that the session is over."""
+    """The reports of one session. `acknowledged` is called when a result has left the outbox, `ended` when the master
+    says that the session is over, and `unbelieved` when for as long as the lease it has believed none."""
 
     def __init__(
         self,
@@ -41,6 +43,8 @@ class Reporter:
         timeout: float,
         acknowledged: Callable[[], object],
         ended: Callable[[MasterResponseException, float], None],
+        unbelieved: Callable[[str], None],
+        lease: Lease,
     ) -> None:
         self._outbox = outbox
         self._token = token
@@ -48,6 +52,9 @@ class Reporter:
         self._timeout = timeout
         self._acknowledged = acknowledged
         self._ended = ended
+        self._unbelieved = unbelieved
+        self._lease = lease
+        self._belief = Belief()
         self._loop = asyncio.get_running_loop()
         self._reports: set[asyncio.Task[bool]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -142,11 +149,24 @@ class Reporter:
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, refusal)
             return False
         except RequestException as error:
+            if error.code == UNBELIEVED:
+                self._doubt(error.message)
+                return False
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, error)
             if self._outbox.does_not_get_through(entry.task_id, error.code):
                 self._outbox.replace(entry.task_id, failed_report(entry.task_id, error))
             return False
+        self._belief.kept()
         return True
+
+    def _doubt(self, why: str) -> None:
+        """The master does not believe a report, which may be set right: it is tried again until as much as a lease has
+        passed."""
+        now = self._loop.time()
+        if self._belief.refused(why, now):
+            _log.warning("the heartbeat goes on, and no result is taken: %s", why)
+        if self._belief.over(self._lease.duration, now):
+            self._unbelieved(why)
 
     def _reported(self, entry: Entry[SizedReport], report: asyncio.Task[bool]) -> None:
         self._reports.discard(report)

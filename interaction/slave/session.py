@@ -27,6 +27,9 @@ class SessionOwner(Listener, Protocol):
     def settled(self) -> None:
         """A result has left the outbox."""
 
+    def unbelieved(self, why: str) -> None:
+        """No result has been believed for as long as the lease."""
+
 
 class Session:
     """What lives as long as one session at the slave does: all of it, or nothing.
@@ -58,7 +61,14 @@ class Session:
                 pacemaker.begin(offer, master, options, lease)
             self.heart.serve(owner, pacemaker)
             self.reporter = Reporter(
-                outbox, offer.token, self.client, options.request_timeout, owner.settled, owner.ended
+                outbox,
+                offer.token,
+                self.client,
+                options.request_timeout,
+                owner.settled,
+                owner.ended,
+                owner.unbelieved,
+                lease,
             )
             undo.pop_all()
         self.closing: asyncio.Future[None] | None = None  # once it has stopped
@@ -70,6 +80,19 @@ class Session:
         if self.closing is not None:
             background.add(self.closing)
             self.closing.add_done_callback(background.discard)
+
+    def leave(self, reason: str, patience: float, background: set[asyncio.Future[None]]) -> None:
+        """Report nothing more, and in the background tell the master that it is over, within `patience` seconds."""
+        attempt(partial(self.reporter.stop, SlaveSlaveNotConnected(reason)))
+        leaving = asyncio.ensure_future(self._leave(reason, patience, background))
+        background.add(leaving)
+        leaving.add_done_callback(background.discard)
+
+    async def _leave(self, reason: str, patience: float, background: set[asyncio.Future[None]]) -> None:
+        try:
+            await self.heart.leave(reason, patience, drained=False)
+        finally:
+            self.stop(background)
 
     def _close(self) -> None:
         self.closing = asyncio.ensure_future(self.client.close())

@@ -37,7 +37,9 @@ class MasterServiceStub:
     that of the session's slave comes after the token), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
     (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature or certificate is not
     believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
-    answered. It goes on trying as after a failure of the transport, until its lease is over. A master knows a token from the
+    answered. It goes on trying as after a failure of the transport, until its lease is over; or, where a heartbeat stream from
+    before goes on, until no result has been believed for as long as its lease: then it leaves (HeartbeatLeaving), since
+    else its tasks would have no end. A master knows a token from the
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
@@ -117,7 +119,9 @@ class MasterServiceAsyncStub(MasterServiceStub):
     that of the session's slave comes after the token), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
     (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature or certificate is not
     believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
-    answered. It goes on trying as after a failure of the transport, until its lease is over. A master knows a token from the
+    answered. It goes on trying as after a failure of the transport, until its lease is over; or, where a heartbeat stream from
+    before goes on, until no result has been believed for as long as its lease: then it leaves (HeartbeatLeaving), since
+    else its tasks would have no end. A master knows a token from the
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at
@@ -193,7 +197,9 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
     that of the session's slave comes after the token), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
     (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature or certificate is not
     believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
-    answered. It goes on trying as after a failure of the transport, until its lease is over. A master knows a token from the
+    answered. It goes on trying as after a failure of the transport, until its lease is over; or, where a heartbeat stream from
+    before goes on, until no result has been believed for as long as its lease: then it leaves (HeartbeatLeaving), since
+    else its tasks would have no end. A master knows a token from the
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
     SYSTEM_SHUTTING_DOWN or SLAVE_TOKEN_INVALID has no session any more, and nothing to resume. How errors look stands in
     error.proto. A slave gives each session a connection of its own, or caps gRPC's pause between two attempts to connect at

@@ -45,12 +45,13 @@ class SlaveServiceStub(object):
     token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
     TLS sees to that.
 
-    Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one
-    `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` among its URIs (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_`
-    and `-`) is that master's or slave's. A side whose own is of that kind, or whose operator has said by which names it knows
+    Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one URI with `spiffe://`, and
+    that is `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_` and
+    `-`, a letter or digit first), is that master's or slave's. A side whose own is of that kind, or whose operator has said by which names it knows
     the others, refuses with CERTIFICATE_INVALID, in all but Ping: a slave whoever is no master of its cluster, a master
     whoever is no slave of it, and for a session whoever is another slave than the one that called first by its token, which
-    nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
+    nobody else was told: it is known again by that name, or, where an operator has said by which names, by one of them. A
+    certificate that has ended, or not begun, by the clock of who is called is refused likewise, at each call. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
 
@@ -196,12 +197,13 @@ class SlaveServiceServicer(object):
     token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
     TLS sees to that.
 
-    Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one
-    `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` among its URIs (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_`
-    and `-`) is that master's or slave's. A side whose own is of that kind, or whose operator has said by which names it knows
+    Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one URI with `spiffe://`, and
+    that is `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_` and
+    `-`, a letter or digit first), is that master's or slave's. A side whose own is of that kind, or whose operator has said by which names it knows
     the others, refuses with CERTIFICATE_INVALID, in all but Ping: a slave whoever is no master of its cluster, a master
     whoever is no slave of it, and for a session whoever is another slave than the one that called first by its token, which
-    nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
+    nobody else was told: it is known again by that name, or, where an operator has said by which names, by one of them. A
+    certificate that has ended, or not begun, by the clock of who is called is refused likewise, at each call. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
 
@@ -464,12 +466,13 @@ class SlaveService(object):
     token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
     TLS sees to that.
 
-    Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one
-    `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` among its URIs (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_`
-    and `-`) is that master's or slave's. A side whose own is of that kind, or whose operator has said by which names it knows
+    Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one URI with `spiffe://`, and
+    that is `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_` and
+    `-`, a letter or digit first), is that master's or slave's. A side whose own is of that kind, or whose operator has said by which names it knows
     the others, refuses with CERTIFICATE_INVALID, in all but Ping: a slave whoever is no master of its cluster, a master
     whoever is no slave of it, and for a session whoever is another slave than the one that called first by its token, which
-    nobody else was told. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
+    nobody else was told: it is known again by that name, or, where an operator has said by which names, by one of them. A
+    certificate that has ended, or not begun, by the clock of who is called is refused likewise, at each call. Where a certificate is not believed, that says nothing of the session, as with a signature. Each of
     these certificates also has the host name `master.CLUSTER` or `slave.CLUSTER`, and nobody of the other role has it: who
     dials may expect that in the place of the host's name, and so need not know beforehand where a peer will be.
 

@@ -162,6 +162,28 @@ def test_a_certificate_that_has_ended_meanwhile_is_an_error_once_a_day(
     assert (record.name, record.levelno) == ("interaction.tls", logging.ERROR)
 
 
+@pytest.mark.parametrize("before", [0.5, 1, 23.5, 24, 3 * 24, 10 * 24], ids=lambda hours: f"started {hours} h before")
+def test_the_error_of_an_end_comes_at_the_end(
+    tmp_path: Path, authority: trustme.CA, caplog: pytest.LogCaptureFixture, before: float
+) -> None:
+    """Before, a warning of the same day was taken for it: the log was silent for up to a day."""
+    tls = Folder(tmp_path / "me", authority).tls()
+    end = min(tls.ends())[0]
+    watching = watch.Watch([tls])
+    told: list[tuple[int, float]] = []
+    now = end - before * 3600
+    while now < end + 2 * 86_400:
+        caplog.clear()
+        watching._tell(now)
+        told += [(record.levelno, now) for record in caplog.records if "certificate.pem" in record.getMessage()]
+        now += 450.0
+    errors = [when - end for level, when in told if level == logging.ERROR]
+    assert errors == [0.0, 86_400.0]
+    warned = [end - when for level, when in told if level == logging.WARNING]
+    first = min(before * 3600, 7 * 86_400)
+    assert warned == [first - day for day in range(0, int(first), 86_400)]
+
+
 # Files that change.
 
 

@@ -9,7 +9,7 @@ import trustme
 
 from interaction import TLS
 from interaction.core.session import Session
-from interaction.roles import Member, Peer, matching, member, member_of, patterns
+from interaction.roles import Member, Peer, all_of, identity, matching, member, member_of, patterns
 from interaction.rpc.certificates import peer_of
 
 CA = trustme.CA()
@@ -40,7 +40,14 @@ def test_a_member_is_named_by_its_uri() -> None:
         ["spiffe://LAB/master/a"],
         ["spiffe://lab/master/a\n"],
         ["spiffe://lab/master/a?b"],
+        ["spiffe://lab/master/.."],
+        ["spiffe://lab/master/.a"],
+        ["spiffe://lab/master/../x"],
+        ["spiffe://lab/master//a"],
         ["spiffe://lab/master/a", "spiffe://lab/slave/a"],  # who would be two is nobody
+        ["spiffe://lab/master/a", "spiffe://lab/ns/default"],
+        ["spiffe://lab/master/a", "SPIFFE://LAB/slave/a"],
+        ["spiffe://lab/master/a", "spiffe://lab/slave/.."],
     ],
 )
 def test_what_is_no_member_is_none(uris: list[str]) -> None:
@@ -59,13 +66,17 @@ PEER = Peer(
         ("spiffe://lab/slave/one", {"spiffe://lab/slave/one"}),
         ("spiffe://lab/master/*", set()),  # what its common name claims to be is no URI
         ("spiffe://LAB/slave/*", set()),
-        ("*://*", {"spiffe://lab/slave/one"}),
+        ("spiffe://lab/*", set()),  # a `*` ends with its segment
+        ("spiffe://lab/*/one", {"spiffe://lab/slave/one"}),
+        ("*://*", set()),
+        ("*://*/*/*", {"spiffe://lab/slave/one"}),
         ("*.nodes.example", {"one.Nodes.example"}),
         ("nodes.example", set()),
         ("10.0.0.?", {"10.0.0.7"}),
         ("BOSS", {"boss"}),
         ("one", set()),
-        ("*", {"one.Nodes.example", "spiffe.lab", "10.0.0.7", "spiffe://lab/master/trainer", "boss"}),
+        ("*", {"one.Nodes.example", "spiffe.lab", "10.0.0.7", "boss"}),
+        ("spiffe*", {"spiffe.lab"}),
     ],
 )
 def test_patterns_match_names_of_their_kind(pattern: str, names: set[str]) -> None:
@@ -75,6 +86,45 @@ def test_patterns_match_names_of_their_kind(pattern: str, names: set[str]) -> No
 
 def test_nobody_without_names_matches() -> None:
     assert matching(Peer(), ["*", "*://*"]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "uris",
+    [
+        ["spiffe://lab/master/m", "spiffe://lab/slave/s"],
+        ["spiffe://lab/slave/s", "spiffe://lab/master/m"],
+        ["spiffe://lab/master/m", "spiffe://lab/ns/default"],
+        ["spiffe://lab/master/m", "spiffe://LAB/master/m"],
+        ["spiffe://lab/master/../x"],
+        ["spiffe://lab/slave/../master/m"],
+        ["spiffe://lab/master/.."],
+        ["spiffe://lab/master/."],
+        ["spiffe://lab/master/"],
+        ["spiffe://lab/master//"],
+        ["spiffe://lab/master"],
+        ["spiffe://lab/master/m/"],
+        ["spiffe://lab/master/a/b"],
+    ],
+)
+def test_who_would_be_two_or_has_no_plain_name_has_no_role(uris: list[str]) -> None:
+    """Before, each of these was a master's."""
+    names = Peer(uris, ["master.lab"], ["spiffe://lab/master/m"])
+    assert matching(names, all_of("lab", "master")) == frozenset()
+    assert identity(names, all_of("lab", "master")) == frozenset()
+
+
+def test_other_uris_beside_the_one_of_its_role_take_nothing_from_it() -> None:
+    peer = Peer(["https://lab.example/about", "spiffe://lab/master/m"])
+    assert matching(peer, all_of("lab", "master")) == {"spiffe://lab/master/m"}
+    assert member_of(peer.uris) == Member("lab", "master", "m")
+
+
+def test_who_is_known_again_by_the_name_of_a_role_is_by_that_alone() -> None:
+    everything = ["spiffe://lab/slave/*", "*"]
+    assert identity(PEER, everything) == {"spiffe://lab/slave/one"}
+    assert identity(PEER, ["*.nodes.example", "boss"]) == {"one.nodes.example", "boss"}
+    assert identity(Peer((), (), ["spiffe://lab/slave/one"]), everything) == frozenset()
+    assert identity(PEER, ["nothing"]) == frozenset()
 
 
 @pytest.mark.parametrize("given", ["*.example", b"*", 7, {"a"}, [7], [""], [None]])
@@ -117,8 +167,17 @@ def test_what_grpc_tells_of_a_peer_is_read() -> None:
 def test_a_session_is_whose_who_calls_first() -> None:
     session = Session(15.0)
     one, other = frozenset({"spiffe://lab/slave/one"}), frozenset({"spiffe://lab/slave/other"})
+    assert not session.recognises(frozenset())  # nor is it kept for who has no name
     assert session.recognises(one)
     assert not session.recognises(other)
-    assert not session.recognises(one | other)
     assert not session.recognises(frozenset())
     assert session.recognises(one)
+
+
+def test_who_has_a_name_of_the_session_s_slave_is_that_slave() -> None:
+    """Before, a certificate that was renewed with one more host name was another's."""
+    session = Session(15.0)
+    assert session.recognises(frozenset({"n1.example", "n1"}))
+    for renewed in ({"n1.example"}, {"n1"}, {"n1", "n1.example", "n1b.example"}, {"n1b.example", "n1"}):
+        assert session.recognises(frozenset(renewed))
+    assert not session.recognises(frozenset({"n1b.example"}))  # what counts is by what it was opened
