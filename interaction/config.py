@@ -95,6 +95,8 @@ class MasterOptions(ServiceOptions):
         _raise_to(self, "heartbeat_tolerance", MIN_HEARTBEAT_TOLERANCE)
         _raise_to(self, "heartbeat_check_span", MIN_HEARTBEAT_CHECK_SPAN)
         _tls("client_tls", self.client_tls)
+        for name in ("tls", "client_tls"):
+            _role(f"Master({name}=)", getattr(self, name), "master")
         if self.my_address is not None:
             _text("my_address", self.my_address)
             parse_address(self.my_address, DEFAULT_MASTER_PORT)
@@ -131,6 +133,7 @@ class SlaveOptions(ServiceOptions):
         _seconds(self, "heartbeat_span", zero=True)
         _raise_to(self, "heartbeat_span", MIN_HEARTBEAT_SPAN)
         _seconds(self, "hook_timeout")
+        _role("Slave(tls=)", self.tls, "slave")
         if self.isolation not in ("thread", "process"):
             raise ValueError(f"isolation must be 'thread' or 'process', not {self.isolation!r}")
         _whole(self, "slots", 1, MAX_SLOTS)
@@ -192,6 +195,11 @@ def _raise_to(options: ServiceOptions, name: str, minimum: float) -> None:
 def _tls(name: str, value: object) -> None:
     if value is not None and not isinstance(value, TLS):
         raise TypeError(f"{name} must be a TLS, such as of TLS.from_files(), not {type(value).__name__}")
+
+
+def _role(option: str, tls: TLS | None, role: str) -> None:
+    if tls is not None:
+        tls.check_role(role, option)
 
 
 def _text(name: str, value: object) -> None:

@@ -60,11 +60,11 @@ def check(certificate: bytes | None, key: bytes | None, authority: bytes | None)
     warnings: list[str] = []
     for name, pem in (("certificate", certificate), ("authority", authority)):
         if pem is not None:
-            who = _name_of(name, pem)
+            who = name_of(name, pem)
             found = _certificates(who, pem)
             warnings += _out_of_date(who, found[:1] if name == "certificate" else found)
     if key is not None and certificate is not None:
-        _check_key(_name_of("key", key), key, _name_of("certificate", certificate), certificate)
+        _check_key(name_of("key", key), key, name_of("certificate", certificate), certificate)
     return warnings
 
 
@@ -82,9 +82,20 @@ def ends(certificate: bytes | None, authority: bytes | None) -> dict[str, float]
     return found
 
 
+def check_usable_now(certificate: bytes | None, authority: bytes | None) -> None:
+    """Raise ValueError where no peer would take them today, so that they are no better than what is used."""
+    for name, pem in (("certificate", certificate), ("authority", authority)):
+        if pem is None:
+            continue
+        who = name_of(name, pem)
+        found = _certificates(who, pem)
+        for problem in _out_of_date(who, found[:1] if name == "certificate" else found):
+            raise ValueError(problem)
+
+
 def first_der(pem: bytes) -> bytes:
     """The first certificate in it. Raises ValueError where there is none."""
-    return _certificates(_name_of("certificate", pem), pem)[0]
+    return _certificates(name_of("certificate", pem), pem)[0]
 
 
 def shared(path: str) -> bool:
@@ -105,7 +116,8 @@ def stamp(path: str) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _name_of(name: str, pem: bytes) -> str:
+def name_of(name: str, pem: bytes) -> str:
+    """How one of them is called in a message."""
     return called(name, pem.path if isinstance(pem, PemFile) else "")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -30,8 +29,9 @@ class TLS:
         plain_peers: dial also peers without TLS. Whatever they are told, tokens too, can then be read on the way.
         masters: as a slave's server, whose certificates are masters': who has another can't open a session, nor hand
             over a task. Patterns as of shells; those with `://` are compared with the URIs in the certificate, where a
-            `*` ends at a `/`, others with its host names and its common name. None means `spiffe://CLUSTER/master/*` where this side's own
-            certificate is of that kind, and otherwise that everybody with a certificate may.
+            `*` ends at a `/`, others with its host names and its common name. None means
+            `spiffe://CLUSTER/master/*` where this side's own certificate is of that kind, and otherwise that everybody
+            with a certificate may.
         slaves: likewise, as a master's server: who may beat and report, each for sessions of its own: those that a
             certificate opened which has a matching name in common with the slave's.
 
@@ -62,6 +62,10 @@ class TLS:
         self._check_forms()
         for warning in pem.check(self.certificate, self.key, self.authority):
             _log.warning("%s", warning)
+        several = roles.would_be_several(self._uris)
+        if several and self.mutual and self.certificate is not None:
+            who = pem.name_of("certificate", self.certificate)
+            raise ValueError(f"the {who} says {' and '.join(several)}: a certificate names one master or one slave")
         for name in _PARTS:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, bytes(getattr(self, name)))
@@ -184,12 +188,39 @@ class TLS:
     @property
     def member(self) -> roles.Member | None:
         """Who its certificate says that this is; None where that is not `spiffe://CLUSTER/master/NAME` or a slave's."""
+        return roles.member_of(self._uris)
+
+    @property
+    def _uris(self) -> tuple[str, ...]:
         if self.certificate is None:
-            return None
+            return ()
         try:
-            return roles.member_of(x509.uris(pem.first_der(self.certificate)))
+            return x509.uris(pem.first_der(self.certificate))
         except (ValueError, IndexError):  # OpenSSL takes it, whatever stands there
-            return None
+            return ()
+
+    def check_role(self, role: str, option: str) -> None:
+        """Raise ValueError where its certificate says that this is of the other role, and no pattern says otherwise."""
+        own = self.member
+        if own is None or own.role == role or not self.mutual:
+            return
+        if roles.matching(roles.Peer([own.uri]), (self.masters if role == roles.MASTER else self.slaves) or ()):
+            return
+        who = pem.called("certificate", self.files.get("certificate", ""))
+        folder = "certs" if role == roles.MASTER else "certs/slaves/NAME"
+        raise ValueError(
+            f"{option}: the {who} is that of a {own.role}, {own.uri}: a {role} needs one of its own, as "
+            f"`python -m interaction.certs` makes it: TLS.from_folder({folder!r})"
+        )
+
+    def succeeded_by(self, newest: TLS, who: str) -> TLS:
+        """That other one, where it may take this one's place while it is used. Raises ValueError where it is
+        somebody else's; `who` is how its certificate is called."""
+        was, will_be = self.member, newest.member
+        if was is not None and will_be != was:
+            whose = "nobody's" if will_be is None else f"that of {will_be.uri}"
+            raise ValueError(f"the {who} is {whose}, and this is {was.uri}: to be another it has to be started again")
+        return newest
 
     @property
     def expects(self) -> roles.Member | None:
@@ -263,10 +294,9 @@ class Files:
         try:
             read = self._read()
             pem.check(read.get("certificate"), read.get("key"), read.get("authority"))
-            late = [name for name, end in pem.ends(read.get("certificate"), None).items() if end < time.time()]
-            if late:
-                raise ValueError(f"the TLS certificate ({self.paths['certificate']}) has expired")
+            pem.check_usable_now(read.get("certificate"), read.get("authority"))
             newest = replace(held, **read, _files=None)  # type: ignore[arg-type]  # the keys are the names
+            held.succeeded_by(newest, pem.called("certificate", self.paths.get("certificate", "")))
         except (OSError, ValueError) as error:
             if str(error) != self._told:
                 _log.warning("the TLS files have changed; what they held before stays in use, for %s", error)

@@ -72,5 +72,4 @@ class NoSlave(TaskException, RuntimeError):
 
 
 class LeaseExpired(Exception):
-    """A slave heard nothing from its master for the whole of its lease, or no result of its own was believed for as long,
-    and let go of the session."""
+    """A slave heard nothing from its master for a whole lease, or was not believed by it, and let go of the session."""

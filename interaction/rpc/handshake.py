@@ -18,6 +18,10 @@ from interaction.tls import TLS
 # gRPC's words, of its TLS (BoringSSL) and of its check of names.
 _NO_TLS = "WRONG_VERSION_NUMBER"
 _NOT_VERIFIED = re.compile(r"CERTIFICATE_VERIFY_FAILED(?:: ([\w -]+))?")
+_OF_DATES = {
+    "certificate has expired": "it needs a new one",
+    "certificate is not yet valid": "do the clocks of the two machines differ? Set them right",
+}
 _NOT_ITS_NAME = ("Hostname Verification Check failed", "is not in peer certificate")
 
 _RECORDS = (0x14, 0x15, 0x16, 0x17)  # with which of these octets what is said by TLS begins
@@ -31,6 +35,7 @@ class Remedies:
     who: str  # "the slave"
     dial_by_tls: str
     dial_without: str
+    permit_plain: str
     trust: str
     expect: str
     show: str
@@ -55,7 +60,7 @@ async def mismatch_at(
     except (OSError, asyncio.TimeoutError):
         return None
     if spoken is _Spoken.PLAIN and endpoint.tls:
-        return Absence(_without(endpoint, remedies), True)
+        return Absence(_without(endpoint, tls, remedies), True)
     if spoken in (_Spoken.TLS, _Spoken.CLOSED) and not endpoint.tls:
         return Absence(
             f"{remedies.who} at {endpoint.authority} serves TLS, and is dialled without: {remedies.dial_by_tls}", True
@@ -73,12 +78,12 @@ async def mismatch_at(
 def _told(endpoint: Endpoint, tls: TLS | None, said: str, remedies: Remedies) -> str | None:
     """What gRPC's words mean, where they say it."""
     if _NO_TLS in said:
-        return _without(endpoint, remedies)
+        return _without(endpoint, tls, remedies)
     its = f"the certificate of {remedies.who} at {endpoint.authority}"
     unverified = _NOT_VERIFIED.search(said)
     if unverified is not None:
         why = f" ({unverified[1].strip()})" if unverified[1] else ""
-        remedy = "it needs a new one" if "expired" in why else remedies.trust
+        remedy = _OF_DATES.get((unverified[1] or "").strip(), remedies.trust)
         return f"{its} can't be verified{why}: {remedy}"
     if any(words in said for words in _NOT_ITS_NAME):
         name = endpoint.dialled_host if tls is None or tls.server_name is None else tls.server_name
@@ -89,8 +94,9 @@ def _told(endpoint: Endpoint, tls: TLS | None, said: str, remedies: Remedies) ->
     return None
 
 
-def _without(endpoint: Endpoint, remedies: Remedies) -> str:
-    return f"{remedies.who} at {endpoint.authority} serves without TLS, and is dialled by it: {remedies.dial_without}"
+def _without(endpoint: Endpoint, tls: TLS | None, remedies: Remedies) -> str:
+    remedy = remedies.dial_without if tls is None or tls.plain_peers else remedies.permit_plain
+    return f"{remedies.who} at {endpoint.authority} serves without TLS, and is dialled by it: {remedy}"
 
 
 async def _spoken_at(endpoint: Endpoint) -> _Spoken | None:

@@ -40,6 +40,8 @@ _REMEDIES = Remedies(
     who="the master",
     dial_by_tls="its address has to begin with https://, by Master(tls=) or Master(my_address=)",
     dial_without="leave https:// out of Master(my_address=), or give it Master(tls=)",
+    permit_plain="give it Master(tls=), or permit masters without, by plain_peers=True in Slave(tls=) and without "
+    "https:// in Master(my_address=)",
     trust="the authority in Slave(tls=) has to be the one that signed it",
     expect="Master(my_address=) has to be a name that is in it, or Slave(tls=TLS(..., server_name=)) has to name one",
     show="give Slave(tls=) a certificate and key that the master's authority signed",

@@ -39,6 +39,8 @@ _REMEDIES = Remedies(
     who="the slave",
     dial_by_tls="use new_connection(..., https=True), with its authority in Master(client_tls=) or Master(tls=)",
     dial_without="leave https=True out, or give it Slave(tls=)",
+    permit_plain="give it Slave(tls=), or permit slaves without, by plain_peers=True in Master(client_tls=) or "
+    "Master(tls=) and without https=True",
     trust="the authority in Master(client_tls=) or Master(tls=) has to be the one that signed it",
     expect="connect by a name that is in it, or say which one to expect: Master(client_tls=TLS(..., server_name=))",
     show="give Master(client_tls=) or Master(tls=) a certificate and key that the slave's authority signed",

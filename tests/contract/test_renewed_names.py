@@ -40,9 +40,9 @@ class Folder:
         folder.mkdir()
         self.write(*names)
 
-    def write(self, *names: str) -> None:
+    def write(self, *names: str, **options: Any) -> None:
         """New ones, for these names."""
-        issued = self._authority.issue_cert("127.0.0.1", *names)
+        issued = self._authority.issue_cert("127.0.0.1", *names, **options)
         contents = (issued.cert_chain_pems[0], issued.private_key_pem, self._authority.cert_pem)
         for part, content in zip(PARTS, contents, strict=True):
             (self.folder / "new").write_bytes(content.bytes())

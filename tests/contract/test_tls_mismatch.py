@@ -35,6 +35,10 @@ TRUSTS_OTHERS = TLS(authority=pem_of(STRANGER))
 EXPECTS_ANOTHER = TLS(authority=pem_of(OURS), server_name="third.example")
 EXPIRED = OURS.issue_cert("127.0.0.1", not_after=datetime.datetime(2020, 1, 1))
 OLD = TLS(EXPIRED.cert_chain_pems[0].bytes(), EXPIRED.private_key_pem.bytes(), pem_of(OURS))
+TOO_EARLY = OURS.issue_cert(
+    "127.0.0.1", not_before=datetime.datetime(2200, 1, 1), not_after=datetime.datetime(2300, 1, 1)
+)
+YOUNG = TLS(TOO_EARLY.cert_chain_pems[0].bytes(), TOO_EARLY.private_key_pem.bytes(), pem_of(OURS))
 ITS_CERTIFICATE = r"the certificate of the {who} at 127\.0\.0\.1:\d+ "
 
 
@@ -55,6 +59,11 @@ CERTAIN: dict[str, tuple[TLS | None, TLS | None, str]] = {
     "TLS to plain": (
         None,
         TRUSTS,
+        r"the {who} at 127\.0\.0\.1:\d+ serves without TLS, and is dialled by it: give it .*tls=\), .*plain_peers=True",
+    ),
+    "TLS to plain that is permitted": (
+        None,
+        replace(TRUSTS, plain_peers=True),
         r"the {who} at 127\.0\.0\.1:\d+ serves without TLS, and is dialled by it: leave https.*tls=\)",
     ),
     "another authority": (
@@ -64,6 +73,12 @@ CERTAIN: dict[str, tuple[TLS | None, TLS | None, str]] = {
     ),
     "no authority": (SERVED, TLS(), ITS_CERTIFICATE + r"can't be verified \(.*\): the authority in .*tls=\) has to be"),
     "expired": (OLD, TRUSTS, ITS_CERTIFICATE + r"can't be verified \(certificate has expired\): it needs a new one"),
+    "too early": (
+        YOUNG,
+        TRUSTS,
+        ITS_CERTIFICATE
+        + r"can't be verified \(certificate is not yet valid\): do the clocks of the two machines differ",
+    ),
     "another name": (ELSEWHERE, TRUSTS, ITS_CERTIFICATE + r"is not for '127\.0\.0\.1': .*server_name="),
     "another name expected": (
         SERVED,
@@ -184,7 +199,7 @@ def answer_to_tls(answer: bytes) -> tuple[object, object]:
     return asyncio.run(look())
 
 
-REMEDIES = handshake.Remedies("the slave", "1", "2", "3", "4", "5")
+REMEDIES = handshake.Remedies("the slave", "1", "2", "3", "4", "5", "6")
 
 
 @pytest.mark.parametrize("words", [b"", b"\x16", b"\x15\x03\x03\x00\x02\x02\x28", b"\x16\x03\x03" + 64000 * b"x"])

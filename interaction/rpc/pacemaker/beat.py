@@ -178,8 +178,10 @@ def tls_of(told: list[Any] | None) -> TLS | None:
     if told is None:
         return None
     *pems, files, mutual, server_name = told
+    certificate, key, authority = (None if pem is None else pem.encode("latin-1") for pem in pems)
+    then = TLS(certificate, key, authority, mutual, server_name)
     if files:
         with contextlib.suppress(OSError, ValueError):
-            return TLS.from_files(mutual=mutual, server_name=server_name, **files)
-    certificate, key, authority = (None if pem is None else pem.encode("latin-1") for pem in pems)
-    return TLS(certificate, key, authority, mutual, server_name)
+            newest = TLS.from_files(mutual=mutual, server_name=server_name, **files)
+            return then.succeeded_by(newest, "certificate")
+    return then
