@@ -62,8 +62,8 @@ def _arguments() -> argparse.Namespace:
     slave.add_argument("name", help="how it is called")
     renew = commands.add_parser("renew", help="a new certificate in the place of one that ends")
     renew.add_argument("own", type=Path, help="the folder of the master, or of a slave")
-    for each in (slave, renew):
-        each.add_argument("--in", dest="folder", type=Path, default=Path("certs"), help="init's folder; %(default)s")
+    slave.add_argument("--in", dest="folder", type=Path, default=Path("certs"), help="init's folder; %(default)s")
+    renew.add_argument("--in", dest="folder", type=Path, help="init's folder; the one that OWN is in, or certs")
     for each in (init, slave):
         each.add_argument("--host", action="append", default=[], help="a host name or address of it; may be repeated")
     for each in (init, slave, renew):

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import socket
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ from interaction.roles import Member
 DAYS = 397  # that a certificate is good for: a year, and a month to renew it in
 MAX_DAYS = 3650
 AUTHORITY, CERTIFICATE, KEY = "authority.pem", "certificate.pem", "key.pem"
+_COMMAND = "python -m interaction.certs"
 _HERE = ("localhost", "127.0.0.1", "::1")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z)(\*\.)?{_LABEL}(\.{_LABEL})*")
@@ -42,57 +44,109 @@ def create(
     who = roles.member(cluster, roles.MASTER, name)
     named = _hosts(who, [*_HERE, *_if_host(socket.gethostname(), who), *hosts])
     _check_days(days)
-    place.make(folder)
-    by = issue.authority(cluster)
-    place.check_free(folder, {AUTHORITY: b"", CERTIFICATE: b"", KEY: b"", "authority": b""})
-    place.write(place.make(folder / "authority"), {KEY: by.key, AUTHORITY: by.certificate})
-    _write(folder, by, issue.identity(by, who, named, days))
+    instead = f"`{_COMMAND} slave NAME --in {folder}` adds a slave, `{_COMMAND} renew {folder}` makes a new certificate"
+    with place.filling(folder, ["authority", AUTHORITY, CERTIFICATE, KEY], instead):
+        by = issue.authority(cluster)
+        own = issue.identity(by, who, named, days)
+        (folder / "authority").mkdir(mode=place.FOLDER)
+        place.write(folder / "authority", {KEY: by.key, AUTHORITY: by.certificate})
+        place.write(folder, {AUTHORITY: by.certificate, KEY: own.key, CERTIFICATE: own.certificate})
     return folder
 
 
 def new_slave(folder: Path, name: str, hosts: Iterable[str] = (), days: int = DAYS) -> Path:
     """Make a slave's certificate, by the authority in the folder of `create()`. Returns the slave's folder.
 
-    Raises as `create()`, and FileNotFoundError without an authority.
+    It believes what the master's folder does, be it several authorities. Raises as `create()`, FileNotFoundError
+    without an authority, and ValueError for one that can't sign.
     """
     by = _authority(folder)
+    believed = _believed(folder, by, folder)
     master = _member(folder)
     who = roles.member(master.cluster, roles.SLAVE, name)
     named = _hosts(who, [*_HERE, *_if_host(name, who), *hosts])
     _check_days(days)
-    own = place.make(folder / "slaves" / name)
-    place.check_free(own, {AUTHORITY: b"", CERTIFICATE: b"", KEY: b""})
-    _write(own, by, issue.identity(by, who, named, days))
+    own = folder / "slaves" / name
+    with place.filling(own, [AUTHORITY, CERTIFICATE, KEY], f"`{_COMMAND} renew {own}` makes a new certificate"):
+        made = issue.identity(by, who, named, days)
+        place.write(own, {AUTHORITY: believed, KEY: made.key, CERTIFICATE: made.certificate})
     return own
 
 
-def renew(folder: Path, own: Path, days: int = DAYS) -> Path:
-    """Make a new key and certificate in the place of those in `own`, for the same name and hosts.
+def renew(folder: Path | None, own: Path, days: int = DAYS) -> Path:
+    """Make a new key and certificate in the place of those in `own`, for the same name and hosts, by the authority in
+    the folder of `create()`; None: that which `own` is in, or `certs`.
 
-    Raises as `new_slave()`.
+    Raises as `new_slave()`, and ValueError where `own` does not believe that authority.
     """
-    by, who = _authority(folder), _member(own)
+    who = _member(own)
     _check_days(days)
     place.check(own)
-    hosts = issue.hosts_of((own / CERTIFICATE).read_bytes(), who)
-    _write(own, by, issue.identity(by, who, hosts, days))
+    folder = _fleet_of(own) if folder is None else folder
+    by = _authority(folder)
+    _believed(own, by, folder)
+    made = issue.identity(by, who, issue.hosts_of((own / CERTIFICATE).read_bytes(), who), days)
+    place.write(own, {KEY: made.key, CERTIFICATE: made.certificate})
     return own
 
 
-def _write(folder: Path, by: Pair, own: Pair) -> None:
-    place.write(folder, {AUTHORITY: by.certificate, KEY: own.key, CERTIFICATE: own.certificate})
+def _fleet_of(own: Path) -> Path:
+    """The folder of `create()` whose master or slave that is."""
+    real = Path(os.path.realpath(own))
+    for each in (own, *([real.parent.parent] if real.parent.name == "slaves" else []), Path("certs")):
+        if _signs(each):
+            return each
+    raise FileNotFoundError(f"no authority is in {own} or beside it: --in names the folder that `init` has made")
+
+
+def _signs(folder: Path) -> bool:
+    return (folder / "authority" / KEY).exists()
 
 
 def _authority(folder: Path) -> Pair:
+    """The authority in a folder of `create()`. Raises ValueError where what it would sign is of no use."""
     signing = folder / "authority"
-    if not (signing / KEY).exists():
-        raise FileNotFoundError(f"no authority is in {folder}: `python -m interaction.certs init {folder}` makes one")
+    if not _signs(folder):
+        raise FileNotFoundError(
+            f"no authority is in {folder}: --in names the folder that `init` has made; "
+            f"where there is none yet, `{_COMMAND} init {folder}` makes one"
+        )
     place.check(signing)
-    return Pair((signing / AUTHORITY).read_bytes(), (signing / KEY).read_bytes())
+    if not (signing / AUTHORITY).exists():
+        raise FileNotFoundError(f"the authority in {signing} can't sign: its certificate, {AUTHORITY}, is not there")
+    pair = Pair((signing / AUTHORITY).read_bytes(), (signing / KEY).read_bytes())
+    try:
+        issue.signer(pair)
+    except ValueError as error:
+        raise ValueError(f"the authority in {signing} can't sign: {error}") from None
+    return pair
+
+
+def _believed(own: Path, by: Pair, folder: Path) -> bytes:
+    """Whom a master or slave believes. Raises ValueError where that is not the authority by which it gets a new
+    certificate: its peers believe the same, and would refuse it."""
+    file = own / AUTHORITY
+    remedy = f"put {folder / 'authority' / AUTHORITY} there"
+    if not file.exists():
+        raise FileNotFoundError(f"{file} is not there: {remedy}")
+    content = file.read_bytes()
+    try:
+        believes = issue.holds(content, by.certificate)
+    except ValueError:
+        raise ValueError(f"{file} can't be read: {remedy}") from None
+    if not believes:
+        raise ValueError(
+            f"{file} is another authority's than the one in {folder}, whose certificates nobody there would take: "
+            "nothing was written; --in names the folder that `init` has made for it, or, to change authorities, "
+            f"{remedy} too"
+        )
+    return content
 
 
 def _member(folder: Path) -> Member:
     """Whose folder it is."""
+    if not (folder / CERTIFICATE).exists():
+        raise FileNotFoundError(f"no certificate is in {folder}: it is no folder of a master or a slave")
     found = roles.member_of(x509.uris(first_der((folder / CERTIFICATE).read_bytes())))
     if found is None:
         raise ValueError(f"{folder / CERTIFICATE} is no certificate of interaction.certs: it names no master or slave")

@@ -15,15 +15,24 @@ except ImportError:
     ) from None
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from interaction.roles import Member
 
 _EARLIER = datetime.timedelta(hours=1)  # that a certificate is valid before it is made: clocks differ
 _AUTHORITY_DAYS = 3652
+Signing = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
@@ -52,9 +61,9 @@ def authority(cluster: str) -> Pair:
 
 
 def identity(by: Pair, who: Member, hosts: Sequence[str], days: int) -> Pair:
-    """A new key, and a certificate of the authority's that says who has it, and at which hosts."""
-    issuer, signing = x509.load_pem_x509_certificate(by.certificate), load_pem_private_key(by.key, None)
-    assert isinstance(signing, ec.EllipticCurvePrivateKey), "as it was made"
+    """A new key, and a certificate of the authority's that says who has it, and at which hosts. Raises ValueError as
+    `signer()`."""
+    issuer, signing = signer(by)
     key = ec.generate_private_key(ec.SECP256R1())
     names = [x509.UniformResourceIdentifier(who.uri), x509.DNSName(who.host), *map(_host, hosts)]
     both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]  # each side is both
@@ -65,13 +74,67 @@ def identity(by: Pair, who: Member, hosts: Sequence[str], days: int) -> Pair:
         .add_extension(x509.ExtendedKeyUsage(both), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()),
-            critical=False,
-        )
+        .add_extension(_identifier(issuer), critical=False)
         .sign(signing, hashes.SHA256())
     )
     return _pair(made, key)
+
+
+def signer(by: Pair) -> tuple[x509.Certificate, Signing]:
+    """An authority's certificate and key, read. Raises ValueError where nobody would take what they sign."""
+    try:
+        issuer = x509.load_pem_x509_certificate(by.certificate)
+    except ValueError:
+        raise ValueError("its certificate can't be read") from None
+    key = _key(by.key)
+    if _public(key.public_key()) != _public(issuer.public_key()):
+        raise ValueError("its key is not the key of its certificate: put the two that belong together there")
+    if not _may_sign(issuer):
+        raise ValueError("its certificate is no authority's: whoever checks what it signs refuses that")
+    end = issuer.not_valid_after_utc
+    if end < datetime.datetime.now(datetime.timezone.utc):
+        raise ValueError(f"its certificate has expired on {end:%Y-%m-%d}: make a new authority, by `init` elsewhere")
+    return issuer, key
+
+
+def _key(pem: bytes) -> Signing:
+    try:
+        key = load_pem_private_key(pem, None)
+    except TypeError:  # a password is needed
+        raise ValueError(
+            "its key is encrypted: write it without a password while it is needed, such as by "
+            "`openssl pkey -in KEY -out NEW`, in a folder of yours alone"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("its key can't be read: it is no private key as PEM") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise ValueError("its key is of a kind that gRPC does not take: expected EC or RSA")
+    return key
+
+
+def _public(key: CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _may_sign(issuer: x509.Certificate) -> bool:
+    try:
+        return issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """The issuer's key, as its certificate calls it: an authority of another make may do so in its own way."""
+    try:
+        named = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]  # EC, RSA
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
+
+
+def holds(bundle: bytes, certificate: bytes) -> bool:
+    """Whether a certificate is among several, as PEM. Raises ValueError for what is none."""
+    return x509.load_pem_x509_certificate(certificate) in x509.load_pem_x509_certificates(bundle)
 
 
 def hosts_of(certificate: bytes, who: Member) -> list[str]:

@@ -3,41 +3,59 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from interaction import places
 
 FOLDER, FILE = 0o700, 0o600
 
 
-def make(folder: Path) -> Path:
-    """Make a folder for its owner alone, unless it is there. Raises OSError, and ValueError as `check()`."""
-    for each in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
-        each.mkdir(mode=FOLDER)
-    check(folder)
-    return folder
-
-
 def check(folder: Path) -> None:
     """Raise ValueError where somebody else could put or swap files in it: a key is only as good as its place."""
-    real = Path(os.path.realpath(folder))
-    for each in (real, *real.parents):
-        found = each.stat()
-        mode = stat.S_IMODE(found.st_mode)
-        if found.st_uid not in (0, os.geteuid()):
-            raise ValueError(f"the folder {each} is another user's, who could swap what is in it: use one of yours")
-        if mode & (stat.S_IWGRP | stat.S_IWOTH) if each == real else mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise ValueError(
-                f"others may write in the folder {each} (mode {mode:04o}), and could swap what is in it: "
-                f"`chmod go-w {each}`, or use another one"
-            )
+    places.check_folder(Path(os.path.realpath(folder)))
 
 
-def check_free(folder: Path, names: Mapping[str, bytes]) -> None:
-    """Raise FileExistsError where one of them is there."""
-    for name in names:
-        if os.path.lexists(folder / name):
-            raise FileExistsError(f"{folder / name} is there, and is not replaced: nothing was written")
+@contextmanager
+def filling(folder: Path, names: Sequence[str], instead: str) -> Iterator[None]:
+    """Make a folder for its owner alone, unless it is there, in which those names are free, and are to be filled.
+
+    Where that is broken off, nothing of it stays. Raises OSError, ValueError as `check()`, and FileExistsError where
+    one is there; `instead` says in it what to do where all are.
+    """
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    free = False
+    try:
+        for each in reversed(new):
+            each.mkdir(mode=FOLDER)
+        check(folder)
+        _check_free(folder, names, instead)
+        free = True
+        yield
+    except BaseException:
+        for name in names if free else ():
+            _remove(folder / name)
+        for each in new:
+            with suppress(OSError):  # somebody has put something there
+                each.rmdir()
+        raise
+
+
+def _check_free(folder: Path, names: Sequence[str], instead: str) -> None:
+    there = [str(folder / name) for name in names if os.path.lexists(folder / name)]
+    if there:
+        if len(there) < len(names):
+            instead = f"where that is what a broken-off run has left, `rm -r {' '.join(there)}`, and run this again"
+        raise FileExistsError(f"{there[0]} is there, and is not replaced: nothing was written; {instead}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -45,9 +63,12 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         new = folder / f".{name}.new"
         new.unlink(missing_ok=True)
-        number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), FILE)
-        with open(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, folder / name)
+        try:
+            number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), FILE)
+            with open(number, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(new, folder / name)
+        finally:
+            new.unlink(missing_ok=True)

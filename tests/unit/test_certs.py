@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from interaction import TLS
+from interaction import TLS, places
 from interaction.certs import fleet as certs
 from interaction.certs import issue
 from interaction.roles import Member
@@ -167,7 +167,10 @@ def test_a_renewed_one_is_the_same_in_another_year(fleet: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
-def test_a_folder_in_which_others_may_write_is_refused(fleet: Path, tmp_path: Path, mode: int) -> None:
+def test_a_folder_in_which_others_may_write_is_refused(
+    fleet: Path, tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "is_mine_alone", lambda _: False)
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(mode)
@@ -177,6 +180,25 @@ def test_a_folder_in_which_others_may_write_is_refused(fleet: Path, tmp_path: Pa
     (fleet / "authority").chmod(mode)
     with pytest.raises(ValueError, match="others may write in the folder"):
         certs.new_slave(fleet, "gpu-1")
+
+
+def test_a_folder_that_only_ones_own_group_may_write_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, it was refused where a journal in it was not: some systems make all folders so."""
+    monkeypatch.setattr(places, "is_mine_alone", lambda _: True)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    folder.chmod(0o775)
+    certs.new_slave(certs.create(folder), "gpu-1")
+    assert TLS.from_folder(folder).member is not None
+
+
+def test_a_folder_below_one_of_a_groups_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "is_mine_alone", lambda _: False)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o775)
+    with pytest.raises(ValueError, match=rf"others may write in the folder {tmp_path}/shared "):
+        certs.create(tmp_path / "shared/below/certs")
+    assert list((tmp_path / "shared").iterdir()) == []
 
 
 def test_a_link_in_the_place_of_a_key_is_not_followed(fleet: Path, tmp_path: Path) -> None:
