@@ -38,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
         "address",
         "config",
         "exception",
+        "log",
         "pem",
         "roles",
         "secret",
