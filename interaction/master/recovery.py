@@ -17,12 +17,12 @@ from interaction.exception import JournalError, LossReason, PayloadError, Reques
 from interaction.master.link import Link
 from interaction.master.notes import Notes
 from interaction.rpc.insist import attempt, insist
+from interaction.rpc.repeated import LOUD_EVERY, Repeated
 from interaction.rpc.retry import Policy
 from interaction.rpc.telling import log_exception
 
 _log = logging.getLogger("interaction.master")
 _SOON = 0.02  # seconds after which it goes on where something of our own was raised
-_LOUD_EVERY = 60.0  # seconds between two warnings that say the same
 
 
 class Comeback:
@@ -50,6 +50,7 @@ class Comeback:
         self._changed = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
         self._loud_at = self._loop.time()
+        self._unbelieved: Repeated[Link] = Repeated()
 
     def __len__(self) -> int:
         return len(self._recovery)
@@ -93,7 +94,7 @@ class Comeback:
             self._calls.add(call)
             call.add_done_callback(partial(insist, self._called, link))
         if self._recovery.held_back(now) and now >= self._loud_at:
-            self._loud_at = now + _LOUD_EVERY
+            self._loud_at = now + LOUD_EVERY
             _log.error("%s look lost at once: none of them is given up while they are so many", self._recovery)
         for link in self._recovery.given_up(now):
             why = "it could not be resumed after a restart of its master"
@@ -159,7 +160,10 @@ class Comeback:
         elif meaning is Refused.OVER:
             link.end(LossReason.DISCONNECTED, f"the slave says: {refusal.message}", asked=False)
         elif meaning is Refused.UNBELIEVED:
-            _log.warning("connection %r: not resumed yet: %s", link.name, refusal.message)
+            level = (
+                logging.WARNING if self._unbelieved.is_news(link, refusal.message, self._loop.time()) else logging.INFO
+            )
+            _log.log(level, "connection %r: not resumed yet: %s", link.name, refusal.message)
         else:
             _log.info("connection %r: not resumed yet: %s", link.name, refusal.message)
             link.end_stream("its master was restarted, and can't resume it")

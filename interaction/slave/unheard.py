@@ -10,6 +10,7 @@ from collections.abc import Callable
 from interaction.core.lease import Lease
 from interaction.exception import LeaseExpired, RequestException
 from interaction.rpc.master_client import UNBELIEVED, MasterClient
+from interaction.rpc.repeated import Repeated
 
 _log = logging.getLogger("interaction.slave")
 
@@ -21,6 +22,7 @@ class Unheard:
         self.why: str | None = None  # once it is found out
         self._client = client
         self._told = told
+        self._unbelieved: Repeated[str] = Repeated()
         self._over = False
         self._looking: asyncio.Task[None] | None = None
 
@@ -34,7 +36,7 @@ class Unheard:
 
     def _tell_unbelieved(self, why: str) -> None:
         """The master says it itself, perhaps of a session that went well."""
-        if self.why != why:
+        if self._unbelieved.is_news("beat", why, asyncio.get_running_loop().time()):
             _log.warning("the heartbeat goes on, and no beat is taken: %s", why)
         self.why = why
         self._told(why)

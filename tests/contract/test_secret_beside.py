@@ -6,6 +6,7 @@ These are tests of other modules, run once more.
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +18,9 @@ from interaction import Master
 from interaction.secret import VARIABLE
 from tests.contract import test_journal, test_pacemaker, test_witness
 from tests.contract.conftest import ROOT, SlaveProcess, Worker
-from tests.contract.holding import Holder, children_of, holders, strict_master
+from tests.contract.holding import Holder, children_of, holders, strict_master, wait_until
 from tests.contract.master_process import MasterProcess
-from tests.contract.signing import SECRET
+from tests.contract.signing import OTHER, SECRET
 from tests.contract.slave_programs import WAIT
 from tests.contract.test_journal import MakeProcess, first, on_journal
 from tests.contract.test_witness import loaded, patient
@@ -59,6 +60,22 @@ def test_a_master_that_is_killed_again_and_again_is_believed(
     first: MasterProcess, on_journal: MakeProcess, slave: Worker
 ) -> None:
     test_journal.test_it_is_killed_again_and_again(first, on_journal, slave)
+
+
+def test_a_session_that_cant_be_resumed_for_another_secret_is_a_warning_once(
+    first: MasterProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not with each try."""
+    first.kill()
+    caplog.set_level(logging.INFO, "interaction.master")
+
+    def said() -> list[int]:
+        return [record.levelno for record in caplog.records if "not resumed yet: the sign" in record.getMessage()]
+
+    with Master("127.0.0.1", first.port, channel=7, journal=f"sqlite:///{tmp_path / 'master.db'}", secret=OTHER):
+        wait_until(lambda: len(said()) >= 4)
+    assert said().count(logging.WARNING) == 1
+    assert said()[0] == logging.WARNING
 
 
 def test_no_process_beside_the_slave_has_it_in_its_environment_or_on_its_command_line(
