@@ -69,18 +69,6 @@ def _is_handled(name: str) -> bool:
     return False
 
 
-def warn_aloud(logger: logging.Logger, message: str, *arguments: object) -> None:
-    """A warning that nobody may miss: where an application's set-up has disabled the logger (`dictConfig` does that to
-    all that were there before it, unless it is told not to) the root's handlers get it."""
-    if not logger.disabled:
-        logger.warning(message, *arguments, stacklevel=2)
-        return
-    root, (file, line, function, _) = logging.root, logger.findCaller(stacklevel=2)
-    record = logger.makeRecord(logger.name, logging.WARNING, file, line, message, arguments, None, function)
-    if _fit(record) and root.isEnabledFor(logging.WARNING):
-        root.handle(record)
-
-
 def set_up() -> None:
     """See to both, once, however often this is called and this module is imported."""
     for name in LOGGERS:

@@ -7,8 +7,8 @@ import os
 
 from interaction.address import is_loopback, join_host
 from interaction.config import ServiceOptions
-from interaction.log import warn_aloud
 from interaction.secret import HOW_TO_MAKE
+from interaction.text import one_line
 
 VARIABLE = "INTERACTION_INSECURE"
 REFUSE = "refuse"
@@ -43,6 +43,18 @@ def tell(log: logging.Logger, options: ServiceOptions, name: str, port: int, exp
     if is_loopback(options.host):
         return
     if exposed is not None:
-        warn_aloud(log, "%s listens beyond this machine (%s) %s", name, address, exposed)
+        _warn_aloud(log, f"{name} listens beyond this machine ({address}) {exposed}")
     elif options.tls is None:
         log.info("%s listens beyond this machine (%s) %s", name, address, READABLE)
+
+
+def _warn_aloud(log: logging.Logger, said: str) -> None:
+    """A warning that nobody may miss: where an application's set-up has disabled the logger (`dictConfig` does that to
+    all that were there before it, unless it is told not to) the root's handlers get it."""
+    if not log.disabled:
+        log.warning("%s", said, stacklevel=2)
+        return
+    file, line, function, _ = log.findCaller(stacklevel=2)
+    record = log.makeRecord(log.name, logging.WARNING, file, line, "%s", (one_line(said),), None, function)
+    if logging.root.isEnabledFor(logging.WARNING):
+        logging.root.handle(record)
