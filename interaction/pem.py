@@ -185,6 +185,12 @@ def _check_key(who: str, key: bytes, whose: str, certificate: bytes) -> None:
         raise ValueError(f"the {who} is broken, or of a kind that can't be used ({error.reason or error})") from None
 
 
+def load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Have a context show a certificate that has been checked. Raises OSError (ssl.SSLError is one) where it can't."""
+    with _file_of(certificate) as certificate_file, _file_of(key) as key_file:
+        context.load_cert_chain(certificate_file, key_file)
+
+
 @contextmanager
 def _file_of(content: bytes) -> Iterator[str]:
     """A file that holds it, as long as it is needed, since `ssl` reads nothing else: in memory where that can be."""

@@ -11,6 +11,7 @@ import ssl
 from dataclasses import dataclass
 from enum import Enum, unique
 
+from interaction import pem
 from interaction.address import Endpoint
 from interaction.rpc.absence import Absence
 from interaction.tls import TLS
@@ -56,7 +57,7 @@ async def mismatch_at(
     if told is not None:
         return Absence(told, True)
     try:
-        spoken = await asyncio.wait_for(_spoken_at(endpoint), patience)
+        spoken = await asyncio.wait_for(_spoken_at(endpoint, tls), patience)
     except (OSError, asyncio.TimeoutError):
         return None
     if spoken is _Spoken.PLAIN and endpoint.tls:
@@ -99,20 +100,25 @@ def _without(endpoint: Endpoint, tls: TLS | None, remedies: Remedies) -> str:
     return f"{remedies.who} at {endpoint.authority} serves without TLS, and is dialled by it: {remedy}"
 
 
-async def _spoken_at(endpoint: Endpoint) -> _Spoken | None:
-    """What a server says to who begins with TLS, and neither asks for its name nor has one. None: nothing at all."""
-    reader, writer = await asyncio.open_connection(endpoint.dialled_host, endpoint.port)
-    try:
-        return await _listen(reader, writer)
-    finally:
-        writer.close()
-
-
-async def _listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Spoken | None:
+async def _spoken_at(endpoint: Endpoint, tls: TLS | None) -> _Spoken | None:
+    """What a server says to who begins with TLS, shows what he has, and does not ask for its name. None: nothing."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is told to it, and nothing of what it says is believed
     context.set_alpn_protocols(["h2"])
+    shown = TLS() if tls is None else tls.current
+    if shown.certificate is not None and shown.key is not None:
+        pem.load(context, shown.certificate, shown.key)
+    reader, writer = await asyncio.open_connection(endpoint.dialled_host, endpoint.port)
+    try:
+        return await _listen(context, reader, writer)
+    finally:
+        writer.close()
+
+
+async def _listen(
+    context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> _Spoken | None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing)
     answered = False

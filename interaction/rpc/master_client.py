@@ -170,6 +170,11 @@ class MasterClient:
         absence = absence or await mismatch_at(self._endpoint, self._tls, said, _REMEDIES, _LOOK)
         return None if absence is None else absence.why
 
+    async def unfit(self, said: str) -> str | None:
+        """How TLS keeps calls from the master, of one of which gRPC has said that; None where that is not why."""
+        absence = await mismatch_at(self._endpoint, self._tls, said, _REMEDIES, _LOOK)
+        return None if absence is None else absence.why
+
     async def report(self, result: convert.Report, timeout: float) -> Acknowledgement:
         """Report how a task ended, once, within `timeout` seconds."""
         message = pb.ReportResultRequest()

@@ -149,8 +149,9 @@ class Reporter:
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, refusal)
             return False
         except RequestException as error:
-            if error.code == UNBELIEVED:
-                self._doubt(error.message)
+            why = error.message if error.code == UNBELIEVED else await self._unfit(entry, error)
+            if why is not None:
+                self._doubt(why)
                 return False
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, error)
             if self._outbox.does_not_get_through(entry.task_id, error.code):
@@ -159,9 +160,16 @@ class Reporter:
         self._belief.kept()
         return True
 
+    async def _unfit(self, entry: Entry[SizedReport], error: RequestException) -> str | None:
+        """Why a report can't be sent though beats are acknowledged: TLS is other now than when their stream began."""
+        beats = self._loop.time() - self._lease.renewed_at < self._lease.duration / 2
+        if not (beats and entry.attempts and error.code == "UNAVAILABLE"):
+            return None
+        return await self._client.unfit(error.message)
+
     def _doubt(self, why: str) -> None:
-        """The master does not believe a report, which may be set right: it is tried again until as much as a lease has
-        passed."""
+        """No report gets to the master, or is believed, which may be set right: it is tried again until as much as a
+        lease has passed."""
         now = self._loop.time()
         if self._belief.refused(why, now):
             _log.warning("the heartbeat goes on, and no result is taken: %s", why)

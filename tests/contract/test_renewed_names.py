@@ -36,13 +36,13 @@ class Folder:
     """The files of one side."""
 
     def __init__(self, folder: Path, authority: trustme.CA, *names: str) -> None:
-        self.folder, self._authority = folder, authority
+        self.folder, self._authority, self.issuer, self.host = folder, authority, authority, "127.0.0.1"
         folder.mkdir()
         self.write(*names)
 
     def write(self, *names: str, **options: Any) -> None:
         """New ones, for these names."""
-        issued = self._authority.issue_cert("127.0.0.1", *names, **options)
+        issued = self.issuer.issue_cert(self.host, *names, **options)
         contents = (issued.cert_chain_pems[0], issued.private_key_pem, self._authority.cert_pem)
         for part, content in zip(PARTS, contents, strict=True):
             (self.folder / "new").write_bytes(content.bytes())
@@ -174,6 +174,41 @@ def test_results_of_who_has_become_another_do_not_leave_their_tasks_hanging(
     assert name in told
     if name == "n2.nodes.example":
         assert_works(master.new_connection("again", "127.0.0.1", slave.port))
+
+
+@pytest.mark.parametrize("renewed", ["slave", "master"])
+def test_results_that_tls_keeps_from_their_master_do_not_leave_their_tasks_hanging(
+    make_master: MakeMaster,
+    make_slave: MakeSlave,
+    tmp_path: Path,
+    authority: trustme.CA,
+    caplog: pytest.LogCaptureFixture,
+    renewed: str,
+) -> None:
+    """A slave's certificate of an authority that the master does not know, or a master's for another host: before, that
+    was the same, for ever, and never told."""
+    ours, theirs = Folder(tmp_path / "m", authority), Folder(tmp_path / "s", authority)
+    tls, slave_tls = ours.tls(), theirs.tls()
+    slave = make_slave(Worker, tls=slave_tls, fast_road=False, request_retry_waiting=0.05)
+    master = make_master(Master, tls=tls, heartbeat_tolerance=3.0)
+    connection = master.new_connection("conn", "127.0.0.1", slave.port)
+    connection.connect()
+    task = connection.new_task({"wait": 1}).start()
+    assert slave.running.wait(WAIT)
+    if renewed == "slave":
+        theirs.issuer = trustme.CA()
+        renew(theirs, slave_tls)
+    else:
+        ours.host = "elsewhere.example"
+        renew(ours, tls)
+        renew(theirs, slave_tls)  # so that it dials anew
+    slave.go_on.set()
+    assert task.join(WAIT).status is TaskStatus.LOST
+    assert connection.lost_reason is LossReason.DISCONNECTED
+    (told, *_) = (line for line in warnings(caplog, "slave") if line.startswith("the heartbeat goes on"))
+    assert ("does not trust the one that is shown" if renewed == "slave" else "is not for '127.0.0.1'") in told
+    ((_, error),) = slave.lost
+    assert isinstance(error, LeaseExpired)
 
 
 def test_what_is_set_right_within_the_lease_costs_nothing(
