@@ -29,7 +29,10 @@ class PayloadTooLarge(PayloadError):
     """
 
     def __init__(self, path: str, size: int, limit: int, problem: str = "") -> None:
-        told = problem or f"{size:,} bytes are more than the message limit allows ({limit:,} bytes)"
+        told = problem or (
+            f"{size:,} bytes are more than the message limit allows ({limit:,} bytes); "
+            "send it in parts, or give both sides a larger `max_message_bytes`"
+        )
         super().__init__(path, told)
         self.size = size
         self.limit = limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
@@ -18,6 +19,7 @@ from interaction.rpc.beside import beside
 from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, FAILURE_TRACEBACK_BYTES, Encoded, cut, cut_middle
 from interaction.rpc.metadata import Credentials, read_metadata
 from interaction.rpc.status import Context
+from interaction.rpc.text_limit import Allowance
 from interaction.text import LONGEST_NAME, lines, sentence
 from interaction.v1 import payload_pb2, task_pb2
 
@@ -28,7 +30,11 @@ MIN_LEASE, MAX_LEASE = 0.1, 86400.0  # seconds
 RESULT_STATUSES = {status.value: status for status in ResultStatus}
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-LONG = 256 * 1024  # bytes of JSON; parsing more takes so long that the loop's other work should not wait for it
+# What takes so long to read that the loop's other work should not wait for it, in bytes:
+LONG = 256 * 1024  # of JSON
+LONG_VALUE = 16 * 1024  # of a protobuf value, which takes ten times as long
+LONG_TOGETHER = 64 * 1024  # of a message of many parts
+_PART = 4  # times less is long where more of the same message is read as well
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -36,17 +42,18 @@ M = TypeVar("M", bound=Message)
 
 async def read_message(read: Callable[[M], T], message: M) -> T:
     """Read a message of many parts with `read`: on another thread where that takes long."""
-    if message.ByteSize() > LONG:
+    if message.ByteSize() > LONG_TOGETHER:
         return await beside(read, message)
     return read(message)
 
 
-async def read_one(read: Callable[[M], T], message: M, data: payload_pb2.Payload) -> T:
+async def read_one(read: Callable[[M], T], message: M, data: payload_pb2.Payload, *, alone: bool = True) -> T:
     """Read a message of a stream, holding this payload, with `read`: on another thread where there is much to parse.
 
-    Buffers are only copied, and a stream carries no large ones: to ask how large they are takes as long.
+    Buffers are only copied, and a stream carries no large ones: to ask how large they are takes as long. But the first
+    array has NumPy loaded.
     """
-    if _is_long(data):
+    if _is_long(data, 1 if alone else _PART) or ("numpy" not in sys.modules and '"$ndarray"' in data.json):
         return await beside(read, message)
     return read(message)
 
@@ -67,8 +74,10 @@ class Turns:
         return self._locks.setdefault(token, asyncio.Lock())
 
 
-def _is_long(data: payload_pb2.Payload) -> bool:
-    return (data.value.ByteSize() if data.WhichOneof("content") == "value" else len(data.json)) > LONG
+def _is_long(data: payload_pb2.Payload, part: int = 1) -> bool:
+    if data.WhichOneof("content") == "value":
+        return data.value.ByteSize() * part > LONG_VALUE
+    return len(data.json) * part > LONG
 
 
 async def read_payload(read: Callable[[payload_pb2.Payload, str], T], message: payload_pb2.Payload, root: str) -> T:
@@ -176,24 +185,24 @@ def _copy(into: payload_pb2.Payload, data: Encoded) -> None:
     memory.check_copied(into, data.message, data.size)
 
 
-def pack_task(offer: TaskOffer, room: int) -> bytes:
-    """A task for another process of this slave, whose report may take `room` bytes."""
-    task = task_pb2.Task()
-    write_task(task, offer.task_id, payload.encode(offer.data, "data", stays=True))
-    return room.to_bytes(8, "big") + memory.packed(task)
+def pack_task(offer: TaskOffer, room: int) -> tuple[bytes, bytes]:
+    """A task for another process of this slave, whose report may take `room` bytes: what it is, and its data.
+
+    In two parts, since to put them together would take as much again as the data.
+    """
+    head = room.to_bytes(8, "big") + offer.task_id.encode()
+    return head, pack(payload.encode(offer.data, "data", stays=True))
 
 
-def unpack_task(content: bytes) -> tuple[TaskOffer, int]:
+def unpack_task(head: bytes, content: bytes) -> tuple[TaskOffer, int]:
     """What `pack_task` has packed; the digest stays behind."""
-    task = task_pb2.Task.FromString(content[8:])
-    return TaskOffer(task.id, payload.decode_mapping(task.data, "data", stays=True), b""), int.from_bytes(
-        content[:8], "big"
-    )
+    data = payload.decode_mapping(payload_pb2.Payload.FromString(content), "data", stays=True)
+    return TaskOffer(head[8:].decode(), data, b""), int.from_bytes(head[:8], "big")
 
 
-def read_result(message: task_pb2.TaskResult) -> TaskResult:
+def read_result(message: task_pb2.TaskResult, allowance: Allowance | None = None) -> TaskResult:
     """A task's end as a model. Raises PayloadError."""
-    return _result_of(message, payload.decode(message.result, "result"))
+    return _result_of(message, payload.decode(message.result, "result", allowance))
 
 
 def _result_of(message: task_pb2.TaskResult, value: Any) -> TaskResult:

@@ -33,7 +33,7 @@ def check_size(size: int, root: str, max_message_bytes: int) -> None:
 
 def field_size(length: int) -> int:
     """How many bytes a string or bytes take in a message: a tag of one byte, the length in groups of 7 bits, and they
-    themselves (protobuf.dev, Encoding). What JSON writes is ASCII."""
+    themselves (protobuf.dev, Encoding)."""
     return 1 + max(1, (length.bit_length() + 6) // 7) + length
 
 

@@ -1,12 +1,13 @@
 """What a message may hold, looked at before protobuf parses it.
 
 protobuf makes an object of two bytes, and takes 40 and more for it; and a text may take four times its bytes as soon
-as it is a string of Python's. So of what is longer than 1 MiB the fields are counted, and texts that are longer than
+as it is a string of Python's. So of what is longer than 512 KiB the fields are counted, and texts that are longer than
 any that is read are left out.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from enum import Enum, unique
 from typing import NamedTuple
@@ -17,8 +18,9 @@ from interaction.config import MAX_JSON_BYTES
 from interaction.v1 import payload_pb2
 
 MOST_FIELDS = 150_000  # of all levels; 100,000 ids of tasks that had begun are the most that anybody has to say
-LEFT_OUT = "\x01"  # what stands for a payload's text that is too long begins so: no JSON does. Its size follows
-_LIGHT = 1024 * 1024  # bytes; what is shorter can't take more than some tens of MiB
+_LEFT_OUT = f"\x01{secrets.token_hex(16)}:"  # what stands for a payload's text that is too long begins so, and its size
+# follows. No JSON begins so, and no peer can write it.
+_LIGHT = 512 * 1024  # bytes; what is shorter can't take more than some tens of MiB
 _LONGEST = MAX_JSON_BYTES  # of texts
 _KEPT = 4096  # bytes of another text that is too long
 _VARINT, _FIXED64, _BYTES, _GROUP, _END_GROUP, _FIXED32 = range(6)
@@ -55,6 +57,11 @@ def bounded(content: bytes, kind: Descriptor) -> bytes | None:
     if shape is _Shape.TOO_MANY:
         return None
     return content if shape is _Shape.READ else _shortened(content, 0, len(content), kind)
+
+
+def left_out(text: str) -> int:
+    """How many bytes the text had that this stands for; 0 where it stands for none."""
+    return int(text[len(_LEFT_OUT) :]) if text.startswith(_LEFT_OUT) else 0
 
 
 def _shape_of(content: bytes, kind: Descriptor) -> _Shape:  # noqa: C901 - one loop, with few calls: it is not to last
@@ -111,7 +118,7 @@ def _shortened(content: bytes, start: int, end: int, kind: Descriptor) -> bytes:
         too_long = field.end - field.start > _LONGEST and tag & 7 == _BYTES
         if too_long and field.kind is not None and _is_text(field.kind, kind):
             if kind is _PAYLOAD:
-                tag, new = _JSON_TAG, f"{LEFT_OUT}{field.end - field.start}".encode()
+                tag, new = _JSON_TAG, f"{_LEFT_OUT}{field.end - field.start}".encode()
             else:
                 new = content[field.start : field.start + _KEPT].decode("utf-8", "ignore").encode()
         elif too_long and inside is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,22 +15,23 @@ from interaction.exception import PayloadError
 from interaction.rpc import memory, ndarray
 from interaction.rpc.collector import without_collector
 from interaction.rpc.encoded import Encoded, check_size, field_size
-from interaction.rpc.fields import LEFT_OUT
+from interaction.rpc.fields import left_out
 from interaction.rpc.plain import MAX_DEPTH, MAX_VALUE_DEPTH, is_plain
 from interaction.rpc.restore import TOO_DEEP, Reader, plain_of, too_deep
-from interaction.rpc.strict_json import DECODER, check_escapes, holds_half_a_character
-from interaction.rpc.text_limit import check_text, too_long
+from interaction.rpc.strict_json import COUNTING, DECODER, MOST_DIGITS, check_escapes, holds_half_a_character
+from interaction.rpc.text_limit import Allowance, check_text, too_long, utf8_size
 from interaction.rpc.unfit import Unfit
 from interaction.v1 import payload_pb2
 
 # Python refuses to write and read longer decimal integers (sys.set_int_max_str_digits); beyond, base 16 takes over.
 _LARGEST_DECIMAL = 10**4000
 _LONG = 256 * 1024  # characters of JSON, from which on the collector has much to look at
-_LEFT_OUT = re.compile(f"{LEFT_OUT}([0-9]{{1,20}})")
+_longest_integer = getattr(sys, "get_int_max_str_digits", int)  # as Python is set: 0 where it reads any
 _CARRIED = "None, bool, int, float, str, bytes, lists, tuples, mappings, NumPy arrays and NumPy's plain numbers"
 
 
-_JSON = json.JSONEncoder(separators=(",", ":"))
+_JSON = json.JSONEncoder(separators=(",", ":"))  # of what is ASCII already, which it takes the shortest time for
+_UNICODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # escaped, an é would take six bytes for two
 
 
 def encode(value: object, root: str, max_message_bytes: int | None = None, *, stays: bool = False) -> Encoded:
@@ -49,13 +50,15 @@ def encode(value: object, root: str, max_message_bytes: int | None = None, *, st
     else:
         writer = _Writer()
         try:
-            text = _JSON.encode(writer.plain(value, 0))
+            text = _UNICODE.encode(writer.plain(value, 0))
         except Unfit as unfit:
             raise unfit.told(root) from None
         buffers = writer.buffers
     if not stays:
         check_text(text, root)
-    size = field_size(len(text)) + sum(field_size(len(buffer)) for buffer in buffers)
+    size = field_size(len(text) if text.isascii() else utf8_size(text)) + sum(
+        field_size(len(buffer)) for buffer in buffers
+    )
     if max_message_bytes is not None:
         check_size(size, root, max_message_bytes)
     memory.ensure(2 * size)  # and once more, in the message that is to carry it
@@ -72,21 +75,24 @@ def encode_mapping(value: Mapping[str, Any] | None, root: str, max_message_bytes
     return encode({} if value is None else value, root, max_message_bytes)
 
 
-def decode(payload: payload_pb2.Payload, root: str, *, stays: bool = False) -> Any:
+def decode(payload: payload_pb2.Payload, root: str, allowance: Allowance | None = None, *, stays: bool = False) -> Any:
     """Read a payload; one without content is an empty mapping. Raises PayloadError for what can't be read.
 
     It takes at most three times what came, and 64 MiB; a MemoryError says that those are not there, and nothing of what
-    came. `stays`: it is this side's own, as `encode` has written it.
+    came. `allowance`: what it shares with the others of its message. `stays`: it is this side's own, as `encode` has
+    written it.
     """
     kind = payload.WhichOneof("content")
     if kind is None:
         return {}
     try:
         if kind == "value":
+            if allowance is not None:
+                allowance.take_value(payload.value.ByteSize(), root)
             return Reader(payload.buffers).restored(plain_of(payload.value, MAX_VALUE_DEPTH), 0)
         text = payload.json
         if not stays:
-            check_text(text, root)
+            check_text(text, root, allowance)
         return _parsed(text, payload.buffers)
     except Unfit as unfit:
         raise unfit.told(root) from None
@@ -95,8 +101,8 @@ def decode(payload: payload_pb2.Payload, root: str, *, stays: bool = False) -> A
     except PayloadError:
         raise
     except ValueError as error:
-        if left_out := _LEFT_OUT.fullmatch(text):
-            raise too_long(root, int(left_out[1])) from None
+        if size := left_out(text):
+            raise too_long(root, size) from None
         raise PayloadError(root, f"not JSON: {error}") from None
 
 
@@ -112,17 +118,22 @@ def _parsed(text: str, buffers: Sequence[bytes]) -> Any:
 
 
 def _read(text: str) -> Any:
+    decoder = DECODER
+    if len(text) > MOST_DIGITS and not 0 < _longest_integer() <= MOST_DIGITS:
+        decoder = COUNTING
     if text[:1] > " ":
-        plain, end = DECODER.raw_decode(text)
+        plain, end = decoder.raw_decode(text)
         if end == len(text):
             return plain
         del plain  # there is something behind it, or whitespace
-    return DECODER.decode(text)
+    return decoder.decode(text)
 
 
-def decode_mapping(payload: payload_pb2.Payload, root: str, *, stays: bool = False) -> dict[str, Any]:
+def decode_mapping(
+    payload: payload_pb2.Payload, root: str, allowance: Allowance | None = None, *, stays: bool = False
+) -> dict[str, Any]:
     """Read a payload that must hold a mapping, as :func:`decode`. Raises PayloadError."""
-    value = decode(payload, root, stays=stays)
+    value = decode(payload, root, allowance, stays=stays)
     if not isinstance(value, dict):
         raise PayloadError(root, f"expected a mapping (a JSON object), not {type(value).__name__}")
     return value

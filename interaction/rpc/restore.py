@@ -112,7 +112,7 @@ class Reader:
         if type(index) is not int or index < 0:
             raise Unfit(f"expected the position of a buffer, an integer from 0, not {shown(index)}")
         if index >= len(self._buffers):
-            raise Unfit(f"refers to buffer {index}, and there are {len(self._buffers)}")
+            raise Unfit(f"refers to buffer {shown(index)}, and there are {len(self._buffers)}")
         return index
 
 

@@ -1,7 +1,8 @@
 """How large a payload's JSON text may be: what is large goes in buffers.
 
 A text of a few MiB may stand for hundreds of them: `[],` are three bytes, and a list in a list takes 80. So what is
-longer than 1 MiB is weighed before it is parsed, by what CPython needs for what stands in it.
+longer than 1 MiB is weighed before it is parsed, by what CPython needs for what stands in it; and where a message has
+more than one payload, all of them together.
 """
 
 from __future__ import annotations
@@ -22,26 +23,75 @@ STRING = 48  # beside its characters
 KEY = 32
 NEW_KEY = 110  # one that has not come before
 DOLLAR_KEY = 120  # it is written anew
+VALUE = 4  # for each byte of a protobuf value, whose texts may have one wide character
+VALUES = 32 * 1024 * 1024  # for what else all of them may hold: a message has few fields
 COPIES = 2.5  # of the characters: the text, the strings in it, and what their making takes
 _TOKEN = re.compile(r'"([^"]*)"(\s*:)?|[\[{,]')
 _REMEDY = "bytes and NumPy arrays go in buffers beside it, and may be as large as a message"
 
 
-def check_text(text: str, root: str) -> None:
+def check_text(text: str, root: str, allowance: Allowance | None = None) -> None:
     """Raise PayloadTooLarge for a text that is not to be read, and therefore not to be written."""
+    if allowance is not None:
+        allowance.take(text, root)
     if len(text) <= LIGHT // 4:  # of UTF-8, which has at most four bytes for a character
         return
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    size = utf8_size(text)
     if size > MAX_JSON_BYTES:
         raise too_long(root, size)
     if size > LIGHT:
         most = MOST_MEMORY - int(COPIES * sys.getsizeof(text))
-        if _at_most(text) > most and _weighs_more(text, most):
+        if _at_most(text) > most and _left_of(most, text) < 0:
             told = (
                 f"its JSON text of {size:,} bytes holds so much that is small that to read it would take more than "
                 f"{MOST_MEMORY >> 20} MiB of memory; {_REMEDY}"
             )
             raise PayloadTooLarge(root, size, MAX_JSON_BYTES, told)
+
+
+class Allowance:
+    """What is read of one message that has more than 1 MiB and more than one payload, of memory: each alone is bounded.
+
+    The first MiB of texts is read whatever it weighs, as one of that length is.
+    """
+
+    def __init__(self) -> None:
+        self._left = MOST_MEMORY
+        self._size = 0
+        self._has_values = False
+
+    def take(self, text: str, root: str) -> None:
+        """Raise PayloadTooLarge for a text that is not to be read after those before it."""
+        left = self._left - int(COPIES * sys.getsizeof(text))
+        at_most = _at_most(text)
+        self._keep(utf8_size(text), left - at_most if at_most <= left else _left_of(left, text), root)
+
+    def take_value(self, size: int, root: str) -> None:
+        """The same of a protobuf value."""
+        left = self._left if self._has_values else self._left - VALUES
+        self._has_values = True
+        self._keep(size, left - size * VALUE, root)
+
+    def _keep(self, size: int, left: int, root: str) -> None:
+        self._size += size
+        if left < 0 and self._size > LIGHT:
+            told = (
+                f"to read its {size:,} bytes of JSON text (or of a protobuf value) after those of others in the same "
+                f"message would take more than {MOST_MEMORY >> 20} MiB of memory; messages of less than 1 MiB hold no "
+                "more than that"
+            )
+            raise PayloadTooLarge(root, size, MAX_JSON_BYTES, told)
+        self._left = left
+
+
+def allowance_of(payloads: int, size: int) -> Allowance | None:
+    """What the payloads of a message of that many bytes share; None where there is none that they could exceed."""
+    return Allowance() if payloads > 1 and size > LIGHT else None
+
+
+def utf8_size(text: str) -> int:
+    """How many bytes a text takes in a message."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def too_long(root: str, size: int) -> PayloadTooLarge:
@@ -62,8 +112,9 @@ def _at_most(text: str) -> int:
     )
 
 
-def _weighs_more(text: str, most: int) -> bool:
-    """Whether what stands in the text takes more than `most` bytes: piece by piece, and so on a thread of its own."""
+def _left_of(most: int, text: str) -> int:
+    """What of `most` bytes what stands in the text leaves; less than 0: it takes more. Piece by piece, and so on a thread
+    of its own."""
     if "\\" in text:  # characters that no string may hold stand for what would end one
         text = text.replace("\\\\", "\x01").replace('\\"', "\x02")
     keys: set[str] = set()
@@ -82,5 +133,5 @@ def _weighs_more(text: str, most: int) -> bool:
             if key.startswith(("$", "\\u0024")):
                 most -= DOLLAR_KEY
         if most < 0:
-            return True
-    return most < 0
+            break
+    return most

@@ -16,6 +16,7 @@ from interaction.rpc.encoded import Encoded
 from interaction.rpc.metadata import Metadata
 from interaction.rpc.reading import sentence
 from interaction.rpc.status import slave_error
+from interaction.rpc.text_limit import Allowance, allowance_of
 from interaction.text import named
 from interaction.v1 import slave_service_pb2 as pb
 from interaction.v1 import slave_service_pb2_grpc
@@ -80,43 +81,52 @@ class WorkCall:
         return await convert.read_message(self._read_all, answer)
 
     def _read_all(self, answer: pb.WorkResponse) -> list[tuple[Outcome, Report | None]]:
-        return [self._read(outcome) for outcome in answer.outcomes]
+        count = len(answer.outcomes)
+        if count == 1:
+            return [self._read(answer.outcomes[0], None, set())]
+        allowance, read = allowance_of(count, answer.ByteSize()), set[tuple[str, str | None]]()
+        return [self._read(outcome, allowance, read) for outcome in answer.outcomes]
 
-    def _read(self, outcome: pb.WorkOutcome) -> tuple[Outcome, Report | None]:
+    def _read(
+        self, outcome: pb.WorkOutcome, allowance: Allowance | None, read: set[tuple[str, str | None]]
+    ) -> tuple[Outcome, Report | None]:
+        """One of those of a message. `allowance`: what it shares with the others; `read`: those that were before it."""
         task_id, kind = outcome.task_id, outcome.WhichOneof("outcome")
         if not convert.is_task_id(task_id):
             raise self._nonsense(f"the task id {named(task_id)}")
-        if kind is not None and not self._expects(task_id):  # it changes nothing, and stays unread
+        said = (task_id, kind)
+        if kind is not None and (said in read or not self._expects(task_id)):  # it changes nothing, and stays unread
             return _unread(outcome)
+        read.add(said)
         if kind == "result":
-            return self._read_result(task_id, outcome.result)
+            return self._read_result(task_id, outcome.result, allowance)
         if kind == "accepted":
             if not outcome.accepted.HasField("data"):  # the most
                 return Outcome(task_id, accepted={}), None
             try:
-                data = payload.decode_mapping(outcome.accepted.data, "data")
+                data = payload.decode_mapping(outcome.accepted.data, "data", allowance)
             except PayloadError as error:
                 raise self._nonsense(f"data that can't be read ({error})") from None
             return Outcome(task_id, accepted=data), None
         if kind == "refused":
-            return Outcome(task_id, refused=self._refusal(outcome.refused)), None
+            return Outcome(task_id, refused=self._refusal(outcome.refused, allowance)), None
         raise self._nonsense("an outcome that says nothing")
 
-    def _read_result(self, task_id: str, message: Report) -> tuple[Outcome, Report]:
+    def _read_result(self, task_id: str, message: Report, allowance: Allowance | None) -> tuple[Outcome, Report]:
         if message.task_id != task_id or message.status not in convert.RESULT_STATUSES:
             raise self._nonsense(f"a result of another task than {task_id}, or of no known status")
         try:
-            return Outcome(task_id, result=convert.read_result(message)), message
+            return Outcome(task_id, result=convert.read_result(message, allowance)), message
         except PayloadError as error:  # the task has ended, whatever it gave
             failure = Failure("PayloadError", f"the slave's result can't be read: {error}")
             unread = convert.write_result(task_id, ResultStatus.FAILED, payload.encode({}, "result"), failure)
             return Outcome(task_id, result=TaskResult(task_id, ResultStatus.FAILED, {}, failure)), unread
 
-    def _refusal(self, refused: pb.WorkRefused) -> ResponseException:
+    def _refusal(self, refused: pb.WorkRefused, allowance: Allowance | None) -> ResponseException:
         if refused.reason not in SlaveErrorCode.__members__ or refused.reason == "SUCCESS":
             raise self._nonsense(f"the reason {named(refused.reason)}")
         try:
-            data = payload.decode_mapping(refused.data, "data")
+            data = payload.decode_mapping(refused.data, "data", allowance)
         except PayloadError as unreadable:
             data = {"unreadable": str(unreadable)}
         return SLAVE_EXCEPTIONS[SlaveErrorCode[refused.reason]](sentence(refused.message, self._token), data)

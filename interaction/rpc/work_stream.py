@@ -7,6 +7,7 @@ import hashlib
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Protocol
 
 import grpc
@@ -19,11 +20,13 @@ from interaction.rpc import convert, payload
 from interaction.rpc.convert import SizedReport
 from interaction.rpc.encoded import FAILURE_MESSAGE_BYTES, cut
 from interaction.rpc.status import Context, abort, carried
+from interaction.rpc.text_limit import Allowance, allowance_of
 from interaction.text import named
 from interaction.v1 import payload_pb2, task_pb2
 from interaction.v1 import slave_service_pb2 as pb
 
 _LONG = 64 * 1024  # bytes; a longer part stands in a digest with its checksum, which takes a tenth of the time
+_IN_A_ROW = 8  # tasks of a message of many are read before others of the loop have their turn
 Said = Accepted | Refused | SizedReport
 
 
@@ -103,21 +106,38 @@ async def _read(requests: AsyncIterator[pb.WorkRequest], handler: WorkHandler) -
         if request.acknowledged:
             handler.acknowledged(request.acknowledged)
         if request.tasks:
-            long = len(request.tasks) == 1 or request.ByteSize() > convert.LONG
-            for task in request.tasks:
+            alone = len(request.tasks) == 1
+            size = 0 if alone else request.ByteSize()
+            together = size > convert.LONG_TOGETHER
+            allowance = allowance_of(len(request.tasks), size)
+            for number, task in enumerate(request.tasks, 1):
                 await handler.ready()
-                await _take(task, incarnation, handler, long)
+                if together and not number % _IN_A_ROW:
+                    await asyncio.sleep(0)
+                await _take(task, incarnation, handler, allowance, alone=alone, long=alone or together)
 
 
-async def _take(task: task_pb2.Task, incarnation: str, handler: WorkHandler, long: bool) -> None:
-    """Read a task where it may be taken, beside the loop where that may be `long`. Raises SlaveRequestInvalid."""
+async def _take(
+    task: task_pb2.Task,
+    incarnation: str,
+    handler: WorkHandler,
+    allowance: Allowance | None,
+    *,
+    alone: bool,
+    long: bool,
+) -> None:
+    """Read a task where it may be taken, beside the loop where that may be `long`. Raises SlaveRequestInvalid.
+
+    `alone`: it is the only one of its message. `allowance`: what it shares with the others.
+    """
     check_id(task)
     try:
         handler.check(task.id, incarnation)
         if long:
-            offer = await convert.read_one(partial(read_task, incarnation=incarnation), task, task.data)
+            read = partial(read_task, incarnation=incarnation, allowance=allowance)
+            offer = await convert.read_one(read, task, task.data, alone=alone)
         else:
-            offer = read_task(task, incarnation)
+            offer = read_task(task, incarnation, allowance)
     except ResponseException as refusal:
         handler.refuse(task.id, refusal)
     else:
@@ -167,27 +187,26 @@ def check_id(task: task_pb2.Task) -> None:
         raise SlaveRequestInvalid(f"task.id: expected a UUID, not {named(task.id)}")
 
 
-def read_task(task: task_pb2.Task, incarnation: str) -> TaskOffer:
+def read_task(task: task_pb2.Task, incarnation: str, allowance: Allowance | None = None) -> TaskOffer:
     """A task as a model. Raises SlaveTaskDataInvalid."""
     try:
-        data, digest = _read_and_digest(task.data, "data")
+        data, digest = _read_and_digest(task.data, "data", allowance)
     except PayloadError as error:
         raise SlaveTaskDataInvalid(str(error)) from None
     return TaskOffer(task.id, data, digest, incarnation)
 
 
-def _read_and_digest(message: payload_pb2.Payload, root: str) -> tuple[Data, bytes]:
-    return payload.decode_mapping(message, root), _digest(message)
+def _read_and_digest(message: payload_pb2.Payload, root: str, allowance: Allowance | None) -> tuple[Data, bytes]:
+    digest = _digest(message)  # first: it needs a copy of each part, when nothing else has been made of it
+    return payload.decode_mapping(message, root, allowance), digest
 
 
 def _digest(message: payload_pb2.Payload) -> bytes:
     """Stands for the content: it tells a task from another by the same id, which is its owner's mistake."""
     digest = hashlib.blake2b(digest_size=16)
-    content = message.WhichOneof("content") == "value"
-    for part in (
-        message.value.SerializeToString(deterministic=True) if content else message.json.encode(),
-        *message.buffers,
-    ):
+    is_value = message.WhichOneof("content") == "value"
+    content = message.value.SerializeToString(deterministic=True) if is_value else message.json.encode()
+    for part in chain((content,), message.buffers):  # one by one: each of them is a copy
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part if len(part) <= _LONG else zlib.crc32(part).to_bytes(4, "big"))
     return digest.digest()

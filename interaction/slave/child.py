@@ -73,16 +73,18 @@ def main(connection: Connection, parent: int, parcel: Parcel) -> None:
     connection.send_bytes(READY)
     while True:
         try:
-            task = connection.recv_bytes()
+            task = [connection.recv_bytes(), connection.recv_bytes()]
         except EOFError:
             return
         connection.send_bytes(_run(slave._process_task, task))
 
 
-def _run(process: Callable[[Data], Any], task: bytes) -> bytes:
-    """Run a task, packed. Returns its report, packed: whatever is raised, the slave learns of it."""
+def _run(process: Callable[[Data], Any], task: list[bytes]) -> bytes:
+    """Run a task, packed, of which nothing is left here. Returns its report, packed: whatever is raised, the slave
+    learns of it."""
     try:
-        offer, room = unpack_task(task)
+        offer, room = unpack_task(*task)
+        task.clear()
         report = run_task(process, offer, room, NO_LOG)
     except BaseException as error:  # noqa: BLE001 - such as a MemoryError
         return broken_report(ANY_ID, error).message.SerializeToString()

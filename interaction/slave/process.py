@@ -66,9 +66,11 @@ class _Child:
 
     def _run(self, offer: TaskOffer, room: int) -> SizedReport:
         self.well = False
-        task = pack_task(offer, room)
+        head, data = pack_task(offer, room)
         try:
-            self._connection.send_bytes(task)
+            self._connection.send_bytes(head)
+            self._connection.send_bytes(data)
+            del data  # while the task runs it would be one copy more
             report = unpack_report(self._receive())
         except (EOFError, OSError):
             raise self._death() from None

@@ -69,6 +69,17 @@ def test_a_message_of_very_many_fields_is_not_parsed(name: str) -> None:
     assert parsed(kind, of(MOST_FIELDS // 2)) is not None
 
 
+def test_a_value_below_1_mib_is_counted() -> None:
+    """A list of `{"": null}` takes 540 bytes for each six that came."""
+    unit = within(1, 5, content=b"\x0a\x00")
+
+    def of(size: int) -> bytes:
+        return within(1, 2, 2, 6, content=unit * (size // len(unit)))
+
+    assert parsed(slave_service_pb2.NewTaskRequest, of(MIB - 100)) is None
+    assert parsed(slave_service_pb2.NewTaskRequest, of(500_000)) is not None
+
+
 def test_fields_are_counted_to_the_last() -> None:
     def read(fields: int) -> Message | None:
         # of 8 bytes each, so that it is looked at

@@ -33,7 +33,7 @@ def written(how):
 def read(how, content):
     if how == "result":
         return payload.decode(convert.unpack_report(content).message.result, "result")
-    return convert.unpack_task(content)[0].data if how == "task" else convert.unpack_mapping(content)
+    return convert.unpack_task(*content)[0].data if how == "task" else convert.unpack_mapping(content)
 
 ends = Counter()
 for how in ("result", "task", "alone"):

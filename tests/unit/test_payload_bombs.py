@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +19,9 @@ from interaction.config import MAX_JSON_BYTES
 from interaction.core.model import TaskOffer
 from interaction.exception import PayloadError, PayloadTooLarge
 from interaction.rpc import convert, payload
+from interaction.rpc.work_stream import read_task
 from interaction.v1.payload_pb2 import Payload
+from interaction.v1.task_pb2 import Task
 
 MIB = 1 << 20
 
@@ -144,7 +147,9 @@ def test_arrays_of_nothing_take_nothing(dtype: str) -> None:
         '{"$ndarray":{"buffer":0,"dtype":"|u1","shape":%s}}',
     ],
 )
-@pytest.mark.parametrize("wrong", [of("257", 1), json.dumps("x" * MIB), "{" + of('"k":1', 1)[1:-1] + "}"], ids=len)
+@pytest.mark.parametrize(
+    "wrong", [of("257", 1), json.dumps("x" * MIB), "{" + of('"k":1', 1)[1:-1] + "}", "9" * 4000], ids=len
+)
 def test_what_is_wrong_is_told_in_few_words_however_long_it_is(text: str, wrong: str) -> None:
     assert refused(text % wrong, b"\x01")
 
@@ -167,6 +172,16 @@ def test_a_text_is_read_and_written_up_to_8_mib_and_no_further() -> None:
         assert "bytes and NumPy arrays go in buffers" in str(error)
         again = pickle.loads(pickle.dumps(error))
         assert (str(again), again.size, again.limit) == (str(error), error.size, error.limit)
+
+
+@pytest.mark.parametrize("letter", ["é", "日", "🙂"])
+def test_letters_beyond_ascii_are_written_as_they_are(letter: str) -> None:
+    """As ASCII each took six bytes or twelve, so that 1.4 million were too many."""
+    text = letter * (7 * MIB // len(letter.encode()))
+    encoded = payload.encode({"x": text, letter: [b"y"]}, "data")
+    assert encoded.size == encoded.message.ByteSize()
+    assert len(encoded.message.json.encode()) < 7 * MIB + 100
+    assert payload.decode(encoded.message, "data") == {"x": text, letter: [b"y"]}
 
 
 def test_buffers_do_not_count_as_text() -> None:
@@ -258,11 +273,53 @@ def test_what_people_send_in_a_large_text_is_carried(value: Any) -> None:
 def test_a_task_that_was_read_reaches_the_process_of_tasks_however_it_is_written_there() -> None:
     """As ASCII a text that was not is up to three times as long."""
     data = {"x": "é" * 4_000_000}
-    read = convert.unpack_task(convert.pack_task(TaskOffer("0" * 36, data, b""), 1000))[0]
+    read = convert.unpack_task(*convert.pack_task(TaskOffer("0" * 36, data, b""), 1000))[0]
     assert read.data == data
 
 
-@pytest.mark.parametrize("text", ["\x01", "\x01x", "\x01-1", "\x01" + "9" * 5000])
+def test_a_task_is_written_for_the_process_of_tasks_once_and_as_it_came() -> None:
+    """An é was written in six bytes for two, and all of it put together with what it is: four times what came."""
+    assert len(convert.pack_task(TaskOffer("0" * 36, {"x": "é" * MIB}, b""), 1000)[1]) < 2.1 * MIB
+    offer = TaskOffer("0" * 36, {"x": bytes(16 * MIB)}, b"")
+    assert peak(lambda: convert.pack_task(offer, 1000)) < 17
+
+
+@pytest.mark.parametrize("buffers", [1, 8])
+def test_a_task_with_buffers_is_read_with_one_of_them_twice_at_most(buffers: int) -> None:
+    """For the digest all of them were copied once more."""
+    task = Task(id="0" * 36)
+    task.data.json = json.dumps({"x": [{"$bytes": number} for number in range(buffers)]})
+    task.data.buffers.extend([bytes(32 * MIB // buffers)] * buffers)
+    assert peak(lambda: read_task(task, "")) < 34
+
+
+@pytest.fixture
+def any_digits() -> Iterator[None]:
+    """Python reads integers of any length, as before 3.10.7."""
+    if not hasattr(sys, "set_int_max_str_digits"):
+        yield
+        return
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    yield
+    sys.set_int_max_str_digits(limit)
+
+
+@pytest.mark.parametrize("digits", ["9" * 4301, "-" + "9" * 4301, "9" * 2_000_000], ids=len)
+def test_an_integer_of_more_than_4300_digits_is_refused_however_python_is_set(any_digits: None, digits: str) -> None:
+    """A million of them take 14 s, in which nothing else of the process runs."""
+    began = time.process_time()
+    for text in (digits, f" {digits} ", f'{{"a":[1,{digits}]}}'):
+        assert "digits" in refused(text).problem
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("digits", ["9" * 4300, "-" + "9" * 4300])
+def test_one_of_4300_digits_is_read_however_python_is_set(any_digits: None, digits: str) -> None:
+    assert decoded(f'[{digits},"{"9" * 5000}",1]') == [int(digits), "9" * 5000, 1]
+
+
+@pytest.mark.parametrize("text", ["\x01", "\x01x", "\x01-1", "\x019999999", "\x01" + "9" * 20, "\x01" + "9" * 5000])
 def test_what_looks_as_if_something_was_left_out_is_no_json(text: str) -> None:
     assert "not JSON" in refused(text).problem
 
