@@ -113,8 +113,7 @@ def _at_most(text: str) -> int:
 
 
 def _left_of(most: int, text: str) -> int:
-    """What of `most` bytes what stands in the text leaves; less than 0: it takes more. Piece by piece, and so on a thread
-    of its own."""
+    """What the text leaves of `most` bytes, or less than 0. Piece by piece, and so on a thread of its own."""
     if "\\" in text:  # characters that no string may hold stand for what would end one
         text = text.replace("\\\\", "\x01").replace('\\"', "\x02")
     keys: set[str] = set()

@@ -12,14 +12,18 @@ import time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy  # noqa: F401 - loaded before anything is measured
 
-from interaction.exception import PayloadError
-from interaction.rpc import payload
+from interaction.exception import RequestException, ResponseException
+from interaction.rpc import convert, text_limit
 from interaction.rpc.reading import lenient
+from interaction.rpc.work_call import WorkCall
+from interaction.rpc.work_stream import read_task
 from interaction.v1.payload_pb2 import Payload
-from interaction.v1.slave_service_pb2 import NewTaskRequest
+from interaction.v1.slave_service_pb2 import NewTaskRequest, WorkRequest, WorkResponse
+from interaction.v1.task_pb2 import TASK_RESULT_STATUS_COMPLETED
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -96,8 +100,13 @@ def text(chance: random.Random, size: int) -> Payload:
 
 def value(chance: random.Random, size: int) -> Payload:
     made = Payload()
-    if chance.random() < 0.5:
+    what = chance.random()
+    if what < 0.3:
         made.value.struct_value.fields["x"].string_value = chance.choice("xé🙂") * (size // 4)
+    elif what < 0.7:
+        key = chance.choice(("", "a"))
+        for _ in range(min(size // 6, 50_000)):
+            made.value.list_value.values.add().struct_value.fields[key].SetInParent()
     else:
         for number in range(min(size // 8, 200_000)):
             made.value.list_value.values.add().number_value = number
@@ -126,6 +135,85 @@ KINDS: list[Callable[[random.Random, int], Payload | bytes]] = [
 ]
 
 
+def call(chance: random.Random, parts: list[Payload]) -> bytes:
+    """A task by a call."""
+    request = NewTaskRequest()
+    request.task.id = _id(0)
+    request.task.data.CopyFrom(parts[0])
+    return bytes(request.SerializeToString())
+
+
+def tasks(chance: random.Random, parts: list[Payload]) -> bytes:
+    """Tasks by the stream."""
+    request = WorkRequest()
+    for number, one in enumerate(parts):
+        request.tasks.add(id=_id(number)).data.CopyFrom(one)
+    return bytes(request.SerializeToString())
+
+
+def outcomes(chance: random.Random, parts: list[Payload]) -> bytes:
+    """What a slave says of its tasks, or of one of them again and again."""
+    answer, same = WorkResponse(), chance.random() < 0.3
+    how = chance.choice(("result", "accepted", "refused"))
+    for number, one in enumerate(parts):
+        outcome = answer.outcomes.add(task_id=_id(0 if same else number))
+        if how == "result":
+            outcome.result.task_id, outcome.result.status = outcome.task_id, TASK_RESULT_STATUS_COMPLETED
+            outcome.result.result.CopyFrom(one)
+        elif how == "accepted":
+            outcome.accepted.data.CopyFrom(one)
+        else:
+            outcome.refused.reason = "TASK_REFUSED"
+            outcome.refused.data.CopyFrom(one)
+    return bytes(answer.SerializeToString())
+
+
+def _id(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
+def read_call(content: bytes) -> object:
+    """What a slave makes of a call, and does for the process of its tasks where it has one."""
+    message = lenient(NewTaskRequest.FromString)(content)
+    if message is None:
+        return None
+    offer = read_task(message.task, "")
+    del message
+    convert.pack_task(offer, 0)
+    return offer
+
+
+def read_tasks(content: bytes) -> object:
+    """What a slave with very many places makes of a message of its stream."""
+    message, offers = lenient(WorkRequest.FromString)(content), []
+    allowance = None if message is None else text_limit.allowance_of(len(message.tasks), message.ByteSize())
+    for task in [] if message is None else message.tasks:
+        try:
+            offers.append(read_task(task, "", allowance))
+        except ResponseException:
+            continue
+    return message, offers
+
+
+def read_outcomes(content: bytes) -> object:
+    """What a master makes of a message that it expects, every task of it."""
+
+    class Stub:
+        def Work(self, metadata: object) -> None:  # noqa: N802 - as in the contract
+            return None
+
+    message = lenient(WorkResponse.FromString)(content)
+    stream = WorkCall(cast(Any, Stub()), (), "", "the slave", "t" * 32, lambda task_id: True)
+    return None if message is None else stream._read_all(message)
+
+
+ROADS: dict[str, tuple[Callable[[random.Random, list[Payload]], bytes], Callable[[bytes], object]]] = {
+    "call": (call, read_call),
+    "tasks": (tasks, read_tasks),
+    "outcomes": (outcomes, read_outcomes),
+}
+
+
 @dataclass(frozen=True)
 class Found:
     """What reading a message took: bytes, and the longest time in which no other thread ran."""
@@ -151,17 +239,20 @@ def made(seed: int, number: int) -> tuple[str, bytes]:
     chance = random.Random((seed << 64) + number)
     kind = chance.choice(KINDS)
     size = int(MIB * chance.choice((0.9, 1.1, 2, 4, 7.9, 8.1, 30, 63)) * chance.uniform(0.6, 1))
-    one = kind(chance, size)
-    if isinstance(one, Payload):
-        request = NewTaskRequest()
-        request.task.id = "f" * 36
-        request.task.data.CopyFrom(one)
-        one = request.SerializeToString()
-    return kind.__name__, one
+    road = chance.choice(("call", *ROADS))
+    count = 1 if road == "call" else chance.choice((1, 2, 8, 60))
+    part = kind(chance, size // count)
+    if isinstance(part, bytes):
+        return f"{road} {kind.__name__}", part
+    parts = [part]
+    while len(parts) < count:
+        other = part if chance.random() < 0.5 else kind(chance, size // count)
+        parts.append(other if isinstance(other, Payload) else part)
+    return f"{road} {kind.__name__}", ROADS[road][0](chance, parts)
 
 
 def tried(seed: int, number: int) -> Found:
-    """Read a message as a slave does. Where others waited long it is tried again."""
+    """Read a message as slaves or masters do. Where others waited long it is tried again."""
     found = _measured(seed, number)
     for _ in range(TRIES - 1):
         if found.pause <= LONGEST_PAUSE:
@@ -181,7 +272,9 @@ def _measured(seed: int, number: int) -> Found:
 
 
 def read(name: str, content: bytes) -> Found:
-    """Read a message here, and say what that took."""
+    """Read a message here, of the road that its name begins with, and say what that took."""
+    reader = ROADS[name.split()[0]][1]
+    kept: list[object] = []
     memory, raised = -_status("VmRSS"), ""
     Path("/proc/self/clear_refs").write_text("5")
     over, longest = threading.Event(), 0.0
@@ -189,10 +282,8 @@ def read(name: str, content: bytes) -> Found:
     def do() -> None:
         nonlocal raised
         try:
-            message = lenient(NewTaskRequest.FromString)(content)
-            if message is not None:
-                payload.decode(message.task.data, "data")
-        except PayloadError:
+            kept.append(reader(content))
+        except (ResponseException, RequestException):
             pass
         except BaseException as error:  # noqa: BLE001 - any is what is looked for
             raised = f"{type(error).__name__}: {error}"[:300]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from interaction.rpc import text_limit
+from interaction.v1.payload_pb2 import Payload
 from interaction.v1.slave_service_pb2 import NewTaskRequest
 from tests.hostile import bombs
 from tests.hostile.bombs import made, tried
@@ -24,7 +27,15 @@ def test_a_bomb_can_be_made_again() -> None:
 
 def test_a_bomb_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_limit, "LIGHT", 1 << 40)  # nothing is weighed
-    assert "took" in bombs.read("small", _bomb()).problem
+    assert "took" in bombs.read("call small", _bomb()).problem
+
+
+def test_a_bomb_of_many_parts_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of which is bounded."""
+    content = bombs.tasks(random.Random(1), [Payload(json='{"a":' + bombs.repeated("[]", bombs.MIB - 10) + "}")] * 8)
+    assert bombs.read("tasks small", content).problem == ""
+    monkeypatch.setattr(text_limit, "allowance_of", lambda payloads, size: None)
+    assert "took" in bombs.read("tasks small", content).problem
 
 
 def _bomb() -> bytes:
