@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
-import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -291,32 +290,6 @@ def test_a_task_with_buffers_is_read_with_one_of_them_twice_at_most(buffers: int
     task.data.json = json.dumps({"x": [{"$bytes": number} for number in range(buffers)]})
     task.data.buffers.extend([bytes(32 * MIB // buffers)] * buffers)
     assert peak(lambda: read_task(task, "")) < 34
-
-
-@pytest.fixture
-def any_digits() -> Iterator[None]:
-    """Python reads integers of any length, as before 3.10.7."""
-    if not hasattr(sys, "set_int_max_str_digits"):
-        yield
-        return
-    limit = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)
-    yield
-    sys.set_int_max_str_digits(limit)
-
-
-@pytest.mark.parametrize("digits", ["9" * 4301, "-" + "9" * 4301, "9" * 2_000_000], ids=len)
-def test_an_integer_of_more_than_4300_digits_is_refused_however_python_is_set(any_digits: None, digits: str) -> None:
-    """A million of them take 14 s, in which nothing else of the process runs."""
-    began = time.process_time()
-    for text in (digits, f" {digits} ", f'{{"a":[1,{digits}]}}'):
-        assert "digits" in refused(text).problem
-    assert time.process_time() - began < 1
-
-
-@pytest.mark.parametrize("digits", ["9" * 4300, "-" + "9" * 4300])
-def test_one_of_4300_digits_is_read_however_python_is_set(any_digits: None, digits: str) -> None:
-    assert decoded(f'[{digits},"{"9" * 5000}",1]') == [int(digits), "9" * 5000, 1]
 
 
 @pytest.mark.parametrize("text", ["\x01", "\x01x", "\x01-1", "\x019999999", "\x01" + "9" * 20, "\x01" + "9" * 5000])
