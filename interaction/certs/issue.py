@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn, SupportsIndex
 
 try:
     import cryptography as _cryptography  # noqa: F401 - whether it is there
@@ -44,6 +45,9 @@ class Pair:
 
     def __repr__(self) -> str:  # a key does not belong in a log
         return "Pair(not shown)"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("Pair is not pickled: it holds a key; write it to files that are for their owner alone")
 
 
 def authority(cluster: str) -> Pair:

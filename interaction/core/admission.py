@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from interaction.core.model import Data, TaskOffer
+from interaction.core.token import NotPickled
 from interaction.exception import (
     ResponseException,
     SlaveSystemShuttingDown,
@@ -22,7 +23,7 @@ REMEMBERED_TASKS = 2048
 
 
 @dataclass
-class Ticket:
+class Ticket(NotPickled):
     """One task at the slave. `answer` is None while the user is being asked; `taken_at` is when he said yes."""
 
     offer: TaskOffer

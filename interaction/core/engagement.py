@@ -18,7 +18,7 @@ from enum import Enum, unique
 
 from interaction.core.lease import Lease
 from interaction.core.model import ConnectAnswer, Data
-from interaction.core.token import same_token
+from interaction.core.token import NotPickled, same_token
 from interaction.exception import (
     ResponseException,
     SlaveMasterTokenInvalid,
@@ -54,7 +54,7 @@ class Verdict(Enum):
     RESUME = "resume"  # take the new token; nobody is asked
 
 
-class Claim:
+class Claim(NotPickled):
     """A Connect that has opened nothing yet: its master has to prove itself, or has, and the user is being asked."""
 
     def __init__(self, token: str, granted: float, span: float, now: float) -> None:
@@ -78,7 +78,7 @@ class Claim:
         return not self.calls and (self.cut_off or not self.proved)
 
 
-class Engagement:
+class Engagement(NotPickled):
     """The slave's side of its session. Times are readings of one monotonic clock, in seconds."""
 
     def __init__(self, heartbeat_span: float) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from interaction.core.task import TaskStatus
+from interaction.core.token import NotPickled
 from interaction.exception import LossReason
 
 
 @dataclass(frozen=True)
-class SessionRecord:
+class SessionRecord(NotPickled):
     """A session that its slave has accepted, or one that is being resumed.
 
     `successor` is the token under which it is being resumed, empty where it is not: only one of the two is the slave's,
@@ -57,7 +58,7 @@ class SessionKept:
 
 
 @dataclass(frozen=True)
-class SessionDropped:
+class SessionDropped(NotPickled):
     """A session is over. Its token is named, for another of the same name may follow it."""
 
     token: str = field(repr=False)

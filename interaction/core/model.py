@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from interaction.core.token import NotPickled
 from interaction.exception import ResponseException
 
 Data = Mapping[str, Any]
@@ -23,7 +24,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class ConnectOffer:
+class ConnectOffer(NotPickled):
     """A master's wish to open a session, or with `previous_token` to resume one. `lease` is in seconds."""
 
     token: str = field(repr=False)

@@ -6,6 +6,8 @@ from collections.abc import KeysView
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from interaction.core.token import NotPickled
+
 RETENTION = 600.0  # seconds that a result waits for a master that resumes its session
 CAPACITY = 1000  # beside one for each place; the contract asks for 250
 UNFIT = ("RESOURCE_EXHAUSTED", "OUT_OF_RANGE")  # how gRPC's libraries say that a message is too long
@@ -17,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Entry(Generic[T]):
+class Entry(NotPickled, Generic[T]):
     """One result. `session` is the token of the session that it belongs to; `item` is what is to be reported."""
 
     task_id: str

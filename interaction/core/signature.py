@@ -12,7 +12,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from enum import Enum, unique
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn, SupportsIndex
 
 VERSION = "1"
 WINDOW = 300  # seconds by which the two clocks may differ
@@ -43,6 +43,9 @@ class Call(NamedTuple):
 
     def __repr__(self) -> str:  # tokens do not belong in a log
         return f"Call({self.path!r}, {self.channel!r})"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("Call is not pickled: it holds a token")
 
 
 class Claim(NamedTuple):

@@ -5,9 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from typing import NoReturn, SupportsIndex
 
 _FORM = re.compile(r"[0-9A-Za-z_-]{32,128}")
 _INCARNATION = re.compile(r"[0-9a-f]{32}")
+
+
+class NotPickled:
+    """Holds a token, which goes to another process only where that is meant to have it, and by itself."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} is not pickled: it holds a token")
 
 
 def is_token(text: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from interaction.core.token import is_token
+from interaction.core.token import NotPickled, is_token
 
 CHANNEL = "channel"
 TOKEN = "token"  # noqa: S105 - the name of the metadata, not a token
@@ -22,7 +22,7 @@ def call_metadata(channel: int, token: str, previous: str | None = None) -> Meta
 
 
 @dataclass(frozen=True)
-class Credentials:
+class Credentials(NotPickled):
     """What a call brought. None: nothing. `""`: what can't be one. A `channel` may be any text."""
 
     channel: str | None

@@ -18,9 +18,12 @@ import trustme
 
 import interaction
 from interaction import TLS
+from interaction.core.admission import Admission, Ticket
+from interaction.core.engagement import Engagement
 from interaction.secret import Secret
 
 SECRET = re.compile(r"token|secret|key|successor|signature|credential|password|given|settings")
+SECRET_ITSELF = Secret([b"canary" * 8])
 KNOWN = 6  # records of which that is asked at least: else this test looks in the wrong place
 # What is called so, and is none: refusals' classes, and the numbers of what may be read.
 NONE = {("Refusals", "no_token"), ("Refusals", "malformed_token")}
@@ -83,6 +86,25 @@ def test_a_record_does_not_show_what_is_secret_in_it(kind: type, secret: list[st
     one = made(kind, values)
     for shown in (repr(one), str(one), f"{one}", repr([one])):
         assert "canary" not in shown
+
+
+@pytest.mark.parametrize(("kind", "secret"), records())
+def test_a_record_is_not_pickled_with_what_is_secret_in_it(kind: type, secret: list[str]) -> None:
+    """Of options, what is secret refuses that itself."""
+    value = SECRET_ITSELF if kind.__name__.endswith("Options") else "canary"
+    one = made(kind, {**dict.fromkeys(fields_of(kind), 1), **dict.fromkeys(secret, value)})
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps([one], protocol)
+
+
+def test_a_slaves_session_is_not_pickled() -> None:
+    """Nor its tasks, which know it by its token."""
+    admission, engagement = Admission(1), Engagement(3.0)
+    admission._known["id"] = made(Ticket, {"session": "t" * 43})
+    for it in (admission, engagement):
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps(it)
 
 
 @pytest.fixture(scope="module")
