@@ -38,7 +38,6 @@ ROOMS: dict[str, set[str]] = {
         "address",
         "config",
         "exception",
-        "log",
         "pem",
         "roles",
         "secret",
