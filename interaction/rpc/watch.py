@@ -70,7 +70,12 @@ class Watch:
                 if not ended:
                     _log.warning("the %s expires on %s: it needs a new one%s", who, day(end), _how(tls))
                 else:
-                    _log.error("the %s has expired on %s: new connections fail%s", who, day(end), _how(tls))
+                    _log.error(
+                        "the %s has expired on %s: new connections fail, until there is a new one%s",
+                        who,
+                        day(end),
+                        _how(tls),
+                    )
 
 
 def _how(tls: TLS) -> str:

@@ -160,6 +160,9 @@ def test_a_certificate_that_has_ended_meanwhile_is_an_error_once_a_day(
     wait_until(lambda: len(lines(caplog, "has expired on")) == 1)
     (record,) = [record for record in caplog.records if "has expired on" in record.getMessage()]
     assert (record.name, record.levelno) == ("interaction.tls", logging.ERROR)
+    assert record.getMessage().endswith(
+        ": new connections fail, until there is a new one, which is read as soon as it is there"
+    )
 
 
 @pytest.mark.parametrize("before", [0.5, 1, 23.5, 24, 3 * 24, 10 * 24], ids=lambda hours: f"started {hours} h before")
