@@ -45,7 +45,10 @@ class Payload(_message.Message):
                  the two a reader may refuse, as too long, what holds so much that is small that it would not fit in 64 MiB
                  of its memory. The facade counts, in bytes, 96 for a list, 224 for an object, 44 for a comma, 48 for a
                  string, 32 for a key, or 110 where that is new in the text (and 120 more where it begins with `$`), and 2.5
-                 for each byte of the text, or 10 where it has characters beyond U+FFFF (5 beyond U+00FF).
+                 for each byte of the text, or 10 where it has characters beyond U+FFFF (5 beyond U+00FF). The payloads of
+                 one message of the stream Work count together as soon as it is longer than 1 MiB: then all of them after
+                 the first MiB of texts have those 64 MiB between them, in which a `value` counts 4 for each of its bytes,
+                 and the first of them 32 MiB. Of a message of up to 1 MiB none is too long.
 
     What JSON lacks is an object with one key that begins with `$`, in one of four forms:
 

@@ -80,7 +80,7 @@ class SlaveServiceStub:
     which is read only where the user is asked; session, incarnation and places before a task's data, unless its id is known. So
     one that can't be read may be answered with any of the other errors.
 
-    A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
+    A message that is longer than 512 KiB has at most 150,000 fields, those of the messages in it included: what has more may
     be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
@@ -291,7 +291,7 @@ class SlaveServiceAsyncStub(SlaveServiceStub):
     which is read only where the user is asked; session, incarnation and places before a task's data, unless its id is known. So
     one that can't be read may be answered with any of the other errors.
 
-    A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
+    A message that is longer than 512 KiB has at most 150,000 fields, those of the messages in it included: what has more may
     be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
@@ -498,7 +498,7 @@ class SlaveServiceServicer(metaclass=_abc_1.ABCMeta):
     which is read only where the user is asked; session, incarnation and places before a task's data, unless its id is known. So
     one that can't be read may be answered with any of the other errors.
 
-    A message that is longer than 1 MiB has at most 150,000 fields, those of the messages in it included: what has more may
+    A message that is longer than 512 KiB has at most 150,000 fields, those of the messages in it included: what has more may
     be refused as one that can't be parsed (REQUEST_INVALID). This holds for MasterService, too.
 
     A slave that drains finishes what it has begun, and hands back what it has accepted and not begun, as results with
