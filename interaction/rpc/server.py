@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from interaction.config import ServiceOptions
 from interaction.rpc import transport
+from interaction.rpc.descriptors import Share
 from interaction.rpc.guard import Guard
 
 _GRACE = 0.1  # seconds that calls under way get at the end
@@ -33,8 +34,10 @@ class Server:
         self.guard = guard
         self._service = service
         self._health = health.aio.HealthServicer()
+        self._share = Share()
         self._server = grpc.aio.server(
-            interceptors=[guard], options=[*transport.server_options(options.max_message_bytes), *tuning]
+            interceptors=[guard],
+            options=[*transport.server_options(options.max_message_bytes), *self._share.options, *tuning],
         )
         add(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -59,6 +62,7 @@ class Server:
         """Tell who watches the health, end what is under way, and let go of the port."""
         await self._health.enter_graceful_shutdown()
         await asyncio.shield(self._server.stop(_GRACE))
+        self._share.give_back()
 
     def leave_alone(self) -> None:
         """Its loop has ended: it can't be stopped any more, and if it were deleted it would complain of that."""

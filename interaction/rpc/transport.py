@@ -19,7 +19,6 @@ _PING_EVERY_MS = 330_000
 # Seconds after which a server ends a connection that has no call, and one that has not even said what it wants. This
 # project's own channels have given theirs back before (`grpc.client_idle_timeout_ms`).
 IDLE_SECONDS, HANDSHAKE_SECONDS = 30.0, 10.0
-RESERVED = 512  # descriptors, or a quarter of all
 _ROUTE_PROBE = ("192.0.2.1", 9)  # RFC 5737: nobody's address; only the local end of the route to it is looked at
 
 _SHARED_OPTIONS = (
@@ -84,21 +83,7 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.max_connection_idle_ms", int(1000 * IDLE_SECONDS)),
         ("grpc.server_handshake_timeout_ms", int(1000 * HANDSHAKE_SECONDS)),
         ("grpc.max_receive_message_length", max_message_bytes),
-        *_most_connections(),
     ]
-
-
-def _most_connections() -> list[tuple[str, int]]:
-    """Of all descriptors a server leaves a quarter, or 512, to what this process opens itself: strangers' connections
-    beyond that are closed as they come, where a session in need of one met EMFILE."""
-    if os.name != "posix":
-        return []
-    import resource
-
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most == resource.RLIM_INFINITY:
-        return []
-    return [("grpc.max_allowed_incoming_connections", max(1, most - min(RESERVED, most // 4)))]
 
 
 def bind(server: grpc.aio.Server, host: str, port: int, tls: TLS | None) -> int:

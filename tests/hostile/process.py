@@ -1,9 +1,9 @@
 """A master or a slave in a process of its own, with everything in its log: hostile peers do their worst to it.
 
-python -m tests.hostile.process master|slave LOG [MAX_MESSAGE_BYTES]
+python -m tests.hostile.process master|slave|both LOG [MAX_MESSAGE_BYTES]
 
-Prints its port. A master reads a command a line, and answers each: `connect PORT`, `run` (a task), `token`. With
-DESCRIPTORS in its environment it may open no more than that many.
+Prints its port; of both the slave's, then the master's. A master reads a command a line, and answers each:
+`connect PORT`, `run` (a task), `token`. With DESCRIPTORS in its environment it may open no more than that many.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ def main() -> None:
     most = int(limit[0]) if limit else None
     if role == "master":
         with Master("127.0.0.1", 0, channel=CHANNEL, heartbeat_tolerance=60, max_message_bytes=most) as master:
+            print(master.port, flush=True)
+            obey(master)
+    elif role == "both":
+        with Adder("127.0.0.1", 0, channel=CHANNEL) as slave, Master("127.0.0.1", 0, channel=CHANNEL) as master:
+            print(slave.port, flush=True)
             print(master.port, flush=True)
             obey(master)
     else:
