@@ -17,7 +17,7 @@ from collections import deque
 from enum import Enum, unique
 
 from interaction.core.lease import Lease
-from interaction.core.model import ConnectAnswer, Data
+from interaction.core.model import Body, ConnectAnswer, Data
 from interaction.core.token import NotPickled, same_token
 from interaction.exception import (
     ResponseException,
@@ -147,6 +147,17 @@ class Engagement(NotPickled):
         if len(self.claims) >= MOST_CLAIMS:
             raise SlaveSlaveAlreadyConnected(f"{MOST_CLAIMS} others want this slave at this moment; try again later")
         return Verdict.PROVE
+
+    def body_of_connect(self, token: str, previous: str | None) -> Body:
+        """What becomes of the message of a Connect. Raises where it is refused whatever that says."""
+        verdict = self.verdict_on(token, previous)
+        if verdict is Verdict.REPEAT:
+            self.answer_to(token)
+        return Body.READ if verdict in (Verdict.REPEAT, Verdict.RESUME) else Body.IN_TURN
+
+    def body_of_disconnect(self, token: str) -> Body:
+        """The same of a Disconnect: the user alone cares for what it says."""
+        return Body.READ if self.verdict_on_end(token) is Verdict.ASK else Body.UNREAD
 
     def claim_of(self, token: str) -> Claim | None:
         """The claim of a Connect that is not answered yet."""

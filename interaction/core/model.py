@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, unique
 from typing import Any
 
 from interaction.core.token import NotPickled
 from interaction.exception import ResponseException
 
 Data = Mapping[str, Any]
+
+
+@unique
+class Body(Enum):
+    """Decision about the message of a call that is admitted."""
+
+    READ = "read"
+    UNREAD = "unread"  # the answer is the same whatever it says
+    IN_TURN = "in turn"  # anybody may have sent it: one is read at a time
 
 
 @dataclass(frozen=True)

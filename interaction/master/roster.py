@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from interaction.core.model import Acknowledgement, TaskResult
+from interaction.core.model import Acknowledgement, Body, TaskResult
 from interaction.core.registry import Registry
 from interaction.core.session import Probe
 from interaction.exception import LossReason, MasterSlaveTokenInvalid, RequestException, SlaveSlaveAlreadyConnected
@@ -218,10 +218,15 @@ class Roster(Generic[T]):
 
     # What slaves call. The guard has checked the channel.
 
-    def admit(self, method: str, token: str) -> None:
+    def admit(self, method: str, token: str, previous: str | None) -> Body:
         """Admit a call by a token that names a session, living or ended not long ago."""
         if not self._registry.remembers(token):
             raise MasterSlaveTokenInvalid("the token names no session of this master")
+        return Body.UNREAD if self.is_over(token) else Body.READ
+
+    def is_over(self, token: str) -> bool:
+        """Whether no session lives by that token."""
+        return self._registry.find(token) is None
 
     def recognises(self, token: str, names: frozenset[str]) -> bool:
         """Whether who is known by these names is the slave of that session; of one that is over nothing is asked any

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias, cast
 import grpc
 import grpc.aio
 
+from interaction.core.model import Body
 from interaction.exception import (
     MasterChannelInvalid,
     MasterChannelNotGiven,
@@ -35,13 +36,14 @@ from interaction.rpc.reading import lenient
 from interaction.rpc.status import Context, abort
 from interaction.rpc.strangers import Strangers, brief
 from interaction.rpc.telling import name_of
+from interaction.rpc.unproved import Unproved
 
 _UNREADABLE = "the message can't be parsed"
 _SHORT = object()  # in place of a message for which there is no memory
 _log = logging.getLogger("interaction")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker alone
-_Admit: TypeAlias = Callable[[Context], None]
+_Admit: TypeAlias = Callable[[Context], Body]
 _Read: TypeAlias = Callable[[], Awaitable[object]]
 _Requests: TypeAlias = AsyncGenerator[object, None]
 Brought: TypeAlias = Sequence[tuple[str, "str | bytes"]]
@@ -54,8 +56,8 @@ class Gatekeeper(Protocol):
     def closing(self) -> bool:
         """Whether the service is shutting down."""
 
-    def admit(self, method: str, token: str) -> None:
-        """Admit a call with a well-formed token, or raise a ResponseException."""
+    def admit(self, method: str, token: str, previous: str | None) -> Body:
+        """Admit a call with a well-formed token, or raise a ResponseException. Says what becomes of its message."""
 
 
 @dataclass(frozen=True)
@@ -152,16 +154,17 @@ class Guard(grpc.aio.ServerInterceptor):
             self._guarded[path] = guarded
         return guarded
 
-    def _admit(self, method: str, context: Context) -> None:
+    def _admit(self, method: str, context: Context) -> Body:
         """Admit a call, or raise a ResponseException."""
         metadata = cast(Brought, context.invocation_metadata() or ())
         brought = read_metadata(metadata)
         self._check(brought)
         lasts = [check.admit(method, metadata, context) for check in self._checks]
-        self._gatekeeper.admit(method, brought.token or "")
+        body = self._gatekeeper.admit(method, brought.token or "", brought.previous_token or None)
         for last in lasts:
             if last is not None:
                 last()
+        return body
 
     def _check(self, brought: Credentials) -> None:
         """Channel and token are well-formed. The order is the contract's."""
@@ -185,7 +188,8 @@ def _guarded(handler: _Handler, admit: _Admit, malformed: type[ResponseException
 
     For a message that can't be gRPC would log a traceback.
     """
-    read = lenient(cast(Callable[[bytes], object], handler.request_deserializer), _SHORT)
+    parse = cast(Callable[[bytes], object], handler.request_deserializer)
+    read = lenient(parse, _SHORT)
     write = handler.response_serializer
     if handler.request_streaming:
         serve = _of_stream(cast(Callable[..., Any], handler.stream_stream), malformed)
@@ -196,10 +200,13 @@ def _guarded(handler: _Handler, admit: _Admit, malformed: type[ResponseException
 
         return grpc.stream_stream_rpc_method_handler(letting_go(admit_stream), read, write)
     answer = _of_one(cast(Callable[..., Any], handler.unary_unary), malformed)
+    empty, unproved = parse(b""), Unproved()
 
     async def admit_one(_: object, context: Context) -> object:
-        await _let_in(admit, context)
-        return await answer(await context.read(), context)
+        body = await _let_in(admit, context)
+        if body is Body.IN_TURN:
+            return await unproved.answered(answer, context)
+        return await answer(empty if body is Body.UNREAD else await context.read(), context)
 
     return grpc.stream_unary_rpc_method_handler(letting_go(admit_one), read, write)
 
@@ -229,10 +236,10 @@ def _open_to_all(
     return grpc.stream_unary_rpc_method_handler(letting_go(strangers.counted(one, lasts=False)), read, write)
 
 
-async def _let_in(admit: _Admit, context: Context) -> None:
+async def _let_in(admit: _Admit, context: Context) -> Body:
     """Nothing of the body has been read, and nothing is where the call is refused."""
     try:
-        admit(context)
+        return admit(context)
     except ResponseException as refusal:
         await abort(context, refusal)
     except BaseException as error:  # noqa: BLE001 - it is raised

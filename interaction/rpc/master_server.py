@@ -66,6 +66,9 @@ class MasterHandler(Gatekeeper, Protocol):
         """A slave opens a heartbeat stream. `end` ends it: None says that a newer one has taken its place, a text that
         the session is over, and why."""
 
+    def is_over(self, token: str) -> bool:
+        """Whether that session has ended: what comes for it is stale, and unread."""
+
     def settled(self, token: str, task_id: str) -> Acknowledgement | None:
         """How a result of that task is answered whatever it is, and so unread; None where it may be its end."""
 
@@ -110,6 +113,8 @@ class MasterServicer(master_service_pb2_grpc.MasterServiceServicer):
         """Record one result."""
         message = request.result
         token = convert.brought(context).token or ""
+        if self._handler.is_over(token):
+            return pb.ReportResultResponse(acknowledgement=Acknowledgement.STALE.value)  # type: ignore[arg-type]
         try:
             if not convert.is_task_id(message.task_id):
                 raise MasterRequestInvalid(f"result.task_id: expected a UUID, not {named(message.task_id)}")

@@ -93,8 +93,10 @@ class SignatureCheck:
             raise self._refusals[bad.flaw](bad.message) from None
         if claim is None:
             return None
-        known = "" if method in _BY_NO_TOKEN else token  # which the `repr` of a partial would show
-        return lambda: self._once(known, claim, now)
+        if method in _BY_NO_TOKEN:
+            self._once("", claim, now)  # also where they are refused: else they could be said again when they are not
+            return None
+        return lambda: self._once(token, claim, now)  # no partial, whose `repr` would show the token
 
     def _once(self, token: str, claim: Claim, now: float) -> None:
         try:

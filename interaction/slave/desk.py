@@ -11,7 +11,7 @@ from interaction.address import Endpoint
 from interaction.config import SlaveOptions
 from interaction.core.admission import Ticket
 from interaction.core.engagement import Verdict
-from interaction.core.model import ConnectAnswer, ConnectOffer, Data, HeldTask, Identity
+from interaction.core.model import Body, ConnectAnswer, ConnectOffer, Data, HeldTask, Identity
 from interaction.core.outbox import CAPACITY, RETENTION, Outbox
 from interaction.core.tenancy import Tenancy
 from interaction.exception import (
@@ -111,10 +111,16 @@ class Desk:
         work = ("work",) if self._options.fast_road else ()
         return (*work, "witness") if self._tenancy.is_witnessed else work
 
-    def admit(self, method: str, token: str) -> None:
-        """Admit a call of the session's master; whether Connect and Disconnect fit is decided with them."""
-        if method not in ("Connect", "Disconnect"):
-            self._engagement.check(token)
+    def admit(self, method: str, token: str, previous: str | None) -> Body:
+        """Admit a call of the session's master, or of one that wants to be. What Connect and Disconnect come to is
+        decided with them."""
+        if method == "Connect":
+            self.let_go_if_due()
+            return self._engagement.body_of_connect(token, previous)
+        if method == "Disconnect":
+            return self._engagement.body_of_disconnect(token)
+        self._engagement.check(token)
+        return Body.READ
 
     # The session.
 

@@ -119,7 +119,8 @@ class MasterServiceServicer(object):
         """Reports how one task ended. The slave holds the result until its owner can know of an end: until an acknowledgement of
         any kind, or TASK_DATA_INVALID.
 
-        A result of a task that is not open is acknowledged (DUPLICATE, STALE) unread.
+        A result of a task that is not open, or by the token of a session that has ended, is acknowledged (DUPLICATE, STALE)
+        unread.
 
         Errors: TASK_DATA_INVALID (the result is unreadable: the task has failed, and its owner knows), REQUEST_INVALID (the
         message can't be parsed, the id is no UUID, or the status is unspecified: nothing has ended. The slave reports the task

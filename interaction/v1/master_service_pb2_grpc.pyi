@@ -92,7 +92,8 @@ class MasterServiceStub:
     """Reports how one task ended. The slave holds the result until its owner can know of an end: until an acknowledgement of
     any kind, or TASK_DATA_INVALID.
 
-    A result of a task that is not open is acknowledged (DUPLICATE, STALE) unread.
+    A result of a task that is not open, or by the token of a session that has ended, is acknowledged (DUPLICATE, STALE)
+    unread.
 
     Errors: TASK_DATA_INVALID (the result is unreadable: the task has failed, and its owner knows), REQUEST_INVALID (the
     message can't be parsed, the id is no UUID, or the status is unspecified: nothing has ended. The slave reports the task
@@ -171,7 +172,8 @@ class MasterServiceAsyncStub(MasterServiceStub):
     """Reports how one task ended. The slave holds the result until its owner can know of an end: until an acknowledgement of
     any kind, or TASK_DATA_INVALID.
 
-    A result of a task that is not open is acknowledged (DUPLICATE, STALE) unread.
+    A result of a task that is not open, or by the token of a session that has ended, is acknowledged (DUPLICATE, STALE)
+    unread.
 
     Errors: TASK_DATA_INVALID (the result is unreadable: the task has failed, and its owner knows), REQUEST_INVALID (the
     message can't be parsed, the id is no UUID, or the status is unspecified: nothing has ended. The slave reports the task
@@ -265,7 +267,8 @@ class MasterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reports how one task ended. The slave holds the result until its owner can know of an end: until an acknowledgement of
         any kind, or TASK_DATA_INVALID.
 
-        A result of a task that is not open is acknowledged (DUPLICATE, STALE) unread.
+        A result of a task that is not open, or by the token of a session that has ended, is acknowledged (DUPLICATE, STALE)
+        unread.
 
         Errors: TASK_DATA_INVALID (the result is unreadable: the task has failed, and its owner knows), REQUEST_INVALID (the
         message can't be parsed, the id is no UUID, or the status is unspecified: nothing has ended. The slave reports the task

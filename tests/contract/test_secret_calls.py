@@ -36,6 +36,7 @@ from tests.hostile.peers import INCARNATION, AnyPeer, served
 
 MISSING_AT_SLAVE, MISSING_AT_MASTER = (NOBODY, "SIGNATURE_NOT_FOUND"), (NOBODY, "SIGNATURE_NOT_GIVEN")
 INVALID, STALE = (FORBIDDEN, "SIGNATURE_INVALID"), (FORBIDDEN, "SIGNATURE_STALE")
+TAKEN = (grpc.StatusCode.FAILED_PRECONDITION, "SLAVE_ALREADY_CONNECTED")
 LEASE = 10_000_000_000
 DONE = None
 
@@ -125,15 +126,18 @@ def test_a_signature_is_taken_once_also_where_the_call_that_it_came_with_was_ref
 ) -> None:
     peer, slave = to_slave
     token, mine, path = new_token(), incarnation_of(slave), f"{SLAVE}Connect"
-    good = signed(path, token, mine, lease=LEASE, address=at_home)
-    assert peer.call(path, connect_request(at_home), good) is DONE
-    assert peer.call(path, connect_request(at_home), good) == STALE
-    task = signed(f"{SLAVE}NewTask", token, mine)
-    assert peer.call(f"{SLAVE}NewTask", new_task(), task) is DONE
-    assert peer.call(f"{SLAVE}NewTask", new_task(), task) == STALE
     bad = signed(path, new_token(), mine, lease=LEASE, address="127.0.0.1:1")
     assert peer.call(path, connect_request(at_home), bad) == INVALID
     assert peer.call(path, connect_request("127.0.0.1:1"), bad) == STALE
+    good = signed(path, token, mine, lease=LEASE, address=at_home)
+    assert peer.call(path, connect_request(at_home), good) is DONE
+    assert peer.call(path, connect_request(at_home), good) == STALE
+    late = signed(path, new_token(), mine, lease=LEASE, address=at_home)
+    assert peer.call(path, connect_request(at_home), late) == TAKEN
+    assert peer.call(path, connect_request(at_home), late) == STALE
+    task = signed(f"{SLAVE}NewTask", token, mine)
+    assert peer.call(f"{SLAVE}NewTask", new_task(), task) is DONE
+    assert peer.call(f"{SLAVE}NewTask", new_task(), task) == STALE
     end = signed(f"{SLAVE}Disconnect", token, mine)
     assert peer.call(f"{SLAVE}Disconnect", from_masters.DisconnectRequest(), end) is DONE
     assert peer.call(f"{SLAVE}Disconnect", from_masters.DisconnectRequest(), end) == STALE

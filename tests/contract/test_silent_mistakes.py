@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from interaction import Master, Slave, SlaveConnectionProxy, SlavePool, TaskFail, TaskRefuse, aio
+from interaction.core.model import Body
 from interaction.exception import MasterChannelInvalid, SlaveChannelInvalid, SlaveTaskRefused
 from interaction.rpc.guard import BY_MASTER, BY_SLAVE, Guard, Refusals
 from interaction.rpc.metadata import Credentials
@@ -259,7 +260,7 @@ def test_whatever_is_sent_as_a_channel_is_told_in_bounds(refusals: Refusals) -> 
     class Open:
         closing = False
 
-        def admit(self, method: str, token: str) -> None:
+        def admit(self, method: str, token: str, previous: str | None) -> Body:
             raise AssertionError("it is refused before")
 
     guard = Guard("a", 4711, refusals, Open())

@@ -1,4 +1,5 @@
-"""Bodies that nobody asked for: a thousand streams of 64 MiB each without a token, plain and packed, on every call.
+"""Bodies that nobody asked for: a thousand streams of 64 MiB each, plain and packed, on every call of either side,
+without a token, and with the right channel and a token that nobody has.
 
 A message is sent as fast as the server lets, on all streams at once, until the server has ended them all or time is up.
 """
@@ -7,10 +8,12 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Thread
 
+from tests.contract.slave_programs import CHANNEL
 from tests.hostile.conftest import MIB, Pair, Peer
 from tests.hostile.figures import Effort, Figure
 from tests.hostile.http2 import Connection, Field
@@ -33,6 +36,7 @@ PATHS = {
     ],
     "master": [*(MASTER + name for name in ("Ping", "Heartbeat", "ReportResult")), *COMMON],
 }
+INVENTED: tuple[Field, ...] = ((b"channel", b"%d" % CHANNEL), (b"token", b"t" * 43))
 GZIP: Field = (b"grpc-encoding", b"gzip")
 
 
@@ -111,14 +115,14 @@ def pour(
 class Poured:
     """What came of one call's flood."""
 
-    def __init__(self, role: str, path: str, plain: bool) -> None:
-        self.role, self.path, self.plain = role, path, plain
+    def __init__(self, role: str, path: str, plain: bool, named: bool) -> None:
+        self.role, self.path, self.plain, self.named = role, path, plain, named
         self.sent = 0
         self.grown = 0.0
         self.slowest = 0.0
 
     def __str__(self) -> str:
-        how = "plain" if self.plain else "gzip"
+        how = ("plain" if self.plain else "gzip") + (", invented token" if self.named else "")
         return (
             f"{self.role} {self.path.rpartition('/')[2]} {how}: {self.sent / MIB:.0f} MiB sent, grew by "
             f"{self.grown:.0f} MiB, a task took {1000 * self.slowest:.0f} ms at most"
@@ -127,7 +131,7 @@ class Poured:
 
 def poured(pair: Pair, role: str, path: str, content: bytes | None, *metadata: Field, streams: int = STREAMS) -> Poured:
     """Flood one call while tasks run."""
-    found = Poured(role, path, content is None)
+    found = Poured(role, path, content is None, bool(metadata))
     pair.forget()
 
     def run() -> None:
@@ -146,23 +150,31 @@ def scene(folder: Path, streams: int = STREAMS) -> list[Poured]:
     """Each call of each side, plain and packed, each with a pair of its own."""
     found, bomb = [], packed()
     for role, paths in PATHS.items():
-        for path in paths:
-            for content in (None, bomb):
-                with ExitStack() as stack:
-                    peers = []
-                    for side in ("master", "slave"):
-                        peers.append(Peer(side, folder / f"{side}.log"))
-                        stack.callback(peers[-1].close)
-                    found.append(poured(Pair(*peers), role, path, content, streams=streams))
-                    print(found[-1], flush=True)
+        for path, metadata, content in floods(paths, bomb):
+            with ExitStack() as stack:
+                peers = []
+                for side in ("master", "slave"):
+                    peers.append(Peer(side, folder / f"{side}.log"))
+                    stack.callback(peers[-1].close)
+                found.append(poured(Pair(*peers), role, path, content, *metadata, streams=streams))
+                print(found[-1], flush=True)
     return found
+
+
+def floods(paths: list[str], bomb: bytes) -> Iterator[tuple[str, tuple[Field, ...], bytes | None]]:
+    """Calls, what each brings, and its message; an invented token means something to those that need one."""
+    for path in paths:
+        for metadata in ((), INVENTED) if path.startswith((SLAVE, MASTER)) and not path.endswith("/Ping") else ((),):
+            for content in (None, bomb):
+                yield path, metadata, content
 
 
 def measure(folder: Path, effort: Effort) -> list[Figure]:
     """For the table."""
     found = scene(folder)
     worst, slowest = max(found, key=lambda one: one.grown), max(found, key=lambda one: one.slowest)
-    what = f"{STREAMS:,} streams of {SIZE // MIB} MiB without a token, plain and gzip, every method, both sides"
+    who = "without a token, or with one that nobody has"
+    what = f"{STREAMS:,} streams of {SIZE // MIB} MiB {who}, plain and gzip, every method, both sides"
     return [
         Figure(
             f"{what}: growth",

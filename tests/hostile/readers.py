@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from interaction.address import parse_address
 from interaction.config import SlaveOptions
-from interaction.core.model import ResultStatus
+from interaction.core.model import Body, ResultStatus
 from interaction.core.token import is_token
 from interaction.exception import PayloadError, RequestException, ResponseException
 from interaction.rpc import convert, payload, work_stream
@@ -31,8 +31,9 @@ from tests.hostile.inputs import TOKEN, Metadata
 class _Gatekeeper:
     closing = False
 
-    def admit(self, method: str, token: str) -> None:
+    def admit(self, method: str, token: str, previous: str | None) -> Body:
         assert is_token(token)
+        return Body.READ
 
 
 _GUARDS = [Guard("x", 7, refusals, _Gatekeeper()) for refusals in (BY_SLAVE, BY_MASTER)]

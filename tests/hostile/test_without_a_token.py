@@ -129,10 +129,9 @@ def test_streams_without_a_token_are_few_whoever_opens_them(pair: Pair, role: st
 def test_no_body_without_a_token_costs_memory(make_pair: Callable[..., Pair], role: str) -> None:
     """The short form of a figure: 256 streams of 64 MiB, on each call, and 256 that would unpack to as much."""
     pair, bomb = make_pair(), packed()
-    for path in PATHS[role]:
-        for content in (None, bomb):
-            found = poured(pair, role, path, content, streams=256)
-            print(found)
-            assert found.grown < bodies.MOST_GROWTH, str(found)
-            assert found.slowest < 10 * bodies.MOST_SECONDS, str(found)  # it shares the machine
+    for path, metadata, content in bodies.floods(PATHS[role], bomb):
+        found = poured(pair, role, path, content, *metadata, streams=256)
+        print(found)
+        assert found.grown < bodies.MOST_GROWTH, str(found)
+        assert found.slowest < 10 * bodies.MOST_SECONDS, str(found)  # it shares the machine
     pair.assert_unharmed(bodies.MOST_GROWTH)
