@@ -191,7 +191,7 @@ def pack_task(offer: TaskOffer, room: int) -> tuple[bytes, bytes]:
     In two parts, since to put them together would take as much again as the data.
     """
     head = room.to_bytes(8, "big") + offer.task_id.encode()
-    return head, pack(payload.encode(offer.data, "data", stays=True))
+    return head, payload.pack(offer.data, "data")
 
 
 def unpack_task(head: bytes, content: bytes) -> tuple[TaskOffer, int]:

@@ -123,7 +123,9 @@ def _shortened(content: bytes, start: int, end: int, kind: Descriptor) -> bytes:
                 new = content[field.start : field.start + _KEPT].decode("utf-8", "ignore").encode()
         elif too_long and inside is not None:
             new = _shortened(content, field.start, field.end, inside)
-        parts.append(content[field.begin : field.end] if new is None else _packed(tag) + _packed(len(new)) + new)
+        parts.append(
+            content[field.begin : field.end] if new is None else written_number(tag) + written_number(len(new)) + new
+        )
     return b"".join(parts)
 
 
@@ -167,7 +169,7 @@ def _varint(content: bytes, position: int) -> tuple[int, int]:
     raise IndexError
 
 
-def _packed(number: int) -> bytes:
+def written_number(number: int) -> bytes:
     """A number as it is written."""
     written = bytearray()
     while number >= 128:

@@ -15,7 +15,7 @@ from interaction.exception import PayloadError
 from interaction.rpc import memory, ndarray
 from interaction.rpc.collector import without_collector
 from interaction.rpc.encoded import Encoded, check_size, field_size
-from interaction.rpc.fields import left_out
+from interaction.rpc.fields import left_out, written_number
 from interaction.rpc.plain import MAX_DEPTH, MAX_VALUE_DEPTH, is_plain
 from interaction.rpc.restore import TOO_DEEP, Reader, plain_of, too_deep
 from interaction.rpc.strict_json import COUNTING, DECODER, MOST_DIGITS, check_escapes, holds_half_a_character
@@ -27,6 +27,9 @@ from interaction.v1 import payload_pb2
 _LARGEST_DECIMAL = 10**4000
 _LONG = 256 * 1024  # characters of JSON, from which on the collector has much to look at
 _longest_integer = getattr(sys, "get_int_max_str_digits", int)  # as Python is set: 0 where it reads any
+_JSON_TAG, _BUFFER_TAG = (
+    bytes([payload_pb2.Payload.DESCRIPTOR.fields_by_name[n].number << 3 | 2]) for n in ("json", "buffers")
+)
 _CARRIED = "None, bool, int, float, str, bytes, lists, tuples, mappings, NumPy arrays and NumPy's plain numbers"
 
 
@@ -34,10 +37,8 @@ _JSON = json.JSONEncoder(separators=(",", ":"))  # of what is ASCII already, whi
 _UNICODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # escaped, an é would take six bytes for two
 
 
-def encode(value: object, root: str, max_message_bytes: int | None = None, *, stays: bool = False) -> Encoded:
+def encode(value: object, root: str, max_message_bytes: int | None = None) -> Encoded:
     """Write a value of any carried type. `root` names it in an error's path, such as `data`.
-
-    `stays`: it was read once, and another process of this side reads it, of however much text it is.
 
     Raises:
         PayloadError: a value or key that can't be carried, with its path.
@@ -54,8 +55,7 @@ def encode(value: object, root: str, max_message_bytes: int | None = None, *, st
         except Unfit as unfit:
             raise unfit.told(root) from None
         buffers = writer.buffers
-    if not stays:
-        check_text(text, root)
+    check_text(text, root)
     size = field_size(len(text) if text.isascii() else utf8_size(text)) + sum(
         field_size(len(buffer)) for buffer in buffers
     )
@@ -66,6 +66,22 @@ def encode(value: object, root: str, max_message_bytes: int | None = None, *, st
     if buffers and len(message.buffers) != len(buffers):
         raise MemoryError(f"memory is short: there is none for {size:,} bytes")
     return Encoded(message, size)
+
+
+def pack(value: object, root: str) -> bytes:
+    """A value as a Payload is written, for another process of this side, of however much text: it was read once.
+
+    It is copied once. protobuf would copy it three times and more. Raises PayloadError, MemoryError.
+    """
+    writer = _Writer()
+    try:
+        text = _JSON.encode(value) if is_plain(value) else _UNICODE.encode(writer.plain(value, 0))
+    except Unfit as unfit:
+        raise unfit.told(root) from None
+    parts = [_JSON_TAG, written_number(utf8_size(text)), text.encode()]
+    for buffer in writer.buffers:
+        parts += (_BUFFER_TAG, written_number(len(buffer)), buffer)
+    return b"".join(parts)
 
 
 def encode_mapping(value: Mapping[str, Any] | None, root: str, max_message_bytes: int | None = None) -> Encoded:

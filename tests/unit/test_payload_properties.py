@@ -85,6 +85,13 @@ def test_what_is_written_is_strict_json(value: object) -> None:
 
 @settings(max_examples=150)
 @given(data)
+@example("é" * 100_000)
+def test_what_is_written_for_another_process_of_this_side_is_the_same_payload(value: object) -> None:
+    assert Payload.FromString(payload.pack(value, "data")) == over_the_wire(value)
+
+
+@settings(max_examples=150)
+@given(data)
 def test_writing_is_deterministic(value: object) -> None:
     # two calls with the same task are told apart by their bytes
     first, second = (payload.encode(value, "data").message.SerializeToString(deterministic=True) for _ in range(2))
