@@ -148,16 +148,20 @@ class Engagement(NotPickled):
             raise SlaveSlaveAlreadyConnected(f"{MOST_CLAIMS} others want this slave at this moment; try again later")
         return Verdict.PROVE
 
-    def body_of_connect(self, token: str, previous: str | None) -> Body:
-        """What becomes of the message of a Connect. Raises where it is refused whatever that says."""
+    def body_of(self, method: str, token: str, previous: str | None) -> Body:
+        """What becomes of a call's message. Raises where the call is refused whatever that says."""
+        if method == "Connect":
+            return self._body_of_connect(token, previous)
+        if method == "Disconnect":  # the user alone cares for what it says
+            return Body.READ if self.verdict_on_end(token) is Verdict.ASK else Body.UNREAD
+        self.check(token)
+        return Body.READ
+
+    def _body_of_connect(self, token: str, previous: str | None) -> Body:
         verdict = self.verdict_on(token, previous)
         if verdict is Verdict.REPEAT:
             self.answer_to(token)
         return Body.READ if verdict in (Verdict.REPEAT, Verdict.RESUME) else Body.IN_TURN
-
-    def body_of_disconnect(self, token: str) -> Body:
-        """The same of a Disconnect: the user alone cares for what it says."""
-        return Body.READ if self.verdict_on_end(token) is Verdict.ASK else Body.UNREAD
 
     def claim_of(self, token: str) -> Claim | None:
         """The claim of a Connect that is not answered yet."""

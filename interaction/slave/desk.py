@@ -112,15 +112,10 @@ class Desk:
         return (*work, "witness") if self._tenancy.is_witnessed else work
 
     def admit(self, method: str, token: str, previous: str | None) -> Body:
-        """Admit a call of the session's master, or of one that wants to be. What Connect and Disconnect come to is
-        decided with them."""
+        """Admit a call of the session's master, or of one that wants to be."""
         if method == "Connect":
             self.let_go_if_due()
-            return self._engagement.body_of_connect(token, previous)
-        if method == "Disconnect":
-            return self._engagement.body_of_disconnect(token)
-        self._engagement.check(token)
-        return Body.READ
+        return self._engagement.body_of(method, token, previous)
 
     # The session.
 
@@ -285,8 +280,6 @@ class Desk:
         """Let go of that session, if it is there."""
         if self._session is not None and self._session.token == token:
             self._end_session()
-
-    # Tasks.
 
     def open_work(self, token: str, end: Callable[[ResponseException | None], None]) -> WorkStream:
         """The master opens the fast road."""

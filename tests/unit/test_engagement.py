@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from interaction.core.engagement import Engagement, EngagementState, Verdict
-from interaction.core.model import ConnectAnswer
+from interaction.core.model import Body, ConnectAnswer
 from interaction.exception import (
     SlaveMasterTokenInvalid,
     SlaveResponseException,
@@ -268,3 +268,26 @@ def test_without_an_open_session_no_lease_can_end(state: Callable[[Engagement], 
     before = engagement.state
     assert not engagement.lease_over(1e9)
     assert engagement.state is before
+
+
+def test_what_a_call_says_is_read_where_it_matters_alone() -> None:
+    """What anybody may have sent is read one at a time; what the session's master sends at once."""
+    engagement = Engagement(1.0)
+    assert engagement.body_of("Connect", "a" * 43, None) is Body.IN_TURN
+    opened(engagement)
+    token = engagement.token
+    assert engagement.body_of("Connect", token, None) is Body.READ
+    assert engagement.body_of("Connect", "b" * 43, token) is Body.READ
+    for method in ("NewTask", "Work", "Disconnect"):
+        assert engagement.body_of(method, token, None) is Body.READ
+    for method, refusal in (
+        ("Connect", SlaveSlaveAlreadyConnected),
+        ("Disconnect", SlaveMasterTokenInvalid),
+        ("NewTask", SlaveMasterTokenInvalid),
+    ):
+        with pytest.raises(refusal):
+            engagement.body_of(method, "b" * 43, None)
+    engagement.end()
+    assert engagement.body_of("Disconnect", token, None) is Body.UNREAD
+    with pytest.raises(SlaveMasterTokenInvalid):
+        engagement.body_of("Connect", token, None)
