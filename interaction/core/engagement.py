@@ -13,7 +13,7 @@ address. Then the user is asked. Until he takes it, the session that was is as i
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from enum import Enum, unique
 
 from interaction.core.lease import Lease
@@ -28,7 +28,9 @@ from interaction.exception import (
 )
 
 PROOF_SECONDS = 10.0  # that a claim has until its master has acknowledged a beat
-MOST_CLAIMS = 8  # side by side: one of a stranger does not stand in another's way
+CHANCE_SECONDS = 1.0  # after which one of too many has had its chance; an honest one needs some tens of milliseconds
+RETURN_SECONDS = 2.0  # in which who has proved himself, and has hung up, may call again
+MOST_CLAIMS = 32  # side by side: one of a stranger does not stand in another's way
 BEAT_SHARE = 0.3  # of the lease that was granted: what proves a claim is acknowledged soon, if only it is sent
 REMEMBERED_TOKENS = 64  # of ended sessions, and as many of refused ones: what bears one of them changes nothing
 
@@ -57,25 +59,50 @@ class Verdict(Enum):
 class Claim(NotPickled):
     """A Connect that has opened nothing yet: its master has to prove itself, or has, and the user is being asked."""
 
-    def __init__(self, token: str, granted: float, span: float, now: float) -> None:
+    def __init__(self, token: str, granted: float, span: float, now: float, address: str = "") -> None:
         self.token = token
         self.granted = granted  # seconds of lease
+        self.address = address  # of its master, as the call says
+        self.since = now
         self.lease = Lease(PROOF_SECONDS, min(span, granted * BEAT_SHARE), now)  # of the session that it may come to
-        self.calls = 0  # that wait for the answer
         self.cut_off = False  # its heartbeat stream is broken, and could not be opened again
+        self.displaced: Claim | None = None  # the one that gave way to it
+        self.given_way = False  # it has
+        self._calls = 0  # that wait for the answer
+        self._left_at = now  # when there were none any more
 
     @property
     def proved(self) -> bool:
         """Whether its master has acknowledged a beat."""
         return self.lease.confirmed
 
-    @property
-    def forsaken(self) -> bool:
-        """Whether nobody is there any more whom it could be for.
+    def called(self) -> None:
+        """A call waits for the answer."""
+        self._calls += 1
 
-        Who has proved himself may call again, when a connection broke, as long as he can be reached.
+    def hung_up(self, now: float) -> None:
+        """It waits no more."""
+        self._calls -= 1
+        self._left_at = now
+
+    @property
+    def forsaken_at(self) -> float | None:
+        """From when on nobody is there whom it could be for, unless he calls before; None while a call waits.
+
+        Who has proved himself may call again, when a connection broke, for a moment, and as long as he can be reached.
         """
-        return not self.calls and (self.cut_off or not self.proved)
+        if self._calls:
+            return None
+        return self._left_at if self.cut_off or not self.proved else self._left_at + RETURN_SECONDS
+
+    def forsaken(self, now: float) -> bool:
+        """Whether it is to be dropped for that."""
+        return self.forsaken_at is not None and now >= self.forsaken_at
+
+
+def crowded() -> SlaveSlaveAlreadyConnected:
+    """What is said to a claim that finds no place, or gives its place to another."""
+    return SlaveSlaveAlreadyConnected(f"{MOST_CLAIMS} others want this slave at this moment; try again later")
 
 
 class Engagement(NotPickled):
@@ -118,12 +145,33 @@ class Engagement(NotPickled):
         if not same_token(token, self.token):
             raise SlaveMasterTokenInvalid("the token is not that of this slave's session")
 
-    def connect(self, token: str, previous: str | None, lease: float, now: float) -> Verdict:
-        """A master wants to open a session, or with `previous` to resume one, and grants that lease, in seconds."""
+    def connect(
+        self, token: str, previous: str | None, lease: float, now: float, address: str = "", chance: float = 0.0
+    ) -> Verdict:
+        """A master wants to open a session, or with `previous` to resume one, and grants that lease, in seconds.
+
+        Where there are as many claims as there may be, one gives way; `chance` is uniform in 0 to 1.
+        """
         verdict = self.verdict_on(token, previous)
         if verdict is Verdict.PROVE:
-            self.claims.append(Claim(token, lease, self._span, now))
+            claim = Claim(token, lease, self._span, now, address)
+            if len(self.claims) >= MOST_CLAIMS:
+                claim.displaced = self._give_way(now, chance)
+            self.claims.append(claim)
         return verdict
+
+    def _give_way(self, now: float, chance: float) -> Claim:
+        """One that is not proved makes room. Of those that name the same address more often than others name theirs it
+        is the oldest if that has had its chance, else any: who comes again and again displaces himself."""
+        unproved = [claim for claim in self.claims if not claim.proved]
+        named = Counter(claim.address for claim in unproved)
+        most = max(named.values())
+        crowd = [claim for claim in unproved if named[claim.address] == most]
+        had_its_chance = now >= crowd[0].since + CHANCE_SECONDS
+        claim = crowd[0 if had_its_chance else int(chance * len(crowd))]
+        claim.given_way = True
+        self.drop(claim, None)
+        return claim
 
     def verdict_on(self, token: str, previous: str | None) -> Verdict:
         """What `connect` will say, and raises. What the master has to say matters only where that is PROVE."""
@@ -144,8 +192,8 @@ class Engagement(NotPickled):
         if self.open:
             raise SlaveSlaveAlreadyConnected("this slave has a living session; its master must disconnect first")
         self._check_takes_masters()
-        if len(self.claims) >= MOST_CLAIMS:
-            raise SlaveSlaveAlreadyConnected(f"{MOST_CLAIMS} others want this slave at this moment; try again later")
+        if len(self.claims) >= MOST_CLAIMS and all(claim.proved for claim in self.claims):
+            raise crowded()
         return Verdict.PROVE
 
     def body_of(self, method: str, token: str, previous: str | None) -> Body:
@@ -173,6 +221,8 @@ class Engagement(NotPickled):
         Raises SlaveSlaveAlreadyConnected or SlaveSystemShuttingDown where it is too late for that.
         """
         assert claim.proved, "a beat was acknowledged"
+        if claim.given_way:
+            raise crowded()
         if self.asking is not None or self.open:
             raise SlaveSlaveAlreadyConnected("another master was faster; try again later")
         self._check_takes_masters()

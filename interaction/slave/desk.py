@@ -127,7 +127,7 @@ class Desk:
     async def connect(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
         """A master wants to open or resume a session."""
         self.let_go_if_due()
-        verdict = self._engagement.connect(offer.token, offer.previous_token, offer.lease, self._loop.time())
+        verdict = self._openings.called(offer)
         if verdict is Verdict.RESUME:
             return self._resume(offer, master)
         if verdict is Verdict.PROVE:

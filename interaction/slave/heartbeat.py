@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from interaction.core.lease import Lease
@@ -64,12 +64,18 @@ _NOBODY = _Nobody()
 class Heart:
     """Beats until it is stopped."""
 
-    def __init__(self, client: MasterClient, lease: Lease, listener: Listener) -> None:
+    def __init__(
+        self,
+        client: MasterClient,
+        lease: Lease,
+        listener: Listener,
+        warn: Callable[..., object] = _log.warning,
+    ) -> None:
         self._client = client
         self._lease = lease
         self._listener = listener
         self._pacemaker: Pacemaker | None = None
-        self.unheard = Unheard(client, self._found_out)
+        self.unheard = Unheard(client, self._found_out, warn)
         self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._leaving = False
@@ -88,6 +94,7 @@ class Heart:
     def serve(self, listener: Listener, pacemaker: Pacemaker | None) -> None:
         """A session has begun, whose heart this is from now on; its lease has another length."""
         self._listener, self._pacemaker = listener, pacemaker
+        self.unheard.warn = _log.warning
         if pacemaker is not None:
             pacemaker.heard = self.hear
         self._watch_again()

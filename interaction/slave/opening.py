@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+from functools import partial
 from typing import Protocol
 
 from interaction.address import Endpoint
 from interaction.config import SlaveOptions
-from interaction.core.engagement import Claim
+from interaction.core.engagement import Claim, Verdict, crowded
 from interaction.core.model import ConnectAnswer, ConnectOffer, Data
 from interaction.core.tenancy import Tenancy
 from interaction.exception import ResponseException, SlaveSlaveConnectionRefused, SlaveSystemShuttingDown
 from interaction.rpc.convert import SizedReport
 from interaction.rpc.insist import insist
+from interaction.rpc.seldom import Seldom
 from interaction.slave.decisions import Decisions, failed
 from interaction.slave.proof import Proof
 from interaction.slave.user import User
@@ -58,10 +61,20 @@ class Openings:
         self._decisions = decisions
         self._background = background
         self._proofs: dict[Claim, Proof] = {}
+        self._unheard = Seldom(_log)
+
+    def called(self, offer: ConnectOffer) -> Verdict:
+        """A master calls. Raises a ResponseException."""
+        now, chance = asyncio.get_running_loop().time(), random.random()  # noqa: S311 - not a secret
+        return self._engagement.connect(
+            offer.token, offer.previous_token, offer.lease, now, offer.master_address, chance
+        )
 
     async def open(self, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
         """A master has a claim from now on. Raises a ResponseException."""
         claim = self._claim_of(offer.token)
+        if claim.displaced is not None:
+            self._give_way(claim.displaced)
         try:
             deciding = self._decisions.begin(offer.token, self._not_opened, self._decide, claim, offer, master)
         except BaseException as error:
@@ -79,24 +92,37 @@ class Openings:
         return claim
 
     async def _heard(self, claim: Claim, deciding: asyncio.Task[ConnectAnswer]) -> ConnectAnswer:
-        claim.calls += 1
+        claim.called()
         try:
             return await self._decisions.heard(deciding, SlaveSlaveConnectionRefused)
         finally:
-            claim.calls -= 1
+            claim.hung_up(asyncio.get_running_loop().time())
             self._look_at(claim)
 
-    def _look_at(self, claim: Claim) -> None:
-        """Whether anybody is there for whom it could still be."""
+    def _give_way(self, claim: Claim) -> None:
+        """There were too many."""
         proof = self._proofs.get(claim)
-        if proof is not None and claim.forsaken:
+        if proof is not None:
+            proof.end(crowded())
+
+    def _look_at(self, claim: Claim) -> None:
+        """Whether anybody is there for whom it could still be, or may come again."""
+        proof, loop = self._proofs.get(claim), asyncio.get_running_loop()
+        if proof is None or claim.forsaken_at is None:
+            return
+        if claim.forsaken(loop.time()):
             self._engagement.drop(claim, None)
             proof.end(SlaveSlaveConnectionRefused("who asked for it is gone"))
+        else:
+            loop.call_at(claim.forsaken_at, insist, self._look_at, claim)
 
     async def _decide(self, claim: Claim, offer: ConnectOffer, master: Endpoint) -> ConnectAnswer:
         proof = None
         try:
-            proof = self._proofs[claim] = Proof(claim, offer, master, self._options, lambda: self._look_at(claim))
+            if claim.given_way:  # before it was looked at
+                raise crowded()
+            look = partial(self._look_at, claim)
+            proof = self._proofs[claim] = Proof(claim, offer, master, self._options, look, self._unheard.warn)
             self._look_at(claim)
             await proof.proved()
             self._engagement.proved(claim)

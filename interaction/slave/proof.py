@@ -30,11 +30,17 @@ def client_for(offer: ConnectOffer, master: Endpoint, options: SlaveOptions) -> 
 class Proof:
     """That of one claim, on the loop: beats go to its master until it is stopped, or a session takes over its heart.
 
-    `changed` is called when the claim may be forsaken.
+    `changed` is called when the claim may be forsaken, `warn` with what is to be logged.
     """
 
     def __init__(
-        self, claim: Claim, offer: ConnectOffer, master: Endpoint, options: SlaveOptions, changed: Callable[[], object]
+        self,
+        claim: Claim,
+        offer: ConnectOffer,
+        master: Endpoint,
+        options: SlaveOptions,
+        changed: Callable[[], object],
+        warn: Callable[..., object],
     ) -> None:
         self.claim = claim
         self._master_address = offer.master_address
@@ -45,7 +51,7 @@ class Proof:
         with ExitStack() as undo:
             self.client = client_for(offer, master, options)
             undo.callback(self._close)
-            self.heart = Heart(self.client, claim.lease, self)
+            self.heart = Heart(self.client, claim.lease, self, warn)
             undo.pop_all()
         self._taken_over = False
 

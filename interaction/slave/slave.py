@@ -79,7 +79,8 @@ class Slave(Facade):
         fast_road: whether to serve `SlaveService.Work`, by which tasks and results go many in a message. False makes
             each a call of its own: for a network between that lets no long streams pass.
         hook_timeout: seconds that a hook may take. Who asked is refused then, what the hook says later is dropped, and
-            the next one runs beside it, on another thread. A master waits as long as its own `request_timeout`.
+            the next one runs beside it, on another thread, as it does where who asked is gone. A master waits for its
+            own `request_timeout`.
         isolation: `"thread"` runs `_process_task` in this process; `"process"` in a child process, in which this class
             is constructed once more, with the same arguments. The other hooks stay here, and share nothing with it. A
             child that dies fails its task, and is replaced. No pacemaker is needed then but for a backlog.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 
 from interaction.core.lease import Lease
@@ -12,16 +11,15 @@ from interaction.exception import LeaseExpired, RequestException
 from interaction.rpc.master_client import UNBELIEVED, MasterClient
 from interaction.rpc.repeated import Repeated
 
-_log = logging.getLogger("interaction.slave")
-
 
 class Unheard:
     """Finds it out, beside what goes on, and says it once, to `told` as well. All calls are on the loop."""
 
-    def __init__(self, client: MasterClient, told: Callable[[str], object]) -> None:
+    def __init__(self, client: MasterClient, told: Callable[[str], object], warn: Callable[..., object]) -> None:
         self.why: str | None = None  # once it is found out
         self._client = client
         self._told = told
+        self.warn = warn
         self._unbelieved: Repeated[str] = Repeated()
         self._over = False
         self._looking: asyncio.Task[None] | None = None
@@ -37,7 +35,7 @@ class Unheard:
     def _tell_unbelieved(self, why: str) -> None:
         """The master says it itself, perhaps of a session that went well."""
         if self._unbelieved.is_news("beat", why, asyncio.get_running_loop().time()):
-            _log.warning("the heartbeat goes on, and no beat is taken: %s", why)
+            self.warn("the heartbeat goes on, and no beat is taken: %s", why)
         self.why = why
         self._told(why)
 
@@ -51,7 +49,7 @@ class Unheard:
         why = await self._client.why_not(said)
         if why is not None:
             self.why, self._over = why, True
-            _log.warning("no heartbeat gets to the master: %s", why)
+            self.warn("no heartbeat gets to the master: %s", why)
             self._told(why)
 
     def _looked(self, looking: asyncio.Task[None]) -> None:

@@ -94,9 +94,10 @@ class SlaveServiceStub(object):
     So a slave begins no task, and asks its user about none, of a session whose address has not acknowledged a beat of that
     very token, one that resumes included; and until then it keeps the session for at most 30 s, whatever lease was granted.
     It may go further, and well does: it beats as soon as Connect comes, and asks its user, opens the session and answers
-    Connect when that was acknowledged; it looks at some such calls side by side (ours: 8), for a few seconds each (ours: 10),
-    and the first one that proves itself has the slave. An address that does not answer it refuses with
-    SLAVE_CONNECTION_REFUSED. A call whose caller is gone before it has proved itself never came. A master therefore
+    Connect when that was acknowledged; it looks at some such calls side by side (ours: 32), for a few seconds each (ours: 10),
+    and the first one that proves itself has the slave. Where there are more, one that has proved nothing gives way, with
+    SLAVE_ALREADY_CONNECTED. An address that does not answer it refuses with SLAVE_CONNECTION_REFUSED. A call whose caller is
+    gone before it has proved itself never came, and so it is when he is gone after that and does not come again (ours: 2 s). A master therefore
     acknowledges beats from the moment at which it sends Connect.
 
     What the tasks of one session were called means nothing in another, unless that has resumed it: an id that comes again
@@ -246,9 +247,10 @@ class SlaveServiceServicer(object):
     So a slave begins no task, and asks its user about none, of a session whose address has not acknowledged a beat of that
     very token, one that resumes included; and until then it keeps the session for at most 30 s, whatever lease was granted.
     It may go further, and well does: it beats as soon as Connect comes, and asks its user, opens the session and answers
-    Connect when that was acknowledged; it looks at some such calls side by side (ours: 8), for a few seconds each (ours: 10),
-    and the first one that proves itself has the slave. An address that does not answer it refuses with
-    SLAVE_CONNECTION_REFUSED. A call whose caller is gone before it has proved itself never came. A master therefore
+    Connect when that was acknowledged; it looks at some such calls side by side (ours: 32), for a few seconds each (ours: 10),
+    and the first one that proves itself has the slave. Where there are more, one that has proved nothing gives way, with
+    SLAVE_ALREADY_CONNECTED. An address that does not answer it refuses with SLAVE_CONNECTION_REFUSED. A call whose caller is
+    gone before it has proved itself never came, and so it is when he is gone after that and does not come again (ours: 2 s). A master therefore
     acknowledges beats from the moment at which it sends Connect.
 
     What the tasks of one session were called means nothing in another, unless that has resumed it: an id that comes again
@@ -515,9 +517,10 @@ class SlaveService(object):
     So a slave begins no task, and asks its user about none, of a session whose address has not acknowledged a beat of that
     very token, one that resumes included; and until then it keeps the session for at most 30 s, whatever lease was granted.
     It may go further, and well does: it beats as soon as Connect comes, and asks its user, opens the session and answers
-    Connect when that was acknowledged; it looks at some such calls side by side (ours: 8), for a few seconds each (ours: 10),
-    and the first one that proves itself has the slave. An address that does not answer it refuses with
-    SLAVE_CONNECTION_REFUSED. A call whose caller is gone before it has proved itself never came. A master therefore
+    Connect when that was acknowledged; it looks at some such calls side by side (ours: 32), for a few seconds each (ours: 10),
+    and the first one that proves itself has the slave. Where there are more, one that has proved nothing gives way, with
+    SLAVE_ALREADY_CONNECTED. An address that does not answer it refuses with SLAVE_CONNECTION_REFUSED. A call whose caller is
+    gone before it has proved itself never came, and so it is when he is gone after that and does not come again (ours: 2 s). A master therefore
     acknowledges beats from the moment at which it sends Connect.
 
     What the tasks of one session were called means nothing in another, unless that has resumed it: an id that comes again

@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,7 +16,8 @@ from grpc_status import rpc_status
 from interaction import TLS, Master, Slave
 from interaction.exception import RequestException, ResponseException
 from interaction.v1 import slave_service_pb2 as messages
-from tests.contract.wire import NO_PROXY, duration_of, payload_of
+from interaction.v1.slave_service_pb2_grpc import SlaveServiceStub
+from tests.contract.wire import NO_PROXY, duration_of, metadata_of, new_token, payload_of
 
 SLOW = 2.0  # seconds that the slave's hook takes, where it is asked to
 PATIENCE = 5.0  # seconds that a caller waits
@@ -81,6 +83,27 @@ def channel_to(port: int, tls: TLS | None = None, name: str = "", own: TLS | Non
     options.append(("grpc.ssl_target_name_override", name))
     with grpc.secure_channel(f"127.0.0.1:{port}", credentials, options) as channel:
         yield channel
+
+
+@contextmanager
+def flood(port: int, address: Callable[[], str], callers: int = 48) -> Iterator[None]:
+    """So many call a slave at once, one call after the other, each of which would wait for long."""
+    over = threading.Event()
+
+    def come(stub: SlaveServiceStub) -> None:
+        while not over.is_set():
+            refused(partial(stub.Connect, connect_request(address(), DAY), 2.0, metadata_of(new_token())))
+
+    with ExitStack() as stack:
+        stubs = [SlaveServiceStub(stack.enter_context(channel_to(port))) for _ in range(callers)]
+        threads = [threading.Thread(target=come, args=(stub,), daemon=True) for stub in stubs]
+        for thread in threads:
+            stack.callback(thread.join)
+        stack.callback(over.set)
+        for thread in threads:
+            thread.start()
+        threading.Event().wait(1.0)  # they have taken every place by then
+        yield
 
 
 def connect_request(address: str, lease: float = 10.0, *, slow: bool = False) -> messages.ConnectRequest:

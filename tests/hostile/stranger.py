@@ -29,6 +29,7 @@ from tests.hostile.callers import (
     Listening,
     channel_to,
     connect_request,
+    flood,
     refused,
     seconds_until_connected,
 )
@@ -131,9 +132,10 @@ SET_UPS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def unguarded(tries: int) -> tuple[int, float]:
+def unguarded(tries: int) -> tuple[int, float, float]:
     """With nothing in force: how many tasks of a stranger's have run, who has the master's address and one at which
-    nobody answers; and how long it then takes until the slave is its own master's."""
+    nobody answers; and how long it then takes until the slave is its own master's. And while many come, again and
+    again, all of whom name that address."""
     with played({}, {}, None) as scene:
         for _ in range(tries):
             connects_with_a_task(scene)
@@ -143,12 +145,16 @@ def unguarded(tries: int) -> tuple[int, float]:
         wait_until(lambda: scene.dead.dials > 0)
         second = seconds_until_connected(scene.master, scene.slave.port, 2 * AGAIN)
         waiting.cancel()
-        return scene.slave.tasks, max(first, second)
+        flooded = 0.0
+        with flood(scene.slave.port, lambda: scene.dead.address):
+            for _ in range(min(tries, 20)):
+                flooded = max(flooded, seconds_until_connected(scene.master, scene.slave.port, AGAIN))
+        return scene.slave.tasks, max(first, second), flooded
 
 
 def measure(folder: Path, effort: Effort) -> list[Figure]:
     """For the table."""
-    tasks, seconds = unguarded(effort.tries)
+    tasks, seconds, flooded = unguarded(effort.tries)
     return [
         *map(partial(_measured, folder, effort.tries), SET_UPS),
         Figure(
@@ -157,6 +163,13 @@ def measure(folder: Path, effort: Effort) -> list[Figure]:
             f"0 / {AGAIN:.0f} s",
             f"{tasks} / {seconds:.1f} s",
             tasks == 0 and seconds < AGAIN,
+        ),
+        Figure(
+            "with nothing in force, while 48 call at once, again and again, with an address that never answers: the "
+            "master connects within",
+            f"{AGAIN:.0f} s",
+            f"{flooded:.1f} s",
+            flooded < AGAIN,
         ),
     ]
 

@@ -28,6 +28,6 @@ def test_a_slaves_certificate_is_no_masters_and_no_other_slaves(tmp_path: Path) 
 
 def test_with_nothing_in_force_a_stranger_runs_no_task_in_a_masters_name_and_keeps_the_slave_from_nobody() -> None:
     """Before, the task ran, and a dead address kept the slave for as long as its lease: a day."""
-    tasks, seconds = unguarded(TRIES)
+    tasks, seconds, flooded = unguarded(TRIES)
     assert tasks == 0
-    assert seconds < AGAIN
+    assert max(seconds, flooded) < AGAIN

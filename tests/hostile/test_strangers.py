@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import socket
 import threading
 import time
@@ -13,12 +15,14 @@ import grpc
 import pytest
 
 from interaction import Master, RequestException
+from interaction.core.engagement import MOST_CLAIMS
 from interaction.v1 import slave_service_pb2 as messages
 from interaction.v1 import slave_service_pb2_grpc as services
 from interaction.v1.task_pb2 import Task
 from tests.contract.conftest import CHANNEL, Worker
 from tests.contract.slave_programs import WAIT
 from tests.contract.wire import NO_PROXY, SUM, duration_of, metadata_of, new_id, new_token, payload_of
+from tests.hostile.callers import flood, seconds_until_connected
 
 A_DAY = 86400.0
 SOON = 5.0  # seconds; 1 on a machine that has nothing else to do
@@ -63,8 +67,8 @@ def stub(host: Host) -> Iterator[services.SlaveServiceStub]:
 
 @pytest.fixture
 def black_hole() -> Iterator[str]:
-    """An address that takes connections, and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    """An address that takes connections, and says nothing; so do others of this machine at its port."""
+    with socket.create_server(("0.0.0.0", 0), backlog=512) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
@@ -111,8 +115,8 @@ def test_who_takes_all_places_and_waits_has_them_for_ten_seconds(
     host: Host, master: Master, stub: services.SlaveServiceStub, black_hole: str
 ) -> None:
     began = time.monotonic()
-    calls = [ask(stub, new_token(), black_hole, 60.0) for _ in range(8)]
-    assert [call.exception() is None for call in calls] == [False] * 8
+    calls = [ask(stub, new_token(), black_hole, 60.0) for _ in range(MOST_CLAIMS)]
+    assert [call.exception() is None for call in calls] == [False] * MOST_CLAIMS
     assert time.monotonic() - began < 31.0
     assert has_it(master, host) < SOON
 
@@ -121,7 +125,7 @@ def test_who_hangs_up_has_no_place_any_more(
     host: Host, master: Master, stub: services.SlaveServiceStub, black_hole: str
 ) -> None:
     with ExitStack() as stack:
-        calls = [ask(stub, new_token(), black_hole, 60.0) for _ in range(8)]
+        calls = [ask(stub, new_token(), black_hole, 60.0) for _ in range(MOST_CLAIMS)]
         stack.callback(lambda: [call.cancel() for call in calls])
         time.sleep(0.2)  # they come, or they don't
     began = time.monotonic()
@@ -133,6 +137,32 @@ def test_who_hangs_up_has_no_place_any_more(
         else:
             break
     assert len(host.ran) == 1
+
+
+@pytest.mark.parametrize("addresses", ["one", "many"])
+def test_those_who_come_again_and_again_keep_the_slave_from_nobody(
+    host: Host, master: Master, black_hole: str, addresses: str
+) -> None:
+    port = black_hole.rpartition(":")[2]
+    names = itertools.cycle([f"127.0.0.{number}:{port}" for number in range(1, 200 if addresses == "many" else 2)])
+    with flood(host.port, lambda: next(names)):
+        assert seconds_until_connected(master, host.port, 4 * SOON) < 2 * SOON
+    assert len(host.asked) == 1
+
+
+def test_what_strangers_cause_is_logged_a_few_times_a_minute(
+    host: Host, stub: services.SlaveServiceStub, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = socket.socket()
+    closed.bind(("127.0.0.1", 0))
+    try:
+        for _ in range(20):
+            assert ask(stub, new_token(), f"127.0.0.1:{closed.getsockname()[1]}").exception() is not None
+    finally:
+        closed.close()
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert 1 <= len(lines) <= 3
+    assert "nobody listens at 127.0.0.1" in lines[0]
 
 
 def fails(connect: Callable[[], object]) -> None:

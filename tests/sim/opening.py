@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from interaction.core.engagement import Claim, Verdict
+from interaction.core.engagement import Claim, Verdict, crowded
 from interaction.core.model import ConnectAnswer, HeldTask
 from interaction.exception import ResponseException, SlaveSlaveAlreadyConnected, SlaveSlaveConnectionRefused
 from tests.sim.stream import Stream
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from tests.sim.slave import SimSlave
 
 RETRY_PAUSE = 0.05
-FEW = 4  # claims, that don't keep a master from having one
+A_LONG_TIME = 40.0  # seconds that the user takes for an answer where he is asked to
+MASTER, NOBODY, OWN = "the master", "nobody", "its own"  # what is at the address that a call names
 GONE = SlaveSlaveConnectionRefused("nobody is there")
 
 
@@ -31,13 +33,19 @@ class SimOpenings:
         self._streams: dict[Claim, Stream] = {}
         self._later: dict[Claim, Later] = {}
         self.since: dict[Claim, float] = {}
+        self.left: dict[Claim, float] = {}  # when nobody waited for it any more
+        self._draw = random.Random(f"{slave.name} {slave.life} {self._world.seed}")
+        self._slow: set[Claim] = set()
         self.told: set[str] = set()  # the tokens of which it was heard that nobody wants them
 
-    def connect(self, token: str, previous: str | None, lease: float, *, dead: bool, patience: float) -> object:
-        """A master calls, and hangs up after so many seconds; at its address is nobody where that is `dead`."""
-        slave = self._slave
+    def connect(
+        self, token: str, previous: str | None, lease: float, *, where: str, patience: float, slow: bool
+    ) -> object:
+        """A master calls, and hangs up after so many seconds. At its address is the master where that is MASTER, itself
+        where it is OWN, and else nobody. `slow`: the user is to take his time."""
+        slave, dead = self._slave, where != MASTER
         slave.let_go_if_due()
-        verdict = self._verdict(token, None if slave.forgetful else previous, lease)
+        verdict = self._verdict(token, None if slave.forgetful else previous, lease, where)
         if verdict is Verdict.REPEAT:
             return self._engagement.answer_to(token)
         if verdict is Verdict.RESUME:
@@ -45,36 +53,62 @@ class SimOpenings:
         claim = self._engagement.claim_of(token)
         assert claim is not None
         if verdict is Verdict.PROVE:
+            if claim.displaced is not None:
+                self.judge_displaced(claim, claim.displaced)
+                self._end(claim.displaced, None, crowded())
             self._later[claim] = Later()
             self.since[claim] = self._world.now
+            self._slow |= {claim} if slow else set()
             self._watch(claim)
-            self._open(claim, dead)
-        claim.calls += 1
+            if where == OWN:
+                self._streams[claim] = Stream(token, dead=True)
+                self._world.on(slave, self._world.now + self._world.delay(), partial(self._answers_itself, claim))
+            else:
+                self._open(claim, dead)
+        claim.called()
+        self.left.pop(claim, None)
         self._world.on(slave, self._world.now + patience, partial(self._hang_up, claim))
         return self._later[claim]
 
-    def _verdict(self, token: str, previous: str | None, lease: float) -> Verdict:
+    def _verdict(self, token: str, previous: str | None, lease: float, address: str) -> Verdict:
         engagement = self._engagement
-        free = not engagement.open and engagement.asking is None and len(engagement.claims) < FEW
+        free = not engagement.open and engagement.asking is None
         try:
-            return engagement.connect(token, previous, lease, self._world.now)
+            return engagement.connect(token, previous, lease, self._world.now, address, self._draw.random())
         except SlaveSlaveAlreadyConnected:
             if free:
                 self._slave.history.wrong(self._world.now, f"{self._slave.name} is free, and turns a master away")
             raise
+
+    def judge_displaced(self, newest: Claim, claim: Claim) -> None:
+        """One that gave way to another: not the master's, where somebody names one other address all the time."""
+        others = [one.address for one in self._engagement.claims if one is not newest]
+        if claim.address == MASTER and others and others.count(MASTER) < len(others) / 2 and len(set(others)) <= 2:
+            self._slave.history.wrong(self._world.now, "who names one address again and again displaces a master")
 
     def answer(self, held: Sequence[HeldTask] = ()) -> ConnectAnswer:
         """What a master is answered that has the slave now."""
         slave, admission = self._slave, self._tenancy.admission
         return ConnectAnswer(slave.incarnation, {}, admission.slots, admission.backlog, slave.features, tuple(held))
 
+    def _answers_itself(self, claim: Claim) -> None:
+        if claim in self._later:
+            claim.lease.acknowledged(claim.lease.beat(self._world.now))
+            self._proved(claim)
+
     def _hang_up(self, claim: Claim) -> None:
-        claim.calls -= 1
+        claim.hung_up(self._world.now)
+        if claim.forsaken_at is not None:
+            self.left[claim] = self._world.now
         self._look_at(claim)
 
     def _look_at(self, claim: Claim) -> None:
-        if claim.forsaken:
+        if claim not in self._later or claim.forsaken_at is None:
+            return
+        if claim.forsaken(self._world.now):
             self._end(claim, None, GONE)
+        else:
+            self._world.on(self._slave, claim.forsaken_at, partial(self._look_at, claim))
 
     def _watch(self, claim: Claim) -> None:
         """Until it is proved, and then by the lease of the session."""
@@ -90,6 +124,7 @@ class SimOpenings:
             self._engagement.drop(claim, remembered)
             self._streams.pop(claim).break_for(self._slave)
             del self.since[claim]
+            self.left.pop(claim, None)
             self._later.pop(claim).give(answer)
 
     # Beats.
@@ -152,8 +187,13 @@ class SimOpenings:
         except ResponseException as late:
             self._end(claim, None, late)
             return
-        self._slave.judge_begins(claim.token, "its user is asked about")
-        self._slave.later(partial(self._decided, claim))
+        if claim.address != OWN:
+            self._slave.judge_begins(claim.token, "its user is asked about")
+        decided = partial(self._decided, claim)
+        if claim in self._slow:
+            self._world.on(self._slave, self._world.now + A_LONG_TIME, decided)
+        else:
+            self._slave.later(decided)
 
     def _decided(self, claim: Claim) -> None:
         if claim not in self._later:

@@ -20,7 +20,7 @@ from interaction.exception import (
 from tests.sim.history import History
 from tests.sim.intake import SimIntake
 from tests.sim.master import SimMaster
-from tests.sim.opening import SimOpenings
+from tests.sim.opening import MASTER, SimOpenings
 from tests.sim.stream import Stream
 from tests.sim.wire import BROKEN, Status, Wire
 from tests.sim.witness import SimWitness
@@ -123,9 +123,16 @@ class SimSlave:
     # What its master calls.
 
     def connect(
-        self, token: str, previous: str | None, lease: float, *, dead: bool = False, patience: float = CALL_TIMEOUT
+        self,
+        token: str,
+        previous: str | None,
+        lease: float,
+        *,
+        where: str = MASTER,
+        patience: float = CALL_TIMEOUT,
+        slow: bool = False,
     ) -> object:
-        return self.openings.connect(token, previous, lease, dead=dead, patience=patience)
+        return self.openings.connect(token, previous, lease, where=where, patience=patience, slow=slow)
 
     def resume(self, token: str, lease: float) -> object:
         """The session's master comes back to it."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from interaction.core.engagement import MOST_CLAIMS, Claim, Engagement, Verdict
+from interaction.core.engagement import CHANCE_SECONDS, MOST_CLAIMS, RETURN_SECONDS, Claim, Engagement, Verdict
 from interaction.core.model import ConnectAnswer
 from interaction.exception import (
     SlaveSlaveAlreadyConnected,
@@ -27,11 +29,11 @@ def over(engagement: Engagement) -> None:
     assert engagement.lease_over(LEASE)
 
 
-def claims(engagement: Engagement, token: str, now: float = 0.0) -> Claim:
-    assert engagement.connect(token, None, LEASE, now) is Verdict.PROVE
+def claims(engagement: Engagement, token: str, now: float = 0.0, address: str = "", chance: float = 0.0) -> Claim:
+    assert engagement.connect(token, None, LEASE, now, address, chance) is Verdict.PROVE
     claim = engagement.claim_of(token)
     assert claim is not None
-    claim.calls = 1
+    claim.called()
     return claim
 
 
@@ -68,14 +70,65 @@ def test_the_user_is_asked_about_one_at_a_time() -> None:
     assert connect(engagement, C) is ASK
 
 
-def test_only_so_many_claims_are_looked_at_and_the_next_finds_room_when_one_is_over() -> None:
+def full(engagement: Engagement, now: float, address: Callable[[int], str] = str) -> list[Claim]:
+    return [claims(engagement, f"{number:043}", now, address(number)) for number in range(MOST_CLAIMS)]
+
+
+def test_where_there_are_as_many_claims_as_there_may_be_the_oldest_that_had_its_chance_gives_way() -> None:
     engagement = Engagement(3.0)
-    made = [claims(engagement, letter * 43) for letter in "ABCDEFGH"]
-    assert len(made) == MOST_CLAIMS
+    made = full(engagement, 0.0)
+    acknowledge(made[0])
+    newest = claims(engagement, A, CHANCE_SECONDS, chance=0.9)
+    assert newest.displaced is made[1]
+    assert (made[1].given_way, made[2].given_way) == (True, False)
+    assert engagement.claims == [made[0], *made[2:], newest]
+    assert connect(engagement, made[1].token) is ASK, "it may come again"
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 0.999999])
+def test_where_none_has_had_its_chance_any_gives_way_but_one_that_is_proved(chance: float) -> None:
+    engagement = Engagement(3.0)
+    made = full(engagement, 0.0)
+    for claim in made[:-3]:
+        acknowledge(claim)
+    newest = claims(engagement, A, CHANCE_SECONDS - 0.1, chance=chance)
+    assert newest.displaced is made[-3:][int(chance * 3)]
+    assert len(engagement.claims) == MOST_CLAIMS
+
+
+def test_where_all_are_proved_none_gives_way() -> None:
+    engagement = Engagement(3.0)
+    for claim in full(engagement, 0.0):
+        acknowledge(claim)
     with pytest.raises(SlaveSlaveAlreadyConnected):
-        engagement.connect("I" * 43, None, LEASE, 1.0)
-    engagement.drop(made[3], None)
-    claims(engagement, "I" * 43)
+        engagement.connect(A, None, LEASE, 5.0)
+    engagement.drop(engagement.claims[3], None)
+    assert claims(engagement, A).displaced is None
+
+
+@pytest.mark.parametrize("now", [0.5, 5.0])
+def test_who_names_one_address_again_and_again_displaces_nobody_else(now: float) -> None:
+    engagement = Engagement(3.0)
+    master = claims(engagement, B, address="master:1")
+    other = claims(engagement, C, address="other:1")
+    for number in range(1000):
+        claims(engagement, f"{number:043}", now, address="silent:1", chance=number / 1000)
+    assert engagement.claims[:2] == [master, other]
+    acknowledge(master)
+    engagement.proved(master)
+
+
+def test_a_claim_that_gave_way_changes_nothing_any_more() -> None:
+    engagement = Engagement(3.0)
+    made = full(engagement, 0.0)
+    claims(engagement, A, 2.0)
+    assert made[0].given_way
+    acknowledge(made[0])
+    engagement.drop(made[0], NO)
+    with pytest.raises(SlaveSlaveAlreadyConnected):
+        engagement.proved(made[0])
+    assert engagement.asking is None
+    assert connect(engagement, made[0].token) is ASK
 
 
 def test_a_claim_has_ten_seconds_whatever_lease_it_brings() -> None:
@@ -105,17 +158,22 @@ def test_what_came_to_nothing_before_the_user_was_asked_may_come_again_and_what_
     assert connect(engagement, B) is ASK, "that was no claim of this slave's"
 
 
-def test_a_claim_that_nobody_waits_for_is_forsaken_until_it_is_proved_and_then_where_its_master_is_gone() -> None:
+def test_a_claim_that_nobody_waits_for_is_forsaken_at_once_and_a_moment_later_once_it_is_proved() -> None:
     claim = claims(Engagement(3.0), A)
-    assert not claim.forsaken
-    claim.calls = 0
-    assert claim.forsaken
+    assert not claim.forsaken(1.0)
+    claim.hung_up(1.0)
+    assert claim.forsaken(1.0)
     acknowledge(claim)
-    assert not claim.forsaken, "its master may call again"
+    assert not claim.forsaken(1.0 + RETURN_SECONDS - 0.1), "its master may call again"
+    assert claim.forsaken_at == 1.0 + RETURN_SECONDS
+    assert claim.forsaken(1.0 + RETURN_SECONDS)
     claim.cut_off = True
-    assert claim.forsaken
-    claim.calls = 1
-    assert not claim.forsaken, "it is there"
+    assert claim.forsaken(1.0), "it can't be reached"
+    claim.called()
+    assert not claim.forsaken(100.0), "it is there"
+    claim.called()
+    claim.hung_up(5.0)
+    assert not claim.forsaken(100.0), "one of its calls is"
 
 
 def test_a_claim_is_no_hindrance_to_the_master_that_resumes() -> None:
