@@ -1,7 +1,9 @@
 'use strict';
-// A secret that master and slave both know, from the environment: signs calls, and checks those that come.
+// A secret that master and slave both know, from the environment: signs calls and answers, and checks those that come.
 
+const fs = require('node:fs');
 const { createHmac, randomBytes, timingSafeEqual } = require('node:crypto');
+const grpc = require('@grpc/grpc-js');
 
 const WINDOW = 300; // seconds by which the two clocks may differ
 const MOST = 16_384; // signatures that are remembered of one token
@@ -17,14 +19,35 @@ class BadSignature extends Error {
   }
 }
 
-// INTERACTION_SECRET holds one secret or several, with commas or white space between.
-function secretsOf(environment) {
-  if (environment.INTERACTION_SECRET === undefined) return [];
-  const secrets = environment.INTERACTION_SECRET.split(/[\s,]+/).filter(Boolean);
-  if (!secrets.length || secrets.some((secret) => !/^[!-~]{32,1024}$/.test(secret))) {
-    throw new Error('INTERACTION_SECRET: 32 to 1024 characters of ASCII each');
+// INTERACTION_SECRET holds one secret or several, with commas or white space between; INTERACTION_SECRET_FILE names a file
+// that does.
+function secretsOf({ INTERACTION_SECRET: text, INTERACTION_SECRET_FILE: file }) {
+  if (text !== undefined && file !== undefined) {
+    throw new Error('INTERACTION_SECRET and INTERACTION_SECRET_FILE are both set: unset one of them');
+  }
+  if (text === undefined && file === undefined) return [];
+  const name = file === undefined ? 'INTERACTION_SECRET' : `INTERACTION_SECRET_FILE (${file})`;
+  const secrets = (text ?? contentOf(file)).split(/[\s,]+/).filter(Boolean);
+  if (!secrets.length || secrets.length > 8 || secrets.some((secret) => !/^[!-~]{32,1024}$/.test(secret))) {
+    throw new Error(`${name}: 1 to 8 secrets, of 32 to 1024 characters of ASCII each`);
   }
   return secrets;
+}
+
+// Of a file that nobody else on this host may read or change.
+function contentOf(path) {
+  const file = fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0)); // which waits for no pipe
+  try {
+    const { mode, uid, size } = fs.fstatSync(file);
+    const refuse = (why) => { throw new Error(`INTERACTION_SECRET_FILE (${path}) ${why}`); };
+    if ((mode & fs.constants.S_IFMT) !== fs.constants.S_IFREG) refuse('is no file');
+    if (process.geteuid && ![0, process.geteuid()].includes(uid)) refuse('belongs to another user, who may change it');
+    if (process.geteuid && mode & 0o027) refuse('may be read or changed by others on this host: chmod 0400 (or 0440)');
+    if (size > 64 * 1024) refuse('is longer than any secret');
+    return fs.readFileSync(file, 'utf8');
+  } finally {
+    fs.closeSync(file);
+  }
 }
 
 const first = (metadata, key) => metadata.get(key)[0] ?? '';
@@ -35,6 +58,16 @@ function canonical(path, metadata, claim) {
 }
 
 const macOf = (secret, text) => createHmac('sha256', secret).update(text).digest();
+
+// By which whoever knows the secret answers the call that was signed so.
+const answerBy = (secret, signature) => macOf(secret, `answer\n${signature.slice(-64)}`).toString('hex');
+
+// Whether who has answered a call, with one of these metadata, knows a secret. Where there is none anybody is believed.
+function believes(secrets, signed, ...came) {
+  const known = secrets.map((secret) => Buffer.from(answerBy(secret, first(signed, 'signature'))));
+  const shown = came.flatMap((metadata) => metadata?.get('answer-signature') ?? []).map((text) => Buffer.from(text));
+  return !secrets.length || shown.some((one) => known.some((mac) => mac.length === one.length && timingSafeEqual(mac, one)));
+}
 
 // Adds a signature to the metadata of one call to a master.
 function sign(secrets, method, metadata) {
@@ -64,6 +97,18 @@ class Checker {
     this.slave = slave;
     this.sweptAt = 0;
     this.used = new Map(); // by token, '' for those that open or end a session: which came, by time and nonce
+  }
+
+  // What the answer to a call brings, whatever it is, if that is signed rightly by a secret that is known here.
+  answer(path, metadata) {
+    const [entry] = metadata.get('signature');
+    const [, claim, mac] = /^(.*);mac=([0-9a-f]{64})$/s.exec(entry ?? '') ?? [];
+    const right = claim !== undefined && this.secrets.map(
+      (secret) => timingSafeEqual(macOf(secret, canonical(path, metadata, claim)), Buffer.from(mac, 'hex')),
+    );
+    const answer = new grpc.Metadata();
+    if (right && right.includes(true)) answer.set('answer-signature', answerBy(this.secrets[0], entry));
+    return answer;
   }
 
   // What the signature of a call claims; undefined where there is no secret. `now` is in seconds since 1970.
@@ -118,4 +163,4 @@ class Checker {
   }
 }
 
-module.exports = { BadSignature, Checker, SLAVE, canonical, secretsOf, sign };
+module.exports = { BadSignature, Checker, SLAVE, believes, canonical, secretsOf, sign };

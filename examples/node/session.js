@@ -4,14 +4,17 @@
 const { setTimeout: pause } = require('node:timers/promises');
 const grpc = require('@grpc/grpc-js');
 const { Refusal, reasonOf, leaseOf, masterClient } = require('./contract');
-const { sign } = require('./secret');
+const { believes, sign } = require('./secret');
+const { oneLine } = require('./text');
 
 const LEASE_OVER = 'its lease ran out';
 const ENDING = ['SYSTEM_SHUTTING_DOWN', 'SLAVE_TOKEN_INVALID'];
 const UNFIT = [grpc.status.RESOURCE_EXHAUSTED, grpc.status.OUT_OF_RANGE]; // the result is too long; three times, for sure
+const DECIDED = [grpc.status.OK, grpc.status.ABORTED, ...UNFIT]; // what only the master may say
 const UNPROVED = 30_000; // ms that a session is kept whose master has acknowledged no beat, whatever lease it granted
 const now = () => performance.now(); // monotonic
 const growing = (tries, longest = 5000) => Math.min(longest, 100 * 2 ** tries) * (0.5 + Math.random() / 2);
+const NOBODY = { code: grpc.status.UNAUTHENTICATED, details: 'who answers does not show that they know the secret' };
 const failed = (taskId, { name, message, stack }) => (
   { taskId, status: 'TASK_RESULT_STATUS_FAILED', error: { type: name, message, traceback: stack } });
 
@@ -27,6 +30,7 @@ class Session {
     this.metadata = new grpc.Metadata();
     for (const key of ['channel', 'token']) this.metadata.set(key, metadata.get(key)[0]);
     this.signed = (method) => sign(secrets, method, this.metadata); // anew for each call
+    this.believes = (signed, ...came) => believes(secrets, signed, ...came);
     this.tasks = tasks; // by id, in the order in which they came
     this.sequence = 0;
     this.sent = new Map(); // when each beat that is not acknowledged was sent
@@ -42,7 +46,7 @@ class Session {
     this.prove(false); // unless it has
     for (const stream of [this.stream, this.older]) stream?.cancel();
     for (const client of [this.client, this.olderClient]) client?.close();
-    console.error(`session over: ${why}`);
+    console.error(oneLine(`session over: ${why}`));
   }
 
   async keepAlive() {
@@ -62,11 +66,17 @@ class Session {
 
   // Ends with the stream's status, or with none when it stays open and nothing is acknowledged on it.
   async beatWhileItLasts() {
-    const stream = (this.stream = this.client.heartbeat(this.signed('Heartbeat')));
+    const signed = this.signed('Heartbeat');
+    const stream = (this.stream = this.client.heartbeat(signed));
+    stream.believed = this.believes(signed);
     this.beat();
-    stream.on('data', (answer) => this.renew(answer, stream));
+    stream.on('metadata', (metadata) => { stream.believed ||= this.believes(signed, metadata); });
+    stream.on('data', (answer) => (stream.believed ? this.renew(answer, stream) : this.refuse(stream)));
     stream.on('error', () => {}); // `status` says the same, and comes always
-    const ended = new Promise((resolve) => stream.on('status', resolve));
+    const ended = new Promise((resolve) => stream.on('status', (status) => {
+      resolve(stream.believed || this.believes(signed, status.metadata) ? status : this.judge(status));
+      stream.believed = false;
+    }));
     ended.then((status) => stream === this.older && ENDING.includes(reasonOf(status)) && this.end(reasonOf(status)));
     try {
       for (;;) {
@@ -82,6 +92,26 @@ class Session {
     } finally {
       clearTimeout(this.timer);
     }
+  }
+
+  refuse(stream) {
+    this.say(NOBODY.details);
+    stream.cancel();
+  }
+
+  // How a call has ended that was answered by somebody who does not show that they know the secret: what only a master may
+  // say, nobody has said.
+  judge(status) {
+    const reason = reasonOf(status);
+    if (reason === undefined && !DECIDED.includes(status.code)) return status; // of the transport
+    this.say(reason?.startsWith('SIGNATURE_') ? `the master does not believe this slave: ${status.details}` : NOBODY.details);
+    return NOBODY;
+  }
+
+  // Once, and not again and again.
+  say(what) {
+    if (this.said !== what) console.error(oneLine(`nothing is believed of the master's: ${what}`));
+    this.said = what;
   }
 
   letGoOfOlder() {
@@ -122,11 +152,24 @@ class Session {
     return this.lease < before && this.beat();
   }
 
+  // The error that reporting has come to, if any.
+  reportOnce(task) {
+    const signed = this.signed('ReportResult');
+    return new Promise((resolve) => {
+      let [error, initial] = [];
+      const deadline = { deadline: Date.now() + 5000 };
+      const call = this.client.reportResult({ result: task.result }, signed, deadline, (failure) => { error = failure; });
+      call.on('metadata', (metadata) => { initial = metadata; });
+      call.on('status', (status) => { // which comes after the answer
+        const unfit = UNFIT.includes(status.code) && this.stream?.believed; // gRPC says so itself, and signs nothing
+        resolve(unfit || this.believes(signed, initial, status.metadata) ? error : this.judge(status));
+      });
+    });
+  }
+
   async report(task) {
     for (let [tries, unfit] = [0, 0]; this.lives && !task.acknowledged; tries += 1) {
-      const error = await new Promise((resolve) => {
-        this.client.reportResult({ result: task.result }, this.signed('ReportResult'), { deadline: Date.now() + 5000 }, resolve);
-      });
+      const error = await this.reportOnce(task);
       const reason = error && reasonOf(error);
       if (ENDING.includes(reason)) return this.end(reason);
       if (!error || reason === 'TASK_DATA_INVALID') task.acknowledged = true; // the task has ended there

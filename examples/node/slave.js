@@ -8,6 +8,7 @@ const grpc = require('@grpc/grpc-js');
 const { SlaveService, Refusal, mappingOf, payloadOf, same } = require('./contract');
 const { BadSignature, Checker, SLAVE, secretsOf } = require('./secret');
 const { Session, LEASE_OVER, failed } = require('./session');
+const { exposed, oneLine } = require('./text');
 
 // What this slave does: data in, result out. What it throws makes the task FAILED. It shares its thread with the
 // heartbeat: what computes for long belongs into a worker thread.
@@ -121,11 +122,14 @@ function newTask({ request: { task, incarnation } }) {
 
 // Checks first, then the handler; what either throws is the answer.
 const checked = (handler) => (call, callback) => {
+  const signed = signatures.answer(SLAVE + METHODS.get(handler), call.metadata); // whoever knows the secret says so
   try {
     const parts = check(call.metadata, handler);
-    callback(null, handler(call, parts));
+    callback(null, handler(call, parts), signed);
   } catch (error) {
-    callback(error instanceof BadSignature ? new Refusal(error.reason, error.message) : error);
+    const refusal = error instanceof BadSignature ? new Refusal(error.reason, error.message) : error;
+    refusal.metadata?.merge(signed);
+    callback(refusal);
   }
 };
 for (const [name, rpc] of Object.entries({ Connect: connect, Disconnect: disconnect, NewTask: newTask })) METHODS.set(rpc, name);
@@ -144,6 +148,7 @@ function main() {
   if (!/^\d+$/.test(port) || !/^-?\d+$/.test(label)) throw new Error('--port and --channel are integers');
   channel = BigInt(label);
   secrets = secretsOf(process.env);
+  const warning = exposed(host, secrets, process.env);
   signatures = new Checker(secrets, who.incarnation);
   const server = new grpc.Server();
   const ping = (call, callback) => callback(null, who);
@@ -151,13 +156,14 @@ function main() {
     ping, connect: checked(connect), disconnect: checked(disconnect), newTask: checked(newTask) });
   server.bindAsync(`${host}:${port}`, grpc.ServerCredentials.createInsecure(), (error, bound) => {
     if (error) return fail(error);
+    if (warning) console.error(`warning: ${warning}`);
     return console.log(`listening on ${host}:${bound}`);
   });
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, leave);
 }
 
 function fail(error) {
-  console.error(error.message);
+  console.error(oneLine(error.message));
   process.exit(2);
 }
 

@@ -3,6 +3,8 @@
 A signature is one metadata entry: a claim, which says when, by which nonce and for whom it was made, and behind it an
 HMAC over that claim and what else the call is. A claim is `v=1;time=...;nonce=...`, and with calls to a slave
 `;slave=...`, its incarnation; Connect adds `;lease=...;address=...`. It is signed as it stands.
+
+Whoever answers proves it likewise, by an HMAC over that of the call.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, unique
 from typing import NamedTuple, NoReturn, SupportsIndex
 
@@ -97,8 +99,15 @@ class Key:
 
     def mac(self, call: Call, claim: str) -> str:
         """The HMAC of what is signed, in hexadecimal digits."""
+        return self._hmac(canonical(call, claim))
+
+    def answer(self, mac: str) -> str:
+        """The same of the answer to the call that had `mac`: no call begins so, whose path begins with a slash."""
+        return self._hmac(f"answer\n{mac}")
+
+    def _hmac(self, text: str) -> str:
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(canonical(call, claim).encode())
+        inner.update(text.encode())
         outer.update(inner.digest())
         return outer.hexdigest()
 
@@ -117,6 +126,16 @@ def sign(key: Key, call: Call, claim: Claim) -> str:
     return f"{told}{_MAC}{key.mac(call, told)}"
 
 
+def is_answer(keys: Sequence[Key], entry: str, answer: object) -> bool:
+    """Whether that is how one who knows one of these secrets answers the call that was signed by `entry`."""
+    if not isinstance(answer, str) or not answer.isascii():
+        return False
+    right = False
+    for key in keys:
+        right = hmac.compare_digest(key.answer(entry[-_DIGITS:]), answer) | right
+    return right
+
+
 class Checker:
     """Checks what calls bring, at one server. `now` is the time of day, in seconds since 1970.
 
@@ -129,6 +148,7 @@ class Checker:
         self._here = here
         self._slave = slave
         self._used: dict[str, _Used] = {}  # by token; "" for all that open a session
+        self._inherited: set[str] = set()  # tokens of before this process began
         self._forgotten = 0  # nothing as old is remembered any more, nor believed
         self._swept_at = 0.0
 
@@ -137,8 +157,12 @@ class Checker:
         """Whether there is a secret to check by."""
         return bool(self._keys)
 
-    def check(self, call: Call, entry: str | None, now: float) -> Claim | None:
+    def check(
+        self, call: Call, entry: str | None, now: float, answer: Callable[[str], object] | None = None
+    ) -> Claim | None:
         """Check that whoever calls knows a secret, and has signed this call about now. Raises BadSignature.
+
+        `answer` is given what the answer, or a refusal for any other reason, is to be signed with.
 
         How long that takes, and what it says, tells one without the secret nothing of anything.
         """
@@ -165,6 +189,8 @@ class Checker:
                 Flaw.INVALID,
                 f"the signature is not by the secret of this {self._here}, or not of this call: {_REMEDY}",
             )
+        if answer is not None:
+            answer(self._keys[0].answer(mac))
         claim = _read(told)
         if claim is None:
             raise BadSignature(Flaw.INVALID, _MALFORMED)
@@ -187,15 +213,22 @@ class Checker:
         if used is None:
             used = self._used[token] = _Used(self._forgotten)
         if not used.take(claim):
+            if token in self._inherited:
+                raise BadSignature(
+                    Flaw.STALE,
+                    f"this {self._here} was restarted, and comes back to its sessions under new tokens: until then it "
+                    "takes nothing by the old one, which may be a copy of what was sent before",
+                )
             raise BadSignature(
                 Flaw.STALE,
                 "the signature was used before, or is too old to tell: each call is signed anew, each retry, too",
             )
 
     def refuse_before(self, token: str, now: float) -> None:
-        """Of this token something may have come before this process began: what was signed before this second is not
-        believed."""
-        self._used[token] = _Used(int(now) - 1)
+        """Of this token something may have come before this process began: nothing is believed that may have been taken
+        then, by whatever clock it was signed."""
+        self._used[token] = _Used(int(now) + WINDOW)
+        self._inherited.add(token)
 
     def _sweep(self, now: float) -> None:
         if abs(now - self._swept_at) < _SWEEP:

@@ -85,6 +85,7 @@ class Link:
         self.client = client
         self.delivery = Delivery(self, self.custody, client, notes, policy)
         self.tokens = [record.token]  # by which the slave may call: its first one, and those by which it was resumed
+        self.disowned = ""  # by which the slave need not call any more
         self.max_message_bytes = 0
         self.ended_at: float | None = None  # on the monotonic clock
         self.slots, self.backlog = 1, 0
@@ -273,8 +274,9 @@ class Link:
         elif isinstance(decision, Lose):
             self._conclude(partial(self.custody.close, decision.reason, decision.message, asked=False))
 
-    def end_stream(self, why: str) -> None:
-        """Tell the slave that the session it beats for is over."""
+    def end_stream(self, why: str, *, disown: bool = False) -> None:
+        """Tell the slave that the session it beats for is over. `disown`: also where it is about to open a stream."""
+        self.disowned = self.token if disown else self.disowned
         if self._end_stream is not None:
             self._end_stream(why)
             self._end_stream = None

@@ -166,4 +166,4 @@ class Comeback:
             _log.log(level, "connection %r: not resumed yet: %s", link.name, refusal.message)
         else:
             _log.info("connection %r: not resumed yet: %s", link.name, refusal.message)
-            link.end_stream("its master was restarted, and can't resume it")
+            link.end_stream("its master was restarted, and can't resume it", disown=True)

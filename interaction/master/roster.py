@@ -222,6 +222,9 @@ class Roster(Generic[T]):
         """Admit a call by a token that names a session, living or ended not long ago."""
         if not self._registry.remembers(token):
             raise MasterSlaveTokenInvalid("the token names no session of this master")
+        link = self._registry.find(token)
+        if method == "Heartbeat" and link is not None and link.disowned == token:
+            raise MasterSlaveTokenInvalid("its master was restarted, and can't resume the session of this token")
         return Body.UNREAD if self.is_over(token) else Body.READ
 
     def is_over(self, token: str) -> bool:

@@ -112,7 +112,8 @@ class Guard(grpc.aio.ServerInterceptor):
 
     Whatever can be refused by metadata, certificate or address is refused before the body is read: gRPC reads what a
     unary handler is given before anybody is asked, so unary methods are served as streams of one message, which is the
-    same on the wire. `checks` are asked in their order.
+    same on the wire. `checks` are asked in their order. A refusal that comes before any of them is given to
+    `sign_refusal`.
 
     No handler, those of health and reflection included, meets a message that can't be parsed.
     """
@@ -124,12 +125,14 @@ class Guard(grpc.aio.ServerInterceptor):
         refusals: Refusals,
         gatekeeper: Gatekeeper,
         checks: Sequence[Check] = (),
+        sign_refusal: Callable[[str, Brought, Context], None] | None = None,
     ) -> None:
         self._service = service
         self._channel = channel
         self._refusals = refusals
         self._gatekeeper = gatekeeper
         self._checks = tuple(checks)
+        self._sign_refusal = sign_refusal
         self._strangers = Strangers()
         self._guarded: dict[str, _Handler] = {}  # by method: what stands before each handler
 
@@ -158,8 +161,13 @@ class Guard(grpc.aio.ServerInterceptor):
         """Admit a call, or raise a ResponseException."""
         metadata = cast(Brought, context.invocation_metadata() or ())
         brought = read_metadata(metadata)
-        self._check(brought)
-        lasts = [check.admit(method, metadata, context) for check in self._checks]
+        try:
+            self._check(brought)
+            lasts = [check.admit(method, metadata, context) for check in self._checks]
+        except ResponseException:
+            if self._sign_refusal is not None:
+                self._sign_refusal(method, metadata, context)
+            raise
         body = self._gatekeeper.admit(method, brought.token or "", brought.previous_token or None)
         for last in lasts:
             if last is not None:
@@ -196,6 +204,8 @@ def _guarded(handler: _Handler, admit: _Admit, malformed: type[ResponseException
 
         async def admit_stream(_: object, context: Context) -> None:
             await _let_in(admit, context)
+            if signed := context.trailing_metadata():  # who has called may wait for it before anything else is said
+                await _begin(context, signed)
             await serve(context.read, context)
 
         return grpc.stream_stream_rpc_method_handler(letting_go(admit_stream), read, write)
@@ -244,6 +254,13 @@ async def _let_in(admit: _Admit, context: Context) -> Body:
         await abort(context, refusal)
     except BaseException as error:  # noqa: BLE001 - it is raised
         raise _answerable(error)  # noqa: B904 - mostly it is the same
+
+
+async def _begin(context: Context, metadata: grpc.aio.Metadata) -> None:
+    try:
+        await context.send_initial_metadata(metadata)
+    except grpc.aio.InternalError:  # the call is gone, as gRPC is about to notice
+        raise asyncio.CancelledError from None
 
 
 def _of_one(

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 import grpc.aio
 
 from interaction.address import Endpoint
 from interaction.core.model import Acknowledgement
-from interaction.exception import (
-    MasterCertificateInvalid,
-    MasterResponseException,
-    MasterSignatureInvalid,
-    MasterSignatureNotGiven,
-    MasterSignatureStale,
-    RequestException,
-)
+from interaction.exception import MasterResponseException, RequestException
 from interaction.rpc import convert
 from interaction.rpc.absence import absence_at
+from interaction.rpc.answers import BY_MASTER, UNBELIEVED, Answerer
 from interaction.rpc.handshake import Remedies, mismatch_at
 from interaction.rpc.lines import Lines
 from interaction.rpc.metadata import Metadata
@@ -32,9 +27,9 @@ from interaction.v1 import master_service_pb2 as pb
 from interaction.v1 import master_service_pb2_grpc
 
 _PATH = f"/{pb.DESCRIPTOR.services_by_name['MasterService'].full_name}/"
-_UNBELIEVED = (MasterSignatureNotGiven, MasterSignatureInvalid, MasterSignatureStale, MasterCertificateInvalid)
-UNBELIEVED = "UNAUTHENTICATED"  # the code of the RequestException that such a refusal becomes
 _LOOK = 1.0  # seconds to find out why nobody answers
+_REPLACED = (grpc.StatusCode.ABORTED,)
+_TOO_LONG = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE)
 _IS_IT_RIGHT = "does the master run, and is its address right (Master.my_address)?"
 _REMEDIES = Remedies(
     who="the master",
@@ -61,9 +56,14 @@ class HeartbeatCall:
     """One heartbeat stream. Raises a MasterResponseException or a RequestException when it fails."""
 
     def __init__(
-        self, stub: master_service_pb2_grpc.MasterServiceAsyncStub, metadata: Metadata, peer: str, token: str
+        self,
+        stub: master_service_pb2_grpc.MasterServiceAsyncStub,
+        answerer: Answerer,
+        peer: str,
+        token: str,
     ) -> None:
-        self._call: Any = stub.Heartbeat(metadata=metadata)  # None once it was ended here
+        self._call: Any = stub.Heartbeat(metadata=answerer.sent)  # None once it was ended here
+        self._answerer = answerer
         self._peer = peer
         self._token = token
 
@@ -87,11 +87,14 @@ class HeartbeatCall:
     async def receive(self) -> BeatAnswer | None:
         """The master's next word; None at the end of the stream."""
         try:
-            answer = await self._running().read()
+            doubt = None if self._answerer.believed else await self._answerer.doubt_stream(self._running())
+            answer = None if doubt is not None else await self._running().read()
         except grpc.aio.AioRpcError as error:
-            failure: MasterResponseException | RequestException = _failure(error, self._peer, self._token)
+            failure = self._failed(error)
         else:
-            return self._read(answer)
+            if doubt is None and self._answerer.believed:
+                return self._read(answer)
+            failure = doubt or self._answerer.unbelieved()
         raise failure  # not above: that error would come with it, and hold on to the call
 
     def _read(self, answer: object) -> BeatAnswer | None:
@@ -110,15 +113,23 @@ class HeartbeatCall:
         except asyncio.InvalidStateError:  # the stream has ended: `receive` says how
             failure = RequestException(f"{self._peer} ended the heartbeat stream", "CANCELLED")
         except grpc.aio.AioRpcError as error:
-            failure = _failure(error, self._peer, self._token)
+            failure = self._failed(error)
         else:
             return
         raise failure
+
+    def _failed(self, error: grpc.aio.AioRpcError) -> MasterResponseException | RequestException:
+        return self._answerer.doubt(error) or _failure(error, self._peer, self._token)
 
     def _running(self) -> Any:
         if self._call is None:
             raise RequestException(f"the heartbeat stream to {self._peer} is ended", "CANCELLED")
         return self._call
+
+    @property
+    def stands(self) -> bool:
+        """Whether a master that is believed has taken the stream, and it has not ended."""
+        return self._answerer.believed and self._call is not None and not self._call.done()
 
     def cancel(self) -> None:
         """End the stream at once, and let go of it: for as long as gRPC's call is held its channel dials on, even one
@@ -140,6 +151,7 @@ class MasterClient:
         self._lines = Lines(endpoint, tls, max_message_bytes)
         self._called_by: grpc.aio.Channel | None = None
         self._held_stub: master_service_pb2_grpc.MasterServiceAsyncStub | None = None
+        self._beating: HeartbeatCall | None = None  # the newest
 
     def dial_again(self) -> None:
         """Calls go by another connection from now on; those that are under way go on."""
@@ -162,7 +174,13 @@ class MasterClient:
     def heartbeat(self) -> HeartbeatCall:
         """Open a heartbeat stream."""
         metadata = self._signer.metadata(f"{_PATH}Heartbeat", self._token)
-        return HeartbeatCall(self._stub, metadata, self._peer, self._token)
+        answerer = self._answerer(metadata, _REPLACED)
+        self._beating = HeartbeatCall(self._stub, answerer, self._peer, self._token)
+        return self._beating
+
+    def _answerer(self, metadata: Metadata, meant: Collection[grpc.StatusCode]) -> Answerer:
+        peer, token = self._peer, self._token
+        return Answerer(self._signer, metadata, peer, lambda error: master_error(error, peer, token), meant)
 
     async def why_not(self, said: str) -> str | None:
         """Why a call has failed, of which gRPC has said that; None where it may be the network."""
@@ -181,7 +199,8 @@ class MasterClient:
         message.result.CopyFrom(result)
         try:
             metadata = self._signer.metadata(f"{_PATH}ReportResult", self._token)
-            answer = await self._stub.ReportResult(message, timeout=timeout, metadata=metadata)
+            call = self._stub.ReportResult(message, timeout=timeout, metadata=metadata)
+            answer: pb.ReportResultResponse | None = await self._answerer(metadata, self._too_long).answer(call)
         except grpc.aio.AioRpcError as error:
             failure: MasterResponseException | RequestException = _failure(error, self._peer, self._token)
         else:
@@ -191,9 +210,15 @@ class MasterClient:
             return known.get(answer.acknowledgement, Acknowledgement.RECORDED)
         raise failure
 
+    @property
+    def _too_long(self) -> Collection[grpc.StatusCode]:
+        """What says that a result is too long comes from gRPC itself, or from a server between, and is never signed: it
+        is believed while the master itself is there."""
+        return () if self._beating is not None and self._beating.stands else _TOO_LONG
+
     async def close(self) -> None:
         """End all calls and let go of the transport: gRPC's threads run for as long as a channel is held."""
-        self._called_by = self._held_stub = None
+        self._called_by = self._held_stub = self._beating = None
         await self._lines.close()
 
 
@@ -201,6 +226,6 @@ def _failure(error: grpc.aio.AioRpcError, peer: str, token: str) -> MasterRespon
     """What a failed call raises. A master that does not believe a signature or certificate has said nothing of the
     session: a secret or a clock may be set right, or that was another master."""
     failure = master_error(error, peer, token)
-    if isinstance(failure, _UNBELIEVED):
+    if isinstance(failure, BY_MASTER):
         return RequestException(f"{peer} does not believe this slave: {failure.message}", UNBELIEVED)
     return failure

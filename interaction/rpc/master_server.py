@@ -80,7 +80,7 @@ def master_server(options: MasterOptions, checker: Checker, handler: MasterHandl
     """A server for a master's handler. `checker` checks the signatures."""
     signatures = SignatureCheck(SERVICE, checker, signing.BY_MASTER)
     checks: list[Check] = [*certificates.by_master(options.tls, handler), signatures]
-    guard = Guard(SERVICE, options.channel, BY_MASTER, handler, checks)
+    guard = Guard(SERVICE, options.channel, BY_MASTER, handler, checks, signatures.sign_refusal)
     servicer = MasterServicer(handler)
 
     def add(server: grpc.aio.Server) -> None:

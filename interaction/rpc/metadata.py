@@ -11,6 +11,7 @@ CHANNEL = "channel"
 TOKEN = "token"  # noqa: S105 - the name of the metadata, not a token
 PREVIOUS_TOKEN = "previous-token"  # noqa: S105 - likewise
 SIGNATURE = "signature"
+ANSWER = "answer-signature"  # with the answer to a call that was signed
 
 Metadata = tuple[tuple[str, str], ...]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from interaction.core.signature import BadSignature, Call, Checker, Claim, Flaw, Key, sign
+from interaction.core.signature import BadSignature, Call, Checker, Claim, Flaw, Key, is_answer, sign
 from interaction.exception import (
     MasterSignatureInvalid,
     MasterSignatureNotGiven,
@@ -17,7 +18,17 @@ from interaction.exception import (
     SlaveSignatureNotFound,
     SlaveSignatureStale,
 )
-from interaction.rpc.metadata import CHANNEL, PREVIOUS_TOKEN, SIGNATURE, TOKEN, Metadata, call_metadata, read_metadata
+from interaction.rpc.metadata import (
+    ANSWER,
+    CHANNEL,
+    PREVIOUS_TOKEN,
+    SIGNATURE,
+    TOKEN,
+    Metadata,
+    call_metadata,
+    read_metadata,
+)
+from interaction.rpc.status import Context
 from interaction.secret import Secret
 
 Refusals = Mapping[Flaw, type[ResponseException]]
@@ -33,17 +44,19 @@ BY_MASTER: Refusals = {
 }
 _BY_NO_TOKEN = ("Connect", "Disconnect")  # they are admitted with tokens that are not known here
 
+Brought = Sequence[tuple[str, "str | bytes"]]
 Terms = tuple[int, str]  # what Connect is signed with besides: the lease in nanoseconds, and the master's address
 
 
 class Signer:
-    """Makes the metadata of each call of one side, on its channel."""
+    """Makes the metadata of each call of one side, on its channel, and knows who has answered it."""
 
-    __slots__ = ("_channel", "_key")
+    __slots__ = ("_channel", "_key", "_keys")
 
     def __init__(self, channel: int, secret: Secret | None) -> None:
         self._channel = channel
-        self._key = None if secret is None else Key(secret.keys[0])
+        self._keys = () if secret is None else tuple(map(Key, secret.keys))
+        self._key = self._keys[0] if self._keys else None
 
     @property
     def signs(self) -> bool:
@@ -62,6 +75,14 @@ class Signer:
         call = Call(path, str(self._channel), token, previous or "")
         return (*metadata, (SIGNATURE, sign(self._key, call, claim)))
 
+    def believes(self, sent: Metadata, came: Iterable[tuple[str, str | bytes]] | None) -> bool:
+        """Whether who has answered the call with that metadata knows the secret. Where there is none anybody is
+        believed."""
+        if not self._keys:
+            return True
+        found = [value for key, value in came or () if key == ANSWER]
+        return len(found) == 1 and is_answer(self._keys, sent[-1][1], found[0])
+
 
 def checker_of(secret: Secret | None, here: str, slave: str = "") -> Checker:
     """What checks the signatures that come here, at a `slave` of that incarnation or at a master."""
@@ -76,10 +97,11 @@ class SignatureCheck:
         self._checker = checker
         self._refusals = refusals
 
-    def admit(
-        self, method: str, metadata: Sequence[tuple[str, str | bytes]], context: object
-    ) -> Callable[[], object] | None:
-        """Admit a call that is signed as it is to be. Once its token is known it is taken for this call alone."""
+    def admit(self, method: str, metadata: Brought, context: Context) -> Callable[[], object] | None:
+        """Admit a call that is signed as it is to be. Once its token is known it is taken for this call alone.
+
+        Whatever it is answered from then on is signed, too.
+        """
         given: Mapping[str, Any] = dict(metadata)
         if SIGNATURE not in given and not self._checker.has_keys:
             return None
@@ -88,7 +110,9 @@ class SignatureCheck:
         token, now = given.get(TOKEN) or "", time.time()
         call = Call(f"/{self._service}/{method}", given.get(CHANNEL) or "", token, given.get(PREVIOUS_TOKEN) or "")
         try:
-            claim = self._checker.check(call, given.get(SIGNATURE), now)
+            claim = self._checker.check(
+                call, given.get(SIGNATURE), now, lambda mac: context.set_trailing_metadata(((ANSWER, mac),))
+            )
         except BadSignature as bad:
             raise self._refusals[bad.flaw](bad.message) from None
         if claim is None:
@@ -97,6 +121,11 @@ class SignatureCheck:
             self._once("", claim, now)  # also where they are refused: else they could be said again when they are not
             return None
         return lambda: self._once(token, claim, now)  # no partial, whose `repr` would show the token
+
+    def sign_refusal(self, method: str, metadata: Brought, context: Context) -> None:
+        """A call is refused for something else: whoever has signed it rightly is to believe that."""
+        with suppress(ResponseException):
+            self.admit(method, metadata, context)
 
     def _once(self, token: str, claim: Claim, now: float) -> None:
         try:

@@ -17,6 +17,7 @@ from interaction.core.token import is_incarnation
 from interaction.exception import PayloadError, RequestException, ResponseException
 from interaction.rpc import convert, payload
 from interaction.rpc.absence import Absence, absence_at, nobody_listens
+from interaction.rpc.answers import Answerer
 from interaction.rpc.encoded import Encoded
 from interaction.rpc.handshake import Remedies, mismatch_at
 from interaction.rpc.lines import Lines
@@ -140,7 +141,8 @@ class SlaveClient:
         async def connect(seconds: float) -> pb.ConnectResponse:
             seconds = await self._ask_who(seconds)
             metadata = self._signer.metadata(f"{_PATH}Connect", token, previous, slave=self._slave, terms=terms)
-            return await self._stub.Connect(message, timeout=seconds, metadata=metadata)
+            call = self._stub.Connect(message, timeout=seconds, metadata=metadata)
+            return await self._answerer(metadata, token).answer(call)
 
         answer = await self._request(connect, policy, token)
         self._held_stub = None  # a third of what a connection is in Python, and the next call may be far
@@ -170,7 +172,8 @@ class SlaveClient:
             if not self._slave:  # of a session from the journal
                 seconds = await self._ask_who(seconds)
             metadata = self._signer.metadata(f"{_PATH}Disconnect", token, slave=self._slave)
-            return await self._stub.Disconnect(message, timeout=seconds, metadata=metadata)
+            call = self._stub.Disconnect(message, timeout=seconds, metadata=metadata)
+            return await self._answerer(metadata, token).answer(call)
 
         answer = await self._request(disconnect, policy, token)
         return await self._read(answer.data)
@@ -187,18 +190,21 @@ class SlaveClient:
         message = pb.NewTaskRequest(incarnation=incarnation)
         convert.write_task(message.task, task_id, data)
 
-        def sign() -> Metadata:
-            return self._signer.metadata(f"{_PATH}NewTask", token, slave=incarnation)
+        async def new_task(seconds: float) -> pb.NewTaskResponse:
+            metadata = self._signer.metadata(f"{_PATH}NewTask", token, slave=incarnation)
+            call = self._stub.NewTask(message, timeout=seconds, metadata=metadata)
+            return await self._answerer(metadata, token).answer(call)
 
-        answer = await self._request(
-            lambda seconds: self._stub.NewTask(message, timeout=seconds, metadata=sign()), policy, token
-        )
+        answer = await self._request(new_task, policy, token)
         return await self._read(answer.data)
 
     def work(self, token: str, incarnation: str, expects: Callable[[str], bool]) -> WorkCall:
         """Open the fast road to the slave of this incarnation. What it says of tasks is read where that is expected."""
         metadata = self._signer.metadata(f"{_PATH}Work", token, slave=incarnation)
-        return WorkCall(self._stub, metadata, incarnation, self._peer, token, expects)
+        return WorkCall(self._stub, self._answerer(metadata, token), incarnation, self._peer, token, expects)
+
+    def _answerer(self, metadata: Metadata, token: str) -> Answerer:
+        return Answerer(self._signer, metadata, self._peer, lambda error: slave_error(error, self._peer, token))
 
     async def close(self) -> None:
         """End all calls and let go of the transport: gRPC's threads run for as long as a channel is held."""

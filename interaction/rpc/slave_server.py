@@ -17,7 +17,7 @@ from interaction.core.signature import claim_of
 from interaction.exception import PayloadError, ResponseException, SlaveRequestInvalid, SlaveSignatureInvalid
 from interaction.rpc import certificates, convert, payload, signing
 from interaction.rpc.beside import beside
-from interaction.rpc.guard import BY_SLAVE, Gatekeeper, Guard
+from interaction.rpc.guard import BY_SLAVE, Check, Gatekeeper, Guard
 from interaction.rpc.insist import insist
 from interaction.rpc.server import Server
 from interaction.rpc.signing import SignatureCheck, checker_of
@@ -65,7 +65,8 @@ def slave_server(options: SlaveOptions, handler: SlaveHandler) -> Server:
     """A server for a slave's handler."""
     checker = checker_of(options.secret, "slave", handler.identity().incarnation)
     signatures = SignatureCheck(SERVICE, checker, signing.BY_SLAVE)
-    guard = Guard(SERVICE, options.channel, BY_SLAVE, handler, [*certificates.by_slave(options.tls), signatures])
+    checks: list[Check] = [*certificates.by_slave(options.tls), signatures]
+    guard = Guard(SERVICE, options.channel, BY_SLAVE, handler, checks, signatures.sign_refusal)
     servicer = SlaveServicer(handler, options)
     trusted = options.tls is not None and options.tls.mutual  # a stranger does not get as far as to open a stream
     return Server(

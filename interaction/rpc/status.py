@@ -96,7 +96,8 @@ def _add_detail(status: status_pb2.Status, message: error_details_pb2.ErrorInfo 
 async def abort(context: Context, error: ResponseException) -> NoReturn:
     """End a call with a refusal."""
     status = to_status(error)
-    await context.abort(status.code, status.details, status.trailing_metadata or ())
+    signed = context.trailing_metadata() or ()  # that of the answer (rpc/signing.py)
+    await context.abort(status.code, status.details, (*(status.trailing_metadata or ()), *signed))
     raise AssertionError("abort returned")
 
 

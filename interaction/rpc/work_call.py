@@ -11,9 +11,9 @@ from interaction.core.model import Failure, Outcome, ResultStatus, TaskResult
 from interaction.exception import PayloadError, RequestException, ResponseException, SlaveErrorCode
 from interaction.exception.slave import SLAVE_EXCEPTIONS
 from interaction.rpc import convert, payload
+from interaction.rpc.answers import Answerer
 from interaction.rpc.convert import Report
 from interaction.rpc.encoded import Encoded
-from interaction.rpc.metadata import Metadata
 from interaction.rpc.reading import sentence
 from interaction.rpc.status import slave_error
 from interaction.rpc.text_limit import Allowance, allowance_of
@@ -31,20 +31,23 @@ class WorkCall:
     def __init__(
         self,
         stub: slave_service_pb2_grpc.SlaveServiceAsyncStub,
-        metadata: Metadata,
+        answerer: Answerer,
         incarnation: str,
         peer: str,
         token: str,
         expects: Callable[[str], bool],
     ) -> None:
         self._expects = expects
-        self._call = stub.Work(metadata=metadata)
+        self._call = stub.Work(metadata=answerer.sent)
+        self._answerer = answerer
         self._incarnation = incarnation  # goes with the first message
         self._peer = peer
         self._token = token
 
     async def send(self, tasks: Sequence[tuple[str, Encoded]], acknowledged: Sequence[str]) -> None:
         """Send tasks, by id, and acknowledge results."""
+        if not self._answerer.believed:
+            await self._begin()
         message = pb.WorkRequest(acknowledged=acknowledged, incarnation=self._incarnation)
         for task_id, data in tasks:
             convert.write_task(message.tasks.add(), task_id, data)
@@ -54,7 +57,15 @@ class WorkCall:
         except asyncio.InvalidStateError:  # the stream has ended: `receive` says how
             raise RequestException(f"{self._peer} ended the stream", "CANCELLED") from None
         except grpc.aio.AioRpcError as error:
-            raise slave_error(error, self._peer, self._token) from None
+            raise self._failed(error) from None
+
+    async def _begin(self) -> None:
+        """Nothing of a task goes to somebody who is not believed."""
+        doubt = await self._answerer.doubt_stream(self._call)
+        if doubt is not None:
+            raise doubt
+        if not self._answerer.believed:
+            raise RequestException(f"{self._peer} did not take the stream", "CANCELLED")  # `receive` says why not
 
     async def finish(self) -> None:
         """Nothing more will be sent: the slave ends the stream."""
@@ -66,19 +77,25 @@ class WorkCall:
     async def receive(self) -> list[tuple[Outcome, Report | None]] | None:
         """The slave's next words, each with its report as it came where it is a result; None at the end."""
         try:
-            answer = await self._call.read()
+            doubt = None if self._answerer.believed else await self._answerer.doubt_stream(self._call)
+            answer = None if doubt is not None else await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise slave_error(error, self._peer, self._token) from None
+            raise self._failed(error) from None
+        if not self._answerer.believed and (doubt is not None or isinstance(answer, pb.WorkResponse)):
+            raise doubt or self._answerer.unbelieved()
         if answer is None:
             raise self._nonsense("a message that can't be parsed")
         if not isinstance(answer, pb.WorkResponse):  # grpc.aio.EOF
             code = await self._call.code()
             if code is not grpc.StatusCode.OK:
-                raise slave_error(await _failure(self._call), self._peer, self._token)
+                raise self._failed(await _failure(self._call))
             return None
         if len(answer.outcomes) == 1 and answer.outcomes[0].HasField("result"):
             return await convert.read_one(self._read_all, answer, answer.outcomes[0].result.result)
         return await convert.read_message(self._read_all, answer)
+
+    def _failed(self, error: grpc.aio.AioRpcError) -> RequestException | ResponseException:
+        return self._answerer.doubt(error) or slave_error(error, self._peer, self._token)
 
     def _read_all(self, answer: pb.WorkResponse) -> list[tuple[Outcome, Report | None]]:
         count = len(answer.outcomes)

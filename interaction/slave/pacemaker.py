@@ -73,7 +73,7 @@ class Pacemaker:
             "tls": _pems(options.tls),
             "channel": options.channel,
             "token": offer.token,
-            "secret": None if options.secret is None else options.secret.keys[0].decode(),
+            "secret": None if options.secret is None else [key.decode() for key in options.secret.keys],
             "incarnation": self._incarnation,
             "max_message_bytes": offer.max_message_bytes,
         }

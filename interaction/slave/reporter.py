@@ -21,9 +21,10 @@ from interaction.exception import (
     RequestException,
     ResponseException,
 )
+from interaction.rpc.answers import UNBELIEVED, AnotherAnswers
 from interaction.rpc.convert import SizedReport
 from interaction.rpc.insist import attempt, insist
-from interaction.rpc.master_client import UNBELIEVED, MasterClient
+from interaction.rpc.master_client import MasterClient
 from interaction.rpc.telling import log_exception
 from interaction.slave.work import WorkStream
 from interaction.slave.worker import failed_report
@@ -149,7 +150,8 @@ class Reporter:
             _log.info("the result of task %s could not be reported; trying again: %s", entry.task_id, refusal)
             return False
         except RequestException as error:
-            why = error.message if error.code == UNBELIEVED else await self._unfit(entry, error)
+            doubted = error.code == UNBELIEVED and (self._beats or not isinstance(error, AnotherAnswers))
+            why = error.message if doubted else await self._unfit(entry, error)
             if why is not None:
                 self._doubt(why)
                 return False
@@ -160,10 +162,14 @@ class Reporter:
         self._belief.kept()
         return True
 
+    @property
+    def _beats(self) -> bool:
+        """Whether beats are acknowledged: else who answers may have taken the place of a master that is gone."""
+        return self._loop.time() - self._lease.renewed_at < self._lease.duration / 2
+
     async def _unfit(self, entry: Entry[SizedReport], error: RequestException) -> str | None:
         """Why a report can't be sent though beats are acknowledged: TLS is other now than when their stream began."""
-        beats = self._loop.time() - self._lease.renewed_at < self._lease.duration / 2
-        if not (beats and entry.attempts and error.code == "UNAVAILABLE"):
+        if not (self._beats and entry.attempts and error.code == "UNAVAILABLE"):
             return None
         return await self._client.unfit(error.message)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from interaction.core.lease import Lease
 from interaction.exception import LeaseExpired, RequestException
-from interaction.rpc.master_client import UNBELIEVED, MasterClient
+from interaction.rpc.answers import UNBELIEVED
+from interaction.rpc.master_client import MasterClient
 from interaction.rpc.repeated import Repeated
 
 

@@ -16,7 +16,7 @@ class MasterServiceStub(object):
     that of the session's slave comes after the token), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
     (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature or certificate is not
     believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
-    answered. It goes on trying as after a failure of the transport, until its lease is over; or, where a heartbeat stream from
+    answered. Nor does what comes without `answer-signature`, where there is a secret (SlaveService says more). It goes on trying as after a failure of the transport, until its lease is over; or, where a heartbeat stream from
     before goes on, until no result has been believed for as long as its lease: then it leaves (HeartbeatLeaving), since
     else its tasks would have no end. A master knows a token from the
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
@@ -60,7 +60,7 @@ class MasterServiceServicer(object):
     that of the session's slave comes after the token), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
     (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature or certificate is not
     believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
-    answered. It goes on trying as after a failure of the transport, until its lease is over; or, where a heartbeat stream from
+    answered. Nor does what comes without `answer-signature`, where there is a secret (SlaveService says more). It goes on trying as after a failure of the transport, until its lease is over; or, where a heartbeat stream from
     before goes on, until no result has been believed for as long as its lease: then it leaves (HeartbeatLeaving), since
     else its tasks would have no end. A master knows a token from the
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered
@@ -174,7 +174,7 @@ class MasterService(object):
     that of the session's slave comes after the token), the signature (SIGNATURE_NOT_GIVEN, SIGNATURE_INVALID, SIGNATURE_STALE by its time), the token
     (SLAVE_TOKEN_INVALID), and that the signature was not used before (SIGNATURE_STALE). Where a slave's signature or certificate is not
     believed, that says nothing of its session, nor of a result: a secret or a clock may be set right, or somebody else has
-    answered. It goes on trying as after a failure of the transport, until its lease is over; or, where a heartbeat stream from
+    answered. Nor does what comes without `answer-signature`, where there is a secret (SlaveService says more). It goes on trying as after a failure of the transport, until its lease is over; or, where a heartbeat stream from
     before goes on, until no result has been believed for as long as its lease: then it leaves (HeartbeatLeaving), since
     else its tasks would have no end. A master knows a token from the
     moment at which it sends Connect. Every call but Ping may be answered with these. A slave that is answered

@@ -42,8 +42,23 @@ class SlaveServiceStub(object):
     those that were right, for as long as their time is accepted; where they get too many it may forget the oldest, and then
     takes no signature of that token that is as old. So nothing that a slave was sent is of use again, at it or at another
     one, nor after its restart. A master that comes back to a session after its own restart takes no signature of the old
-    token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
+    token that may have come before it, which is none for 300 s: it is believed again when it has resumed the session, under
+    the new token. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
     TLS sees to that.
+
+    Whoever answers shows that they know the secret, too: another program may be at that port. A server that has found the
+    HMAC of a call right answers with the metadata `answer-signature`: HMAC-SHA256 by its secret (of several: by the one that
+    it signs its own calls by), as 64 digits of [0-9a-f], over `answer`, a line feed, and the 64 digits of the call's `mac`.
+    It does so whatever it answers, refusals included, also those that come before the signature in the order below, and
+    those for its time, its slave or its nonce. On a stream it is among the initial metadata, which are sent at once, before a
+    message is read; in the answer to a call of one message, and in a refusal, among the initial or the trailing ones.
+    Whoever called under a secret takes nothing from an answer without it, or by a secret that they do not know: no answer, no
+    message of a stream, no acknowledgement, and no refusal with a reason, which then ends neither session nor task, nor
+    ABORTED in Heartbeat, nor in ReportResult what says that a result is too long (unless a heartbeat stream that was answered
+    rightly is open). All these are as no answer, and the caller goes on as after a failure of the transport; a master that
+    wants to Connect gives up, and says why. SIGNATURE_NOT_FOUND, SIGNATURE_NOT_GIVEN and SIGNATURE_INVALID come without it,
+    and say of the call alone that it was not believed. On a stream of Work a master sends no task before it has come; what
+    Connect itself and NewTask carry is in the hands of whoever is there: no secret keeps that from them, and TLS does.
 
     Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one URI with `spiffe://`, and
     that is `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_` and
@@ -195,8 +210,23 @@ class SlaveServiceServicer(object):
     those that were right, for as long as their time is accepted; where they get too many it may forget the oldest, and then
     takes no signature of that token that is as old. So nothing that a slave was sent is of use again, at it or at another
     one, nor after its restart. A master that comes back to a session after its own restart takes no signature of the old
-    token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
+    token that may have come before it, which is none for 300 s: it is believed again when it has resumed the session, under
+    the new token. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
     TLS sees to that.
+
+    Whoever answers shows that they know the secret, too: another program may be at that port. A server that has found the
+    HMAC of a call right answers with the metadata `answer-signature`: HMAC-SHA256 by its secret (of several: by the one that
+    it signs its own calls by), as 64 digits of [0-9a-f], over `answer`, a line feed, and the 64 digits of the call's `mac`.
+    It does so whatever it answers, refusals included, also those that come before the signature in the order below, and
+    those for its time, its slave or its nonce. On a stream it is among the initial metadata, which are sent at once, before a
+    message is read; in the answer to a call of one message, and in a refusal, among the initial or the trailing ones.
+    Whoever called under a secret takes nothing from an answer without it, or by a secret that they do not know: no answer, no
+    message of a stream, no acknowledgement, and no refusal with a reason, which then ends neither session nor task, nor
+    ABORTED in Heartbeat, nor in ReportResult what says that a result is too long (unless a heartbeat stream that was answered
+    rightly is open). All these are as no answer, and the caller goes on as after a failure of the transport; a master that
+    wants to Connect gives up, and says why. SIGNATURE_NOT_FOUND, SIGNATURE_NOT_GIVEN and SIGNATURE_INVALID come without it,
+    and say of the call alone that it was not believed. On a stream of Work a master sends no task before it has come; what
+    Connect itself and NewTask carry is in the hands of whoever is there: no secret keeps that from them, and TLS does.
 
     Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one URI with `spiffe://`, and
     that is `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_` and
@@ -465,8 +495,23 @@ class SlaveService(object):
     those that were right, for as long as their time is accepted; where they get too many it may forget the oldest, and then
     takes no signature of that token that is as old. So nothing that a slave was sent is of use again, at it or at another
     one, nor after its restart. A master that comes back to a session after its own restart takes no signature of the old
-    token from before it. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
+    token that may have come before it, which is none for 300 s: it is believed again when it has resumed the session, under
+    the new token. protos/vectors/signature.json holds examples. What is not signed is what else is in the messages:
     TLS sees to that.
+
+    Whoever answers shows that they know the secret, too: another program may be at that port. A server that has found the
+    HMAC of a call right answers with the metadata `answer-signature`: HMAC-SHA256 by its secret (of several: by the one that
+    it signs its own calls by), as 64 digits of [0-9a-f], over `answer`, a line feed, and the 64 digits of the call's `mac`.
+    It does so whatever it answers, refusals included, also those that come before the signature in the order below, and
+    those for its time, its slave or its nonce. On a stream it is among the initial metadata, which are sent at once, before a
+    message is read; in the answer to a call of one message, and in a refusal, among the initial or the trailing ones.
+    Whoever called under a secret takes nothing from an answer without it, or by a secret that they do not know: no answer, no
+    message of a stream, no acknowledgement, and no refusal with a reason, which then ends neither session nor task, nor
+    ABORTED in Heartbeat, nor in ReportResult what says that a result is too long (unless a heartbeat stream that was answered
+    rightly is open). All these are as no answer, and the caller goes on as after a failure of the transport; a master that
+    wants to Connect gives up, and says why. SIGNATURE_NOT_FOUND, SIGNATURE_NOT_GIVEN and SIGNATURE_INVALID come without it,
+    and say of the call alone that it was not believed. On a stream of Work a master sends no task before it has come; what
+    Connect itself and NewTask carry is in the hands of whoever is there: no secret keeps that from them, and TLS does.
 
     Certificates. Under mutual TLS, names in them may say who is what: a certificate that has one URI with `spiffe://`, and
     that is `spiffe://CLUSTER/master/NAME` or `spiffe://CLUSTER/slave/NAME` (NAME: 1 to 63 of A-Z, a-z, 0-9, `.`, `_` and

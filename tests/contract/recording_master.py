@@ -142,11 +142,12 @@ def fail(context: grpc.ServicerContext, failure: Failure) -> NoReturn:
 
 
 @contextmanager
-def recording_master() -> Iterator[RecordingMaster]:
+def recording_master(*interceptors: grpc.ServerInterceptor) -> Iterator[RecordingMaster]:
     """Serve a RecordingMaster on a free port."""
     master = RecordingMaster()
     with ThreadPoolExecutor(16) as threads:
-        server = grpc.server(threads, options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)])
+        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)]
+        server = grpc.server(threads, options=options, interceptors=list(interceptors))
         services.add_MasterServiceServicer_to_server(master, server)
         master.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         server.start()

@@ -261,11 +261,12 @@ def _own(context: Context) -> Metadata:
 
 
 @contextmanager
-def scripted_slave() -> Iterator[ScriptedSlave]:
+def scripted_slave(*interceptors: grpc.ServerInterceptor) -> Iterator[ScriptedSlave]:
     """Serve a ScriptedSlave on a free port. At the end it is gone at once, with all its streams."""
     slave = ScriptedSlave()
     with ThreadPoolExecutor(16) as threads:
-        server = grpc.server(threads, options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)])
+        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)]
+        server = grpc.server(threads, options=options, interceptors=list(interceptors))
         services.add_SlaveServiceServicer_to_server(slave, server)
         slave.port = server.add_insecure_port("127.0.0.1:0")
         server.start()

@@ -51,7 +51,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     check = Checker.check
 
     def move(seconds: float) -> None:
-        monkeypatch.setattr(Checker, "check", lambda self, call, entry, now: check(self, call, entry, now + seconds))
+        monkeypatch.setattr(
+            Checker, "check", lambda self, call, entry, now, answer: check(self, call, entry, now + seconds, answer)
+        )
 
     return move
 
@@ -202,10 +204,10 @@ def test_a_result_that_is_not_believed_is_kept_and_reported_again(
     refused: list[object] = []
     check = checker.check
 
-    def refuse(call: Any, entry: Any, now: float) -> Any:
+    def refuse(call: Any, entry: Any, now: float, answer: Any = None) -> Any:
         refused.append(call.path)
         checker._keys = (Key((OTHER if len(refused) < 4 else SECRET).encode()),)
-        return check(call, entry, now)
+        return check(call, entry, now, answer)
 
     checker.check = refuse  # type: ignore[method-assign]
     slave.go_on.set()

@@ -9,24 +9,32 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import grpc
 import pytest
 
 from interaction import Master
 from interaction.secret import VARIABLE
+from interaction.v1.master_service_pb2 import HeartbeatRequest
 from tests.contract import test_journal, test_pacemaker, test_witness
 from tests.contract.conftest import ROOT, SlaveProcess, Worker
 from tests.contract.holding import Holder, children_of, holders, strict_master, wait_until
 from tests.contract.master_process import MasterProcess
-from tests.contract.signing import OTHER, SECRET
+from tests.contract.recording_master import Failure
+from tests.contract.scripted_slave import scripted_slave
+from tests.contract.signing import MASTER, OTHER, SECRET, Answering, signed
 from tests.contract.slave_programs import WAIT
 from tests.contract.test_journal import MakeProcess, first, on_journal
+from tests.contract.test_secret_calls import STALE, Peer
 from tests.contract.test_witness import loaded, patient
+from tests.contract.wire import FORBIDDEN, NO_STATE
 
 __all__ = ["first", "on_journal", "patient"]  # fixtures
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the pacemaker needs Linux")
+BEATS, REPORTS = f"{MASTER}Heartbeat", f"{MASTER}ReportResult"
 holder = pytest.fixture(holders)
 strict = pytest.fixture(strict_master)
 
@@ -76,6 +84,41 @@ def test_a_session_that_cant_be_resumed_for_another_secret_is_a_warning_once(
         wait_until(lambda: len(said()) >= 4)
     assert said().count(logging.WARNING) == 1
     assert said()[0] == logging.WARNING
+
+
+@pytest.mark.parametrize("ahead", [0, 200])
+def test_what_was_sent_before_its_restart_is_of_no_use_at_a_master_whatever_the_clock_of_who_sent_it(
+    on_journal: MakeProcess, ahead: int
+) -> None:
+    with scripted_slave(Answering()) as slave:
+        first = on_journal()
+        first.connect("conn", slave.port)
+        seen = [(path, signed(path, slave.token, at=time.time() + ahead)) for path in (BEATS, REPORTS)]
+        first.kill()
+        slave.connect_answers.extend([Failure(grpc.StatusCode.UNAVAILABLE)] * 1000)
+        second = Peer(on_journal(first.port).port)
+        try:
+            for path, metadata in seen:
+                assert second.call(path, HeartbeatRequest(sequence=1), metadata) == STALE
+        finally:
+            second.channel.close()
+
+
+def test_a_slave_that_can_not_resume_is_told_so_though_nothing_is_taken_by_its_old_token(
+    on_journal: MakeProcess,
+) -> None:
+    with scripted_slave(Answering()) as slave:
+        first = on_journal()
+        first.connect("conn", slave.port)
+        token = slave.token
+        first.kill()
+        slave.connect_answers.extend([Failure(NO_STATE, "SLAVE_ALREADY_CONNECTED")] * 1000)
+        second = Peer(on_journal(first.port).port)
+        try:
+            over = (FORBIDDEN, "SLAVE_TOKEN_INVALID")
+            wait_until(lambda: second.call(BEATS, HeartbeatRequest(sequence=1), signed(BEATS, token)) == over)
+        finally:
+            second.channel.close()
 
 
 def test_no_process_beside_the_slave_has_it_in_its_environment_or_on_its_command_line(

@@ -17,7 +17,7 @@ from interaction.v1.task_pb2 import Task
 from tests.contract.conftest import MakeMaster, MakeSlave, Worker
 from tests.contract.recording_master import recording_master
 from tests.contract.scripted_slave import completed
-from tests.contract.signing import MASTER, OTHER, SECRET, SLAVE, signed
+from tests.contract.signing import MASTER, OTHER, SECRET, SLAVE, Answering, signed
 from tests.contract.slave_programs import WAIT
 from tests.contract.wire import (
     CHANNEL_GIVEN,
@@ -76,7 +76,7 @@ def incarnation_of(slave: Slave) -> str:
 @pytest.fixture
 def at_home() -> Iterator[str]:
     """The address of a master that acknowledges whatever comes."""
-    with recording_master() as master:
+    with recording_master(Answering()) as master:
         yield master.address
 
 
@@ -272,7 +272,7 @@ def test_each_try_of_a_call_is_signed_anew(make_master: MakeMaster) -> None:
             context.abort(grpc.StatusCode.UNAVAILABLE, "later")
         return from_masters.ConnectResponse(incarnation=INCARNATION).SerializeToString()
 
-    with served(AnyPeer()) as peer:
+    with served(AnyPeer(), Answering()) as peer:
         peer.answers["Connect"] = later
         master = make_master(Master, secret=SECRET, request_retries=5)
         master.new_connection("conn", "127.0.0.1", peer.port).connect()

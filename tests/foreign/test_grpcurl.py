@@ -17,6 +17,7 @@ import pytest
 
 from interaction import Master, Slave
 from tests.contract.recording_master import recording_master
+from tests.contract.signing import SECRET, Answering
 from tests.contract.slave_programs import WAIT
 from tests.installing import ROOT, install_grpcurl
 
@@ -126,9 +127,9 @@ def test_signs_by_hand_what_a_slave_with_a_secret_asks_for(grpcurl: Grpcurl, mon
     """As docs/operating.md has it: a command makes the header, with secret and token in the environment, where no list
     of processes shows them; and the lines that stand there do as they are."""
     token = secrets.token_hex(32)
-    monkeypatch.setenv("INTERACTION_SECRET", "a-secret-that-both-sides-know-0123456")
+    monkeypatch.setenv("INTERACTION_SECRET", SECRET)
     monkeypatch.setenv("TOKEN", token)
-    with Adder("127.0.0.1", 0, channel=7) as slave, recording_master() as master:
+    with Adder("127.0.0.1", 0, channel=7) as slave, recording_master(Answering()) as master:
         address = f"127.0.0.1:{slave.port}"
         incarnation = answer(grpcurl(address, f"{SLAVE}/Ping"))["incarnation"]
         headers = ["-format-error", "-expand-headers", "-H", "channel: 7", "-H", "token: ${TOKEN}"]

@@ -62,10 +62,10 @@ def any_peer() -> Iterator[AnyPeer]:
 
 
 @contextmanager
-def served(peer: _Peer) -> Iterator[_Peer]:
+def served(peer: _Peer, *interceptors: grpc.ServerInterceptor) -> Iterator[_Peer]:
     """Serve it on a free port."""
     with ThreadPoolExecutor(8) as threads:
-        server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])
+        server = grpc.server(threads, options=[("grpc.so_reuseport", 0)], interceptors=list(interceptors))
         server.add_generic_rpc_handlers((peer,))
         peer.port = server.add_insecure_port("127.0.0.1:0")
         server.start()

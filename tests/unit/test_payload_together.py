@@ -11,6 +11,8 @@ import pytest
 from interaction.core.model import TaskOffer
 from interaction.exception import ResponseException
 from interaction.rpc import convert, work_stream
+from interaction.rpc.answers import Answerer
+from interaction.rpc.signing import Signer
 from interaction.rpc.text_limit import LIGHT
 from interaction.rpc.work_call import WorkCall
 from interaction.v1 import slave_service_pb2 as pb
@@ -62,7 +64,8 @@ def heard(answer: pb.WorkResponse) -> list[Any]:
         async def read(self) -> pb.WorkResponse:
             return answer
 
-    call = WorkCall(cast(Any, Call()), (), "", "the slave", TOKEN, lambda task_id: True)
+    anybody = Answerer(Signer(0, None), (), "the slave", cast(Any, None))
+    call = WorkCall(cast(Any, Call()), anybody, "", "the slave", TOKEN, lambda task_id: True)
     return asyncio.run(call.receive()) or []
 
 

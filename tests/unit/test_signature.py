@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from interaction.core.signature import MOST, WINDOW, BadSignature, Call, Checker, Claim, Flaw, Key, canonical, sign
+from interaction.core.signature import (
+    MOST,
+    WINDOW,
+    BadSignature,
+    Call,
+    Checker,
+    Claim,
+    Flaw,
+    Key,
+    canonical,
+    is_answer,
+    sign,
+)
 from tests.installing import ROOT
 
 VECTORS = json.loads((ROOT / "protos" / "vectors" / "signature.json").read_text(encoding="utf-8"))
@@ -49,6 +61,13 @@ def test_a_signature_is_written_and_read_as_the_vectors_say(vector: dict[str, An
     assert canonical(call_of(vector), str(made)) == vector["canonical"]
     assert hmac.new(key, vector["canonical"].encode(), "sha256").hexdigest() == vector["mac"]
     assert sign(Key(key), call_of(vector), made) == vector["signature"]
+    assert hmac.new(key, f"answer\n{vector['mac']}".encode(), "sha256").hexdigest() == vector["answer"]
+    answers: list[str] = []
+    checker(key, OTHER).check(call_of(vector), vector["signature"], vector["time"], answers.append)
+    checker(OTHER, key).check(call_of(vector), vector["signature"], vector["time"], answers.append)
+    assert [is_answer([Key(key)], vector["signature"], answer) for answer in answers] == [True, False]
+    assert answers[0] == vector["answer"]
+    assert is_answer([Key(OTHER), Key(key)], vector["signature"], answers[0])
     read = checker(key).check(call_of(vector), vector["signature"], vector["time"])
     assert read == made._replace(lease=made.lease or 0, address=made.address or "")
 
@@ -246,12 +265,44 @@ def test_a_clock_that_is_set_forward_and_back_gets_no_old_signature_in() -> None
 def test_of_a_token_of_an_earlier_life_nothing_is_believed_that_is_as_old() -> None:
     by = checker()
     by.refuse_before(TOKEN, NOW)
-    assert used(by, claim(NOW - 1))
-    assert not used(by, claim(NOW)), "whoever calls at once is taken"
-    assert not used(by, claim(NOW - 1), token="another" + TOKEN), "new tokens are of this life"
+    for age in (WINDOW - 1, 1, 0, -1, -WINDOW):
+        assert used(by, claim(NOW - age)), "it may have come before: the clock of whoever signed may be ahead"
+    assert not used(by, claim(NOW + WINDOW + 1)), "which nobody had taken then"
+    for age in (WINDOW - 1, 0, -WINDOW):
+        assert not used(by, claim(NOW - age), token="another" + TOKEN), "new tokens are of this life"
+
+
+def test_who_calls_by_a_token_of_an_earlier_life_is_told_what_it_waits_for() -> None:
+    by = checker()
+    by.refuse_before(TOKEN, NOW)
+    with pytest.raises(BadSignature, match="was restarted, and comes back") as caught:
+        by.once(TOKEN, claim(), NOW)
+    assert caught.value.flaw is Flaw.STALE
 
 
 @pytest.mark.parametrize("address", ["a;b:1", "a b:1", "a\nb:1", "ä:1", "", "x" * 513])
 def test_an_address_that_would_be_read_as_something_else_is_not_signed(address: str) -> None:
     with pytest.raises(ValueError, match="can't be signed"):
         sign(Key(KEY), CALL, claim()._replace(lease=1, address=address))
+
+
+@pytest.mark.parametrize("answer", [None, "", b"x", "ä" * 64, "0" * 64, "a" * 63])
+def test_what_is_no_answer_by_the_secret_is_none(answer: object) -> None:
+    assert not is_answer([Key(KEY)], sign(Key(KEY), CALL, claim()), answer)
+
+
+def test_a_call_that_is_signed_and_comes_too_late_is_answered_by_the_secret_and_another_is_not() -> None:
+    """The one is told what is wrong with its clock by somebody whom it believes; the other may be anybody's."""
+    answers: list[str] = []
+    good = sign(Key(KEY), CALL, claim())
+    assert flaw_with(answers, good, NOW + WINDOW + 9) is Flaw.STALE
+    assert len(answers) == 1
+    for bad in (good[:-1] + "g", sign(Key(OTHER), CALL, claim()), good.replace("v=1", "v=2"), "", None):
+        assert flaw_with(answers, bad, NOW) in (Flaw.INVALID, Flaw.MISSING)
+    assert len(answers) == 1
+
+
+def flaw_with(answers: list[str], entry: str | None, now: float) -> Flaw:
+    with pytest.raises(BadSignature) as caught:
+        checker().check(CALL, entry, now, answers.append)
+    return caught.value.flaw

@@ -168,8 +168,8 @@ def _client(session: Session) -> MasterClient:
     settings = session.settings
     host, port, secure = settings["master"]
     endpoint = Endpoint(host, port, secure)
-    key = settings["secret"]
-    signer = Signer(settings["channel"], None if key is None else Secret([key.encode()]))
+    keys = settings["secret"]
+    signer = Signer(settings["channel"], None if keys is None else Secret([key.encode() for key in keys]))
     return MasterClient(endpoint, tls_of(settings["tls"]), signer, settings["token"], settings["max_message_bytes"])
 
 
