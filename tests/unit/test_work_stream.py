@@ -87,6 +87,9 @@ class Peer:
 
     # As a servicer's context.
 
+    def trailing_metadata(self) -> None:
+        return None
+
     async def write(self, message: pb.WorkResponse) -> None:
         await self.reads.wait()
         if self.gone:
