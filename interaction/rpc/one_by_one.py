@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from interaction.rpc.insist import insist
+
 
 class OneByOne:
     """A place for one. Used on the loop."""
@@ -38,20 +40,19 @@ class OneByOne:
         self._leave(connection, turn)
         return False
 
-    def give_back(self) -> None:
-        """The next one's turn."""
-        if not self._waiting:
+    def give_back(self, pause: float = 0.0) -> None:
+        """The next one's turn, so many seconds from now."""
+        if pause > 0:
+            asyncio.get_running_loop().call_later(pause, insist, self.give_back)
+        elif not self._waiting:
             self._taken = False
-            return
-        connection = next(iter(self._waiting))
-        turns = self._waiting.pop(connection)
-        turns.popleft().set_result(None)
-        if turns:
-            self._waiting[connection] = turns  # behind the others
-
-    def give_back_in(self, seconds: float) -> None:
-        """The same, some time from now."""
-        asyncio.get_running_loop().call_later(seconds, self.give_back)
+        else:
+            connection = next(iter(self._waiting))
+            turns = self._waiting.pop(connection)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[connection] = turns  # behind the others
+            turn.set_result(None)
 
     def _leave(self, connection: str, turn: asyncio.Future[None]) -> None:
         turns = self._waiting[connection]

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
+from interaction.rpc.insist import insist
 from interaction.rpc.one_by_one import OneByOne
 from interaction.rpc.status import Context
 
@@ -86,18 +87,17 @@ class Strangers:
         if not await self._place.take(context.peer(), patience):
             return _BUSY
         message: object = _LATE
-        reading = asyncio.ensure_future(context.read())
+        reading: asyncio.Future[object] | None = None
         try:
+            reading = asyncio.ensure_future(context.read())
             for _ in range(_LOOKS):
                 await asyncio.wait((reading,), timeout=_MOMENT)
             if reading.done():
                 message = reading.result()
         finally:
-            if message is _LATE:
-                self._place.give_back_in(_PAUSE)
-            else:
-                self._place.give_back()
-            reading.cancel()
+            insist(self._place.give_back, _PAUSE if message is _LATE else 0.0)
+            if reading is not None:
+                reading.cancel()
         if message is _LONG:
             await _abort(context, f"without a token a message has at most {MOST_BYTES} bytes")
         return message

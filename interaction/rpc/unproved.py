@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from interaction.rpc.insist import insist
 from interaction.rpc.one_by_one import OneByOne
 from interaction.rpc.status import Context
 
@@ -45,17 +46,17 @@ class Unproved:
     async def _read(self, context: Context) -> object:
         if not await self._place.take(context.peer(), SECONDS):
             await _abort(context, "other callers' messages are read all the time; try again")
-        reading = asyncio.ensure_future(context.read())
+        reading: asyncio.Future[object] | None = None
         looks = 0
         try:
+            reading = asyncio.ensure_future(context.read())
             while not reading.done() and looks * _LOOK < (SHARE if self._place.wanted else SECONDS):
                 await asyncio.wait((reading,), timeout=_LOOK)
                 looks += 1
         finally:
-            if reading.done():
-                self._place.give_back()
-            else:
-                self._place.give_back_in(_PAUSE)
+            came = reading is None or reading.done()
+            insist(self._place.give_back, 0.0 if came else _PAUSE)
+            if reading is not None:
                 reading.cancel()
         if reading.cancelled() or not reading.done():
             await _abort(context, f"the message did not come within {SECONDS:g} s, or {SHARE:g} s while others wait")
