@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing.util
 import os
-import subprocess
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +22,6 @@ class _Here(threading.local):
 
 
 _here = _Here()
-_ordinary = multiprocessing.util.spawnv_passfds
 _taken_over = False
 
 
@@ -48,19 +46,26 @@ def withheld() -> Iterator[None]:
 
 
 def _take_over() -> None:
-    """multiprocessing takes no environment for what it spawns; so its last step is done here, where it is for us."""
+    """multiprocessing gives no environment to what it spawns; so its last step is given one, where that is ours.
+
+    (`subprocess.Popen` instead would wait for a pipe that gevent, where it has patched `os.close`, does not close.)
+    """
     global _taken_over
+    if sys.platform == "win32":
+        return
     with _gate:
-        if not _taken_over:
-            multiprocessing.util.spawnv_passfds = _spawn
-            _taken_over = True
+        if _taken_over:
+            return
+        import _posixsubprocess
 
+        ordinary: Callable[..., int] = _posixsubprocess.fork_exec
 
-def _spawn(path: Any, args: Sequence[Any], passfds: Sequence[int]) -> int:
-    if not _here.ours:
-        return _ordinary(path, args, passfds)
-    process = subprocess.Popen(  # noqa: S603 - what multiprocessing starts
-        args, executable=path, pass_fds=passfds, env=environment_of_child(), restore_signals=False
-    )
-    process.returncode = 0  # multiprocessing waits for it; so nobody else does, nor misses it
-    return process.pid
+        def fork_exec(  # as much of its arguments as is meant here: the others differ from Python to Python
+            args: Any, executables: Any, close: bool, passed: Any, folder: Any, environment: Any, /, *more: Any
+        ) -> int:
+            if _here.ours and environment is None:
+                environment = [os.fsencode(f"{name}={value}") for name, value in environment_of_child().items()]
+            return ordinary(args, executables, close, passed, folder, environment, *more)
+
+        _posixsubprocess.fork_exec = fork_exec
+        _taken_over = True

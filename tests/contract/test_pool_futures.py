@@ -233,6 +233,6 @@ def test_progress_of_what_is_broken_off(pool: SlavePool, capsys: pytest.CaptureF
 
 def test_without_rich_it_says_what_to_install_at_once(pool: SlavePool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rich", None)
-    with pytest.raises(ImportError, match=r"pip install 'interaction-grpc\[progress\]'"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[progress\]'"):
         pool.map([SUM], progress=True)
     assert list(pool.map([SUM])) == [{"sum": 3}]
