@@ -99,10 +99,10 @@ def _is_size(number: object) -> bool:
 
 
 def _of_nothing(shape: list[int], kind: numpy.dtype[Any]) -> numpy.ndarray[Any, Any]:
-    """An array without elements, for which NumPy takes the room of one."""
+    """An array without elements. In one of its own an older NumPy takes the room that its other dimensions have."""
     import numpy
 
-    try:
+    if math.prod(max(1, length) for length in shape) * kind.itemsize <= _LARGE:
         return numpy.zeros(shape, kind)
-    except MemoryError:
-        raise ValueError(f"there is no memory for an element of dtype {kind.str}, and the array has none") from None
+    array: numpy.ndarray[Any, Any] = numpy.ndarray(shape, kind, bytearray())
+    return array

@@ -45,10 +45,10 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
     decode = payload.decode
 
-    def noting(message: Payload, root: str, **options: Any) -> Any:
+    def noting(message: Payload, root: str, *allowance: Any, **options: Any) -> Any:
         if message.json[:9] in (MARK[:9], "{"):
             texts.append(message.json)
-        return decode(message, root, **options)
+        return decode(message, root, *allowance, **options)
 
     monkeypatch.setattr(payload, "decode", noting)
     return texts

@@ -113,6 +113,7 @@ def test_what_is_no_message_is_refused_without_a_word_of_the_inside(pair: Pair, 
         assert code in (
             grpc.StatusCode.INVALID_ARGUMENT,  # REQUEST_INVALID
             grpc.StatusCode.PERMISSION_DENIED,  # the token was looked at first
+            grpc.StatusCode.FAILED_PRECONDITION,  # and, for a Connect, that there is a session
             grpc.StatusCode.UNIMPLEMENTED,  # Work, CancelTask
             *([grpc.StatusCode.OK, grpc.StatusCode.CANCELLED] if path.endswith("/Ping") else []),  # it reads nothing
         ), content
@@ -159,6 +160,7 @@ def test_one_byte_more_than_the_limit_is_refused(make_pair: Callable[..., Pair])
         # What is refused for its token is so before its message has come.
         early = [grpc.StatusCode.PERMISSION_DENIED] if path in (SLAVE + "Disconnect", SLAVE + "Work") else []
         early += [grpc.StatusCode.PERMISSION_DENIED] if path == MASTER + "Heartbeat" else []
+        early += [grpc.StatusCode.FAILED_PRECONDITION] if path == SLAVE + "Connect" else []
         assert too_long in (grpc.StatusCode.RESOURCE_EXHAUSTED, *early), path
     pair.assert_unharmed(64)
 
