@@ -1,4 +1,4 @@
-"""One at a time, of each connection in its turn: who has opened a thousand calls waits longer, not the others."""
+"""One at a time, or a few, of each connection in its turn: a thousand calls of one keep nobody else waiting."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from interaction.rpc.insist import insist
 
 
 class OneByOne:
-    """A place for one. Used on the loop."""
+    """A place for one, or so many places. Used on the loop."""
 
-    def __init__(self) -> None:
-        self._taken = False
+    def __init__(self, places: int = 1) -> None:
+        self._free = places
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by connection; whose turn is next comes first
 
     @property
@@ -22,8 +22,8 @@ class OneByOne:
 
     async def take(self, connection: str, patience: float) -> bool:
         """Wait for it for at most so many seconds. Whether it was had: then it is to be given back."""
-        if not self._taken:
-            self._taken = True
+        if self._free:
+            self._free -= 1
             return True
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(connection, deque()).append(turn)
@@ -45,7 +45,7 @@ class OneByOne:
         if pause > 0:
             asyncio.get_running_loop().call_later(pause, insist, self.give_back)
         elif not self._waiting:
-            self._taken = False
+            self._free += 1
         else:
             connection = next(iter(self._waiting))
             turns = self._waiting.pop(connection)

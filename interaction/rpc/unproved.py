@@ -1,6 +1,7 @@
 """Messages of callers whom nothing has proved: whoever reaches a free slave may say that he is its master.
 
-gRPC can't be told a limit for them, so one is read at a time, and of the long ones one is looked at; the others wait.
+gRPC can't be told a limit for them, so few are read at a time, and of the long ones one is looked at; the others wait.
+Those that send nothing are done with soon: the master may be behind them.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from interaction.rpc.insist import insist
 from interaction.rpc.one_by_one import OneByOne
 from interaction.rpc.status import Context
 
+PLACES = 3
 SECONDS = 10.0  # that a message has
-SHARE = 0.5  # of these where another one waits
+SHARE = 0.1  # of these where another one waits
 LONG = 1024 * 1024  # bytes
-_LOOK = 0.1  # seconds between looks: they are counted, for a loop which stood still looks again all the same
-_PAUSE = 0.2  # seconds; gRPC lets go of a message once its call has ended
+_LOOK = 0.05  # seconds between looks: they are counted, for a loop which stood still looks again all the same
+_PAUSE = 0.05  # seconds; gRPC lets go of a message once its call has ended
 
 
 class Unproved:
     """Those of one method at one server."""
 
     def __init__(self) -> None:
-        self._place = OneByOne()
+        self._place = OneByOne(PLACES)
         self._long = False  # one is looked at
 
     async def answered(self, answer: Callable[[object, Context], Awaitable[Any]], context: Context) -> Any:
