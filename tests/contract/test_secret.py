@@ -92,7 +92,7 @@ def test_the_secret_may_be_changed_while_all_runs(make_master: MakeMaster, make_
     for before, after in pairwise(steps):
         for masters, slaves in ((before, after), (after, before)):
             master, slave = make_master(Master, secret=masters), make_slave(Worker, secret=slaves)
-            with master.new_connection(f"{masters}", "127.0.0.1", slave.port) as connection:
+            with master.new_connection("conn", "127.0.0.1", slave.port) as connection:
                 assert connection.new_task({"a": 1, "b": 2}).start().join(WAIT).result == {"sum": 3}
 
 

@@ -27,16 +27,16 @@ class Readers:
         self._lock = threading.Lock()
         self._now = self.most = self.all = 0
 
-    def __call__(self, message: Payload, root: str, **options: Any) -> Any:
+    def __call__(self, message: Payload, root: str, *allowance: Any, **options: Any) -> Any:
         if not message.buffers:
-            return self._decode(message, root, **options)
+            return self._decode(message, root, *allowance, **options)
         with self._lock:
             self._now += 1
             self.all += 1
             self.most = max(self.most, self._now)
         try:
             threading.Event().wait(0.1)  # nobody sets it: long enough for the others to be here, were they let
-            return self._decode(message, root, **options)
+            return self._decode(message, root, *allowance, **options)
         finally:
             with self._lock:
                 self._now -= 1

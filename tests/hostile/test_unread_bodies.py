@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from interaction import Master
-from interaction.rpc.unproved import LONG, SECONDS
+from interaction.rpc.unproved import LONG, PLACES, SECONDS
 from interaction.v1 import master_service_pb2 as of_master
 from interaction.v1 import slave_service_pb2 as of_slave
 from interaction.v1.payload_pb2 import Payload
@@ -104,17 +104,17 @@ def test_who_sends_no_body_has_the_free_slave_for_a_moment(master: Master, slave
 
 def test_a_body_that_does_not_come_is_not_waited_for_while_others_wait(slave: Worker) -> None:
     with ExitStack() as stack:
-        first, second = (stack.enter_context(Connection(slave.port)) for _ in range(2))
-        for connection in (first, second):
+        connections = [stack.enter_context(Connection(slave.port)) for _ in range(PLACES + 1)]
+        for connection in connections:
             connection.open(1, SLAVE + "Connect", *fields(new_token()))
 
         def one_has_ended() -> bool:
-            for connection in (first, second):
+            for connection in connections:
                 connection.hear()
-            return first.has_ended(1) or second.has_ended(1)
+            return any(connection.has_ended(1) for connection in connections)
 
         wait_until(one_has_ended, SECONDS / 2)
-        for connection in (first, second):
+        for connection in connections:
             connection.until_end_of(1)
 
 
