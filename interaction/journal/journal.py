@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -44,7 +45,8 @@ def read_url(url: object) -> str:
     if not isinstance(url, str):
         raise TypeError(f"journal must be a URL such as 'sqlite:///master.db', not {url!r}")
     if not url.startswith(_SCHEME) or url in (_SCHEME, f"{_SCHEME}:memory:"):
-        raise ValueError(f"journal must be a URL of the form sqlite:///FILE, not {url!r}")
+        shown = re.sub(r"(?<=:)[^:/@]*(?=@)", "***", url)  # another database's has a password
+        raise ValueError(f"journal must be a URL of the form sqlite:///FILE, not {shown!r}")
     file, mark, options = url.partition("?")
     if mark:
         raise ValueError(f"journal takes no options: {file} without {mark + options!r}")

@@ -181,6 +181,11 @@ def test_a_url_that_names_no_file_is_refused(url: str) -> None:
         read_url(7)
 
 
+def test_the_password_of_another_databases_url_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match=r"sqlite:///FILE, not 'postgresql://ann:\*\*\*@host/x'"):
+        read_url("postgresql://ann:tiger-7@host/x")
+
+
 def test_a_url_with_options_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     """Before, they were passed over, with a warning of SQLAlchemy's."""
     url = url_of(tmp_path / "j.db") + "?mode=ro"
